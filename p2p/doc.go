@@ -1,0 +1,2 @@
+// Package p2p is being built.
+package p2p
