@@ -1,0 +1,113 @@
+package id
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"sync/atomic"
+)
+
+// Node names a node: the text form of its libp2p peer ID. It stays the same when a node restarts under its key.
+type Node string
+
+// Short is the end of the name, for people.
+func (n Node) Short() string {
+	if len(n) > 8 {
+		return string(n[len(n)-8:])
+	}
+	return string(n)
+}
+
+// Proc names one start of one process attached to a node. It is random and never reused; 0 is the node itself.
+type Proc uint64
+
+func (p Proc) String() string { return fmt.Sprintf("%016x", uint64(p)) }
+
+// NewProc draws a Proc.
+func NewProc() Proc {
+	for {
+		var b [8]byte
+		rand.Read(b[:]) // never fails
+		if p := Proc(binary.BigEndian.Uint64(b[:])); p != 0 {
+			return p
+		}
+	}
+}
+
+// Addr is where a message goes: a process of a node, or with Proc 0 the node itself.
+type Addr struct {
+	Node Node
+	Proc Proc
+}
+
+func (a Addr) String() string {
+	if a.Proc == 0 {
+		return a.Node.Short()
+	}
+	return a.Node.Short() + "/" + a.Proc.String()
+}
+
+// IsZero says whether a names nothing.
+func (a Addr) IsZero() bool { return a == Addr{} }
+
+// Job names a job: one driver's run.
+type Job [8]byte
+
+func (j Job) String() string { return hex.EncodeToString(j[:]) }
+
+// NewJob draws a Job.
+func NewJob() (j Job) { rand.Read(j[:]); return j }
+
+// Task names a task: 8 bytes of its submitter's Proc, then a count, both big-endian.
+type Task [16]byte
+
+func (t Task) String() string { return hex.EncodeToString(t[:]) }
+
+// IsZero says whether t names nothing.
+func (t Task) IsZero() bool { return t == Task{} }
+
+// Object names a result: its task, then the result's index, big-endian.
+type Object [20]byte
+
+func (o Object) String() string { return hex.EncodeToString(o[:]) }
+
+// IsZero says whether o names nothing.
+func (o Object) IsZero() bool { return o == Object{} }
+
+// Task is the task that makes o.
+func (o Object) Task() (t Task) { copy(t[:], o[:16]); return t }
+
+// Object is result i of t.
+func (t Task) Object(i uint32) (o Object) {
+	copy(o[:], t[:])
+	binary.BigEndian.PutUint32(o[16:], i)
+	return o
+}
+
+// Actor names an actor.
+type Actor [16]byte
+
+func (a Actor) String() string { return hex.EncodeToString(a[:]) }
+
+// IsZero says whether a names nothing.
+func (a Actor) IsZero() bool { return a == Actor{} }
+
+// Source gives the IDs of one process. It is safe for concurrent use.
+type Source struct {
+	proc Proc
+	n    atomic.Uint64
+}
+
+// NewSource starts at task 1 of p.
+func NewSource(p Proc) *Source { return &Source{proc: p} }
+
+// Task gives the next task ID.
+func (s *Source) Task() (t Task) {
+	binary.BigEndian.PutUint64(t[:8], uint64(s.proc))
+	binary.BigEndian.PutUint64(t[8:], s.n.Add(1))
+	return t
+}
+
+// Actor gives the next actor ID.
+func (s *Source) Actor() Actor { return Actor(s.Task()) }

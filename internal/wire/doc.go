@@ -1,0 +1,17 @@
+// Package wire holds what processes and nodes say to each other: frames, messages, the task
+// specification, and the small machinery that carries them between processes of one machine.
+//
+// The nouns: a [Frame] is an envelope with version, kind, epoch, time left, sender, receiver and request
+// number; a message is the body of one kind of frame; a [Spec] is a task on its way; a [Link] is one
+// process's end of a ring pair to another process; a [Calls] matches replies with requests.
+//
+// Frames from one sender to one receiver keep their order on a link and on a lane. Link.Send and Calls
+// may be used by any goroutine; a link is drained by its process's poll goroutine alone. Bodies that
+// every task pays for (Spec, Result) have an encoding of their own; all others are CBOR arrays with
+// limits. Nothing here knows what a message means.
+//
+// Every decoder checks its limits before it allocates and takes nothing for granted: the other side of a
+// ring or lane may be a process that was killed in mid-write or a peer of another version.
+//
+// Lock order: Link.mu and Calls.mu are leaves.
+package wire

@@ -1,0 +1,48 @@
+package wire
+
+// Kind says what a frame's body is.
+type Kind uint8
+
+// The kinds of frames: who sends them to whom, the body, and the body of the reply where there is one.
+const (
+	KRun     Kind = iota + 1 // node or process -> process: a Spec to run
+	KResult                  // executor -> owner: Result; replied to (empty) once the owner has registered the refs inside
+	KMoved                   // whoever passed tasks on -> owner: Moved
+	KTake                    // node -> process: Take; reply Batch of specs that the process no longer runs
+	KRequeue                 // node -> process: Batch of specs that come back, to run where they came from
+	KObject                  // process -> owner: IDs of one object; reply ObjectInfo once it is ready, failed or lost
+	KBorrow                  // process -> owner: IDs the sender now refers to; reply empty
+	KRelease                 // process -> owner: IDs the sender no longer refers to
+	KCopied                  // node -> owner: Copied, a node has another copy
+	KPull                    // process -> node: ObjectInfo; reply empty once the object lies in the node's arena
+	KFree                    // process -> node, node -> node: Free
+	KPlace                   // process -> node, node -> node: Spec; reply Placed
+	KLocate                  // process -> node: ObjectInfo with ID and Owner; reply ObjectInfo with Holders
+	KPublish                 // process -> node: IDs that lie in the node's arena and that other nodes refer to
+	KJob                     // node -> node: JobQuery; reply Job
+	KJobEnd                  // node -> every node and process: JobQuery
+	KDead                    // node -> every node and process: Dead
+	KCollect                 // node -> process: run a garbage collection; reply empty
+	KNodes                   // process -> node: empty; reply Nodes
+	KLink                    // process -> node: LinkQuery; the ring pair comes by the socket; reply empty
+	KKill                    // owner of an actor -> its process: Kill
+	KLog                     // node -> driver's node -> driver: LogLine
+	KSteal                   // node -> node: a message of package sched/steal
+	KActor                   // actor's process -> owner of the actor: ActorState
+	KStatus                  // process or node -> node: StatusQuery; reply JSON
+	KDrain                   // process -> node, node -> process: take no new work
+	kindEnd
+)
+
+var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTake: "take", KRequeue: "requeue",
+	KObject: "object", KBorrow: "borrow", KRelease: "release", KCopied: "copied", KPull: "pull", KFree: "free",
+	KPlace: "place", KLocate: "locate", KPublish: "publish", KJob: "job", KJobEnd: "job-end", KDead: "dead",
+	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
+	KActor: "actor", KStatus: "status", KDrain: "drain", KDone: "done"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) && kindNames[k] != "" {
+		return kindNames[k]
+	}
+	return "unknown"
+}
