@@ -1,0 +1,189 @@
+package admit
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// Versions of the protocol that this build speaks. Neighbours agree on the highest both have.
+const (
+	VersionMin = 1
+	VersionMax = 1
+)
+
+// MaxCluster bounds the name of a cluster.
+const MaxCluster = 64
+
+// Why a peer is not let in. Both ends get one of these, with words of their own around it.
+var (
+	ErrToken   = errors.New("the two nodes have different cluster tokens (or secrets)")
+	ErrVersion = errors.New("the two nodes have no protocol version in common")
+	ErrCluster = errors.New("the two nodes belong to different clusters")
+	ErrProof   = errors.New("not a proof of admission")
+)
+
+// A proof starts with the magic bytes, so that another protocol is told apart at once.
+var magic = [2]byte{'K', 'A'}
+
+const (
+	macBytes    = sha256.Size
+	helloFixed  = 5 // magic, min, max, length of the cluster's name
+	answerFixed = 3 // status, version, length of the cluster's name
+
+	statusOK      = 0
+	statusToken   = 1
+	statusVersion = 2
+	statusCluster = 3
+)
+
+// Use is what a connection is for; a proof for one use is none for another.
+type Use string
+
+// The uses of a connection.
+const (
+	UseLane   Use = "lane"
+	UseLibp2p Use = "libp2p"
+)
+
+// Gate is what one node demands of its peers. It is a value, safe for concurrent use.
+type Gate struct {
+	Keys    Keys
+	Cluster string
+}
+
+// exporter binds a proof to this TLS connection.
+func exporter(st tls.ConnectionState, use Use) ([]byte, error) {
+	if st.Version != tls.VersionTLS13 {
+		return nil, errors.New("admit: TLS 1.3 is required") // the exporter of older versions binds less
+	}
+	return st.ExportKeyingMaterial("EXPORTER-kadre-admission", []byte(use), 32)
+}
+
+func mac(key []byte, role string, ekm []byte, parts ...[]byte) []byte {
+	m := hmac.New(sha256.New, key)
+	io.WriteString(m, role)
+	m.Write(ekm)
+	for _, p := range parts {
+		m.Write(p)
+	}
+	return m.Sum(nil)
+}
+
+// Prove shows the peer of c that this node may enter and demands the same of it. The caller sets a deadline;
+// after an error it calls [Linger] (listener only) and closes c. It returns the version to speak.
+func (g Gate) Prove(c net.Conn, st tls.ConnectionState, use Use, dialer bool) (version byte, err error) {
+	ekm, err := exporter(st, use)
+	if err != nil {
+		return 0, err
+	}
+	if dialer {
+		return g.dial(c, ekm)
+	}
+	return g.listen(c, ekm)
+}
+
+func (g Gate) dial(c io.ReadWriter, ekm []byte) (byte, error) {
+	h := append([]byte{magic[0], magic[1], VersionMin, VersionMax, byte(len(g.Cluster))}, g.Cluster...)
+	if _, err := c.Write(append(h[:len(h):len(h)], mac(g.Keys.k[0], "dialer", ekm, h)...)); err != nil {
+		return 0, fmt.Errorf("admit: sending the proof: %w", err)
+	}
+	a := make([]byte, answerFixed)
+	if _, err := io.ReadFull(c, a); err != nil {
+		return 0, fmt.Errorf("admit: the peer did not answer the proof: %w", err)
+	}
+	status, version, n := a[0], a[1], int(a[2])
+	if n > MaxCluster {
+		return 0, fmt.Errorf("admit: %w: name of %d bytes", ErrProof, n)
+	}
+	name := make([]byte, n)
+	if _, err := io.ReadFull(c, name); err != nil {
+		return 0, fmt.Errorf("admit: the peer's answer ends early: %w", err)
+	}
+	switch status {
+	case statusOK:
+	case statusToken:
+		return 0, fmt.Errorf("admit: refused by the peer: %w", ErrToken)
+	case statusVersion:
+		return 0, fmt.Errorf("admit: refused by the peer: %w: ours are %d to %d, its highest is %d", ErrVersion, VersionMin, VersionMax, version)
+	case statusCluster:
+		return 0, fmt.Errorf("admit: refused by the peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
+	default:
+		return 0, fmt.Errorf("admit: %w: status %d", ErrProof, status)
+	}
+	var got [macBytes]byte
+	if _, err := io.ReadFull(c, got[:]); err != nil {
+		return 0, fmt.Errorf("admit: the peer's proof ends early: %w", err)
+	}
+	for _, k := range g.Keys.k {
+		if hmac.Equal(got[:], mac(k, "listener", ekm, h, a, name)) {
+			if version < VersionMin || version > VersionMax {
+				return 0, fmt.Errorf("admit: %w: the peer chose %d", ErrVersion, version)
+			}
+			return version, nil
+		}
+	}
+	return 0, fmt.Errorf("admit: the peer could not prove itself: %w", ErrToken)
+}
+
+func (g Gate) listen(c io.ReadWriter, ekm []byte) (byte, error) {
+	h := make([]byte, helloFixed, helloFixed+MaxCluster)
+	if _, err := io.ReadFull(c, h); err != nil {
+		return 0, fmt.Errorf("admit: the peer gave no proof: %w", err)
+	}
+	n := int(h[4])
+	if !bytes.Equal(h[:2], magic[:]) || n > MaxCluster {
+		return 0, fmt.Errorf("admit: %w", ErrProof)
+	}
+	rest := make([]byte, n+macBytes)
+	if _, err := io.ReadFull(c, rest); err != nil {
+		return 0, fmt.Errorf("admit: the peer's proof ends early: %w", err)
+	}
+	h = append(h, rest[:n]...)
+	theirMin, theirMax, name, proof := h[2], h[3], string(rest[:n]), rest[n:]
+
+	proven := false
+	for _, k := range g.Keys.k {
+		proven = proven || hmac.Equal(proof, mac(k, "dialer", ekm, h))
+	}
+	if !proven {
+		c.Write([]byte{statusToken, VersionMax, 0})
+		return 0, fmt.Errorf("admit: refused a peer: %w", ErrToken)
+	}
+	version := min(theirMax, VersionMax)
+	if version < theirMin || version < VersionMin {
+		c.Write([]byte{statusVersion, VersionMax, 0})
+		return 0, fmt.Errorf("admit: refused a peer: %w: ours are %d to %d, its %d to %d", ErrVersion, VersionMin, VersionMax, theirMin, theirMax)
+	}
+	if name != g.Cluster {
+		c.Write(append([]byte{statusCluster, VersionMax, byte(len(g.Cluster))}, g.Cluster...))
+		return 0, fmt.Errorf("admit: refused a peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
+	}
+	a := []byte{statusOK, version, 0}
+	if _, err := c.Write(append(a[:3:3], mac(g.Keys.k[0], "listener", ekm, h, a)...)); err != nil {
+		return 0, fmt.Errorf("admit: answering the proof: %w", err)
+	}
+	return version, nil
+}
+
+// lingerFor and lingerBytes bound how long a refused peer is waited for.
+const (
+	lingerFor   = 500 * time.Millisecond
+	lingerBytes = 1 << 10
+)
+
+// Linger gives a refusal time to reach the dialer before the connection is closed: libp2p sets SO_LINGER to
+// 0, so that Close would throw the refusal away.
+func Linger(c net.Conn) {
+	c.SetDeadline(time.Now().Add(lingerFor))
+	if w, ok := c.(interface{ CloseWrite() error }); ok {
+		w.CloseWrite()
+	}
+	io.CopyN(io.Discard, c, lingerBytes)
+}

@@ -1,0 +1,185 @@
+package lane
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Kind says which lane a connection becomes.
+type Kind byte
+
+// The kinds of lane.
+const (
+	KindControl Kind = 1
+	KindBulk    Kind = 2
+)
+
+// Limits of a hello.
+const (
+	MaxMeta     = 16 << 10
+	MaxAddrs    = 32
+	MaxAddrLen  = 256
+	maxHello    = 64 << 10
+	helloFixed  = 1 + 8 + 8 + 8 + 8 + 1
+	maxWhyBytes = 512
+)
+
+// Hello is what each side says of itself once admitted, the dialer first.
+type Hello struct {
+	Kind  Kind
+	Epoch uint64
+	Lane  uint64 // the lane's name, drawn by the dialer; the listener repeats it
+	Last  uint64 // the last control lane to this peer that the sender saw working; 0: none
+	Downs uint64 // how often the sender has declared this peer down
+	Found byte   // how the dialer found the peer; the listener's is ignored
+	Addrs []string
+	Meta  []byte
+}
+
+// ErrHello says that a hello is malformed.
+var ErrHello = errors.New("lane: malformed hello")
+
+// Append encodes h.
+func (h Hello) Append(b []byte) []byte {
+	b = append(b, byte(h.Kind))
+	for _, v := range [...]uint64{h.Epoch, h.Lane, h.Last, h.Downs} {
+		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	b = append(b, h.Found)
+	return AppendRecord(b, h.Addrs, h.Meta)
+}
+
+// ParseHello decodes what Append wrote.
+func ParseHello(b []byte) (h Hello, err error) {
+	if len(b) < helloFixed {
+		return h, fmt.Errorf("%w: %d bytes", ErrHello, len(b))
+	}
+	h.Kind = Kind(b[0])
+	if h.Kind != KindControl && h.Kind != KindBulk {
+		return h, fmt.Errorf("%w: kind %d", ErrHello, b[0])
+	}
+	for i, v := range [...]*uint64{&h.Epoch, &h.Lane, &h.Last, &h.Downs} {
+		*v = binary.BigEndian.Uint64(b[1+8*i:])
+	}
+	h.Found = b[33]
+	h.Addrs, h.Meta, err = ParseRecord(b[helloFixed:])
+	return h, err
+}
+
+// AppendRecord encodes what a node says of itself: addresses and descriptor.
+func AppendRecord(b []byte, addrs []string, meta []byte) []byte {
+	b = AppendAddrs(b, addrs)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(meta)))
+	return append(b, meta...)
+}
+
+// ParseRecord decodes what AppendRecord wrote, the whole of b.
+func ParseRecord(b []byte) (addrs []string, meta []byte, err error) {
+	addrs, b, err = ParseAddrs(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(b) < 4 {
+		return nil, nil, fmt.Errorf("%w: no descriptor", ErrHello)
+	}
+	n := binary.BigEndian.Uint32(b)
+	if n > MaxMeta || int(n) != len(b)-4 {
+		return nil, nil, fmt.Errorf("%w: descriptor of %d bytes", ErrHello, n)
+	}
+	return addrs, append([]byte(nil), b[4:]...), nil
+}
+
+// AppendAddrs encodes a list of addresses, leaving out what is past the limits.
+func AppendAddrs(b []byte, addrs []string) []byte {
+	at := len(b)
+	b = append(b, 0)
+	for _, a := range addrs {
+		if len(a) >= MaxAddrLen || b[at] == MaxAddrs {
+			continue
+		}
+		b[at]++
+		b = append(append(b, byte(len(a))), a...)
+	}
+	return b
+}
+
+// ParseAddrs decodes what AppendAddrs wrote and returns what follows it.
+func ParseAddrs(b []byte) (addrs []string, rest []byte, err error) {
+	if len(b) < 1 || b[0] > MaxAddrs {
+		return nil, nil, fmt.Errorf("%w: addresses", ErrHello)
+	}
+	n := int(b[0])
+	b = b[1:]
+	for range n {
+		if len(b) < 1 || len(b) < 1+int(b[0]) {
+			return nil, nil, fmt.Errorf("%w: an address ends early", ErrHello)
+		}
+		addrs = append(addrs, string(b[1:1+int(b[0])]))
+		b = b[1+int(b[0]):]
+	}
+	return addrs, b, nil
+}
+
+// Hello exchanges hellos: the dialer's goes first, so that a listener knows the peer's before it makes its own.
+func (c *Conn) Hello(ours func(theirs *Hello) Hello) (Hello, error) {
+	if c.Dialed {
+		if err := c.say(ours(nil).Append(nil)); err != nil {
+			return Hello{}, err
+		}
+		b, err := c.hear(maxHello)
+		if err != nil {
+			return Hello{}, err
+		}
+		return ParseHello(b)
+	}
+	b, err := c.hear(maxHello)
+	if err != nil {
+		return Hello{}, err
+	}
+	h, err := ParseHello(b)
+	if err != nil {
+		return h, err
+	}
+	return h, c.say(ours(&h).Append(nil))
+}
+
+// Decide ends the handshake: the side that decides says yes (an empty string) or why not.
+func (c *Conn) Decide(no string) error {
+	return c.say([]byte(no[:min(len(no), maxWhyBytes)]))
+}
+
+// Await waits for the other side's decision and returns its reason to refuse, if it has one.
+func (c *Conn) Await() (no string, err error) {
+	b, err := c.hear(maxWhyBytes)
+	return string(b), err
+}
+
+// Settle ends the handshake's deadline.
+func (c *Conn) Settle() { c.raw.SetDeadline(time.Time{}) }
+
+func (c *Conn) say(b []byte) error {
+	m := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...)
+	if _, err := c.tls.Write(m); err != nil {
+		return fmt.Errorf("lane: handshake: %w", err)
+	}
+	return nil
+}
+
+func (c *Conn) hear(limit uint32) ([]byte, error) {
+	var l [4]byte
+	if _, err := io.ReadFull(c.tls, l[:]); err != nil {
+		return nil, fmt.Errorf("lane: handshake: %w", err)
+	}
+	n := binary.BigEndian.Uint32(l[:])
+	if n > limit {
+		return nil, fmt.Errorf("%w: %d bytes", ErrHello, n)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(c.tls, b); err != nil {
+		return nil, fmt.Errorf("lane: handshake: %w", err)
+	}
+	return b, nil
+}
