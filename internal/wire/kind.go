@@ -31,6 +31,7 @@ const (
 	KActor                   // actor's process -> owner of the actor: ActorState
 	KStatus                  // process or node -> node: StatusQuery; reply JSON
 	KDrain                   // process -> node, node -> process: take no new work
+	KDone                    // process -> node: Done, placed tasks and actors that have ended
 	kindEnd
 )
 
