@@ -1,0 +1,6 @@
+//go:build !kadre_invariants
+
+package invariant
+
+// Enabled says whether assertions are compiled in.
+const Enabled = false
