@@ -1,0 +1,289 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+
+	"github.com/kadrehq/kadre/internal/codec"
+	"github.com/kadrehq/kadre/internal/proc"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/sched"
+)
+
+// remote is what all remote functions and methods share. A is the tuple of the arguments after the
+// context (and, for methods, after the receiver).
+type remote[A, R any] struct {
+	fn   *proc.Func
+	typ  *proc.Type
+	run  func(ctx context.Context, a *A) (R, error)
+	pos  []position[A]
+	opts proc.Options
+	err  error // an option of a later release: what every call gives
+}
+
+// position is one argument's place in the tuple A, with its type hidden.
+type position[A any] struct {
+	plan   *codec.Plan
+	encode func(c any, a *A) (codec.Encoded, error)
+	decode func(c any, a *A, data []byte) error
+	load   func(ctx context.Context, a *A, f *proc.Future) error
+	gather func(ctx context.Context, a *A, fs []*proc.Future) error
+	clear  func(a *A)
+}
+
+// at describes the argument that field finds in the tuple. It panics when values of T cannot cross.
+func at[A, T any](field func(*A) *T) position[A] {
+	pl, err := codec.PlanOf[T]()
+	if err != nil {
+		panic(err)
+	}
+	return position[A]{
+		plan:   pl,
+		encode: func(c any, a *A) (codec.Encoded, error) { return encodeAt(c, pl, field(a)) },
+		decode: func(c any, a *A, data []byte) error { return decodeAt(c, pl, data, field(a)) },
+		load: func(ctx context.Context, a *A, f *proc.Future) (err error) {
+			if f.IsSet() {
+				*field(a) = typed[T](f).v
+				return nil
+			}
+			return f.Process().Read(ctx, f, func(data []byte) error {
+				return decodeAt(&decoding{f.Process(), ctx}, pl, data, field(a))
+			})
+		},
+		gather: func(ctx context.Context, a *A, fs []*proc.Future) error {
+			return gather(ctx, reflect.ValueOf(field(a)).Elem(), fs)
+		},
+		clear: func(a *A) { clear1(field(a)) },
+	}
+}
+
+func clear1[T any](p *T) {
+	var zero T
+	*p = zero
+}
+
+// gather fills a slice with the values of fs.
+func gather(ctx context.Context, into reflect.Value, fs []*proc.Future) error {
+	pl, err := codec.PlanFor(into.Type().Elem())
+	if err != nil {
+		return err
+	}
+	into.Set(reflect.MakeSlice(into.Type(), len(fs), len(fs)))
+	for i, f := range fs {
+		err := f.Process().Read(ctx, f, func(data []byte) error {
+			return decodeInto(&decoding{f.Process(), ctx}, pl, data, into.Index(i).Addr())
+		})
+		if err != nil {
+			return fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// newRemote registers a function. fn is the user's, for its name; run calls it.
+func newRemote[A, R any](fn any, opts proc.Options, run func(context.Context, *A) (R, error), pos ...position[A]) *remote[A, R] {
+	typ, err := typeOf[R]()
+	name, where := symbol(fn, opts.Name)
+	if err != nil {
+		panic(fmt.Errorf("kadre: result of %s: %w", name, err))
+	}
+	f := &remote[A, R]{typ: typ, run: run, pos: pos, opts: opts, err: opts.Later}
+	f.fn = &proc.Func{Where: where, Result: typ, Export: f.export, Import: f.importCall}
+	f.fn.Run = sched.Func{Name: name, Run: f.runTask}
+	proc.Register(f.fn)
+	return f
+}
+
+// symbol names a function by its symbol, or as the user asks, and says where it is registered.
+func symbol(fn any, as string) (name, where string) {
+	for skip := 2; skip < 12; skip++ {
+		pc, file, line, ok := runtime.Caller(skip)
+		if !ok {
+			break
+		}
+		if name := runtime.FuncForPC(pc).Name(); !strings.HasPrefix(name, apiPackage+".") || strings.HasSuffix(file, "_test.go") {
+			where = fmt.Sprintf("%s:%d", file, line)
+			break
+		}
+	}
+	if as != "" {
+		return as, where
+	}
+	name = runtime.FuncForPC(reflect.ValueOf(fn).Pointer()).Name()
+	last := name[strings.LastIndexByte(name, '/')+1:]
+	if strings.Contains(last, ".func") || strings.HasSuffix(last, "-fm") || strings.Contains(last, "[...]") {
+		panic(fmt.Sprintf("kadre: %s (%s) has no stable symbol, being a literal, a method value or an instance of a generic function: give it api.RegisterAs(\"name\")", name, where))
+	}
+	return name, where
+}
+
+// apiPackage is the path of this package.
+var apiPackage = reflect.TypeFor[Runtime]().PkgPath()
+
+// submit calls with plain values.
+func (f *remote[A, R]) submit(ctx context.Context, a *A) Ref[R] {
+	return f.submitWith(ctx, a, nil)
+}
+
+// submitWith calls with the values in a, but for the positions of given that are references.
+func (f *remote[A, R]) submitWith(ctx context.Context, a *A, given []argument) Ref[R] {
+	c := &call[A, R]{a: *a}
+	p, err := f.start(ctx, c, given)
+	if err != nil {
+		return failed[R](p, f.typ, err)
+	}
+	p.Submit(ctx, &c.Future, f.opts, c.deps())
+	return Ref[R]{&c.future}
+}
+
+// start makes c ready for submission: everything that is not immediate is encoded now.
+func (f *remote[A, R]) start(ctx context.Context, c *call[A, R], given []argument) (*proc.Process, error) {
+	p, err := processOf(ctx)
+	if err == nil {
+		err = f.err
+	}
+	if err != nil {
+		return p, err
+	}
+	c.Init(p, f.typ, f.fn)
+	c.args = given
+	for i := range f.pos {
+		if f.pos[i].plan.Immediate() || i < len(c.args) && c.args[i].deferred() {
+			continue
+		}
+		e, err := f.pos[i].encode(&decoding{p, ctx}, &c.a)
+		if err != nil {
+			return p, fmt.Errorf("argument %d of %s: %w", i+1, f.fn.Run.Name, err)
+		}
+		if c.args == nil {
+			c.args = make([]argument, len(f.pos))
+		}
+		c.args[i] = argument{data: e.Bytes(), keep: e.Keep}
+		f.pos[i].clear(&c.a)
+	}
+	return p, nil
+}
+
+func (g *argument) deferred() bool { return g.dep != nil || g.many }
+
+// deps lists the futures that c waits for.
+func (c *call[A, R]) deps() (d []*proc.Future) {
+	for i := range c.args {
+		if c.args[i].dep != nil {
+			d = append(d, c.args[i].dep)
+		}
+		d = append(d, c.args[i].list...)
+	}
+	return d
+}
+
+// runTask is the body of every task of f.
+func (f *remote[A, R]) runTask(t *sched.Task) {
+	c := callOf[A, R](t)
+	a, err := f.collect(t, c)
+	if err != nil {
+		t.Fail(err)
+		return
+	}
+	c.args = nil // a task that runs here is not exported any more: let go of what it was given
+	clear1(&c.a)
+	v, err := f.run(t, &a)
+	if err != nil {
+		t.Fail(&TaskError{Func: f.fn.Run.Name, Cause: err})
+		return
+	}
+	settle(t, &c.future, &v)
+}
+
+// collect gives the arguments as values that are the task's own.
+func (f *remote[A, R]) collect(ctx context.Context, c *call[A, R]) (a A, err error) {
+	a = c.a
+	for i := range c.args {
+		g := &c.args[i]
+		switch {
+		case g.dep != nil:
+			if err = g.dep.Failure(); err == nil {
+				err = f.pos[i].load(ctx, &a, g.dep)
+			}
+		case g.many:
+			for _, d := range g.list {
+				if err == nil {
+					err = d.Failure()
+				}
+			}
+			if err == nil {
+				err = f.pos[i].gather(ctx, &a, g.list)
+			}
+		case g.data != nil:
+			err = f.pos[i].decode(&decoding{c.Process(), ctx}, &a, g.data)
+		}
+		if err != nil {
+			return a, fmt.Errorf("argument %d of %s: %w", i+1, f.fn.Run.Name, err)
+		}
+	}
+	return a, nil
+}
+
+// export gives the arguments of a call for another process.
+func (f *remote[A, R]) export(h *proc.Future) (args []wire.Arg, keep []any, err error) {
+	c := callOf[A, R](&h.Task)
+	p := h.Process()
+	args = make([]wire.Arg, len(f.pos))
+	for i := range f.pos {
+		var g argument
+		if i < len(c.args) {
+			g = c.args[i]
+		}
+		switch {
+		case g.dep != nil:
+			args[i], err = p.ExportArg(g.dep)
+			keep = append(keep, g.dep)
+		case g.many:
+			args[i].IsList = true
+			for _, d := range g.list {
+				args[i].List = append(args[i].List, p.Escape(d))
+				keep = append(keep, d)
+			}
+		default:
+			data := g.data
+			if data == nil {
+				var e codec.Encoded
+				e, err = f.pos[i].encode(nil, &c.a)
+				data = e.Bytes()
+			}
+			args[i], g.keep, err = p.ExportValue(data, g.keep, err)
+			keep = append(keep, g.keep...)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("argument %d of %s: %w", i+1, f.fn.Run.Name, err)
+		}
+	}
+	return args, keep, nil
+}
+
+// importCall makes a call of what another process has exported.
+func (f *remote[A, R]) importCall(p *proc.Process, args []wire.Arg) (*proc.Future, []*proc.Future, error) {
+	if len(args) != len(f.pos) {
+		return nil, nil, fmt.Errorf("kadre: %s takes %d arguments here and has %d in its specification: the executables differ", f.fn.Run.Name, len(f.pos), len(args))
+	}
+	c := &call[A, R]{args: make([]argument, len(args))}
+	c.Init(p, f.typ, f.fn)
+	for i := range args {
+		g := &c.args[i]
+		switch {
+		case args[i].Ref != nil:
+			g.dep = p.ImportArg(args[i].Ref)
+		case args[i].IsList:
+			g.many = true
+			for j := range args[i].List {
+				g.list = append(g.list, p.ImportArg(&args[i].List[j]))
+			}
+		default:
+			g.data = append([]byte{}, args[i].Value...)
+		}
+	}
+	return &c.Future, c.deps(), nil
+}

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/embed"
+	"github.com/kadrehq/kadre/internal/proc"
+	"github.com/kadrehq/kadre/sched"
+)
+
+// Runtime is this process's attachment to a node. Its methods may be called by many goroutines.
+type Runtime struct {
+	s    *embed.Session
+	p    *proc.Process
+	ctx  context.Context
+	once sync.Once
+	err  error
+}
+
+// closeWithin bounds Close.
+const closeWithin = 5 * time.Second
+
+type runtimeKey struct{}
+
+// open holds this process's open runtimes, the first first.
+var open struct {
+	sync.RWMutex
+	all []*Runtime
+}
+
+// Init attaches this process to the node named by KADRE_SOCKET, else to the oldest living node of the
+// cluster in the user's runtime folder; where none lives it starts one inside this process. ctx bounds
+// starting only. If a node was named or found and attaching fails, it returns the error and starts none.
+// In a process that a node started as a worker it serves and never returns.
+func Init(ctx context.Context, opts ...InitOption) (*Runtime, error) {
+	RunWorker()
+	var o embed.Options
+	for _, opt := range opts {
+		opt.applyInit(&o)
+	}
+	s, err := embed.Start(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	rt := &Runtime{s: s, p: s.Process}
+	rt.ctx = context.WithValue(context.Background(), runtimeKey{}, rt)
+	open.Lock()
+	open.all = append(open.all, rt)
+	open.Unlock()
+	return rt, nil
+}
+
+// RunWorker serves and never returns in a process that a node started as a worker, and returns at once
+// elsewhere. Put it after flag parsing and before side effects, and in TestMain.
+func RunWorker() { embed.RunWorker() }
+
+// Context carries rt.
+func (rt *Runtime) Context() context.Context { return rt.ctx }
+
+// With is ctx carrying rt.
+func (rt *Runtime) With(ctx context.Context) context.Context {
+	return context.WithValue(ctx, runtimeKey{}, rt)
+}
+
+// Done is closed when the node is told to stop, or is gone.
+func (rt *Runtime) Done() <-chan struct{} { return rt.p.Stopping() }
+
+// Drain takes no new work and returns when what is there has finished or is handed over, or ctx ends.
+func (rt *Runtime) Drain(ctx context.Context) error { return rt.p.Drain(ctx) }
+
+// Close ends the job: it cancels what runs, frees its objects and returns within 5 s. Wait for your refs
+// before. Later calls return what the first did.
+func (rt *Runtime) Close() error {
+	rt.once.Do(func() {
+		open.Lock()
+		for i, r := range open.all {
+			if r == rt {
+				open.all = append(open.all[:i:i], open.all[i+1:]...)
+				break
+			}
+		}
+		open.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+		defer cancel()
+		rt.err = rt.s.Close(ctx)
+	})
+	return rt.err
+}
+
+// processOf finds the process whose runtime ctx carries, else that of the first open runtime.
+func processOf(ctx context.Context) (*proc.Process, error) {
+	if t := sched.TaskOf(ctx); t != nil {
+		if p := proc.ProcessOf(t); p != nil {
+			return p, nil
+		}
+	}
+	if rt, ok := ctx.Value(runtimeKey{}).(*Runtime); ok {
+		return rt.p, nil
+	}
+	open.RLock()
+	defer open.RUnlock()
+	if len(open.all) > 0 {
+		return open.all[0].p, nil
+	}
+	if p := proc.Worker(); p != nil {
+		return p, nil
+	}
+	return nil, ErrNoRuntime
+}

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"unsafe"
+
+	"github.com/kadrehq/kadre/internal/codec"
+	"github.com/kadrehq/kadre/internal/proc"
+	"github.com/kadrehq/kadre/sched"
+)
+
+// future is what a Ref points to: the task's header, then its typed result.
+type future[R any] struct {
+	proc.Future // first: headers are turned into futures by their address
+	v           R
+}
+
+// call is a submitted task: its future, then its arguments as a tuple A.
+type call[A, R any] struct {
+	future[R]
+	a    A
+	args []argument // what is not in a yet: encoded values, and futures whose values are wanted
+}
+
+// argument is one argument until the task runs.
+type argument struct {
+	data []byte         // an encoded value
+	keep []any          // what data refers to
+	dep  *proc.Future   // its value is wanted
+	list []*proc.Future // a slice of their values is wanted
+	many bool           // list is set, perhaps to nothing
+}
+
+// The casts of the task header. A *sched.Task is the start of a proc.Future, which is the start of a
+// future[R], which is the start of a call[A, R].
+
+func callOf[A, R any](t *sched.Task) *call[A, R] { return (*call[A, R])(unsafe.Pointer(t)) }
+func typed[R any](f *proc.Future) *future[R]     { return (*future[R])(unsafe.Pointer(f)) }
+func encodeAt[T any](c any, pl *codec.Plan, v *T) (codec.Encoded, error) {
+	return pl.Encode(c, unsafe.Pointer(v))
+}
+func decodeAt[T any](c any, pl *codec.Plan, data []byte, v *T) error {
+	return pl.Decode(c, data, unsafe.Pointer(v))
+}
+func decodeInto(c any, pl *codec.Plan, data []byte, v reflect.Value) error {
+	return pl.Decode(c, data, v.UnsafePointer())
+}
+
+// decoding is the Context of codec's decoders: whose process the references join, and what bounds waiting.
+type decoding struct {
+	p   *proc.Process
+	ctx context.Context
+}
+
+var types sync.Map // reflect.Type to *proc.Type
+
+// typeOf gives the one proc.Type of R, or why values of R cannot cross.
+func typeOf[R any]() (*proc.Type, error) {
+	rt := reflect.TypeFor[R]()
+	if t, ok := types.Load(rt); ok {
+		return t.(*proc.Type), nil
+	}
+	pl, err := codec.PlanFor(rt)
+	if err != nil {
+		return nil, err
+	}
+	t := &proc.Type{
+		Plan: pl,
+		New:  func() *proc.Future { return &new(future[R]).Future },
+		Set: func(f *proc.Future, data []byte) error {
+			return decodeAt(nil, pl, data, &typed[R](f).v)
+		},
+		Encode: func(f *proc.Future) (codec.Encoded, error) { return encodeAt(nil, pl, &typed[R](f).v) },
+	}
+	got, _ := types.LoadOrStore(rt, t)
+	return got.(*proc.Type), nil
+}
+
+// valueOf gives a copy of a done future's value.
+func valueOf[R any](ctx context.Context, f *future[R]) (v R, err error) {
+	if f.IsSet() {
+		return f.v, nil
+	}
+	err = f.Process().Read(ctx, &f.Future, func(data []byte) error {
+		return decodeAt(&decoding{f.Process(), ctx}, f.Type().Plan, data, &v)
+	})
+	return v, err
+}
+
+// settle ends the task of f with the result v.
+func settle[R any](ctx context.Context, f *future[R], v *R) {
+	if f.Type().Plan.Immediate() {
+		f.v = *v
+		f.SetDone()
+		return
+	}
+	e, err := encodeAt(&decoding{f.Process(), ctx}, f.Type().Plan, v)
+	if err != nil {
+		f.Fail(&TaskError{Func: f.Name(), Cause: err})
+		return
+	}
+	f.SetValue(&proc.Value{Data: e.Bytes(), Keep: e.Keep})
+}

@@ -1,0 +1,23 @@
+// Package proc is what any process attached to a node is, a driver or a worker: a client of the node's
+// arena, one end of its rings, a table of references, a registry of functions, and an engine of executors.
+//
+// The nouns: a [Process] is the attachment; a [Future] is a task's result, an object or an actor's handle
+// as this process sees it; a [Func] is a registered function without its types, a [Type] a value's; an
+// object entry is what a future gets when its reference leaves the process. Who lives where is the node's
+// business (internal/node); who counts references and decides what an object's owner does is
+// objstore/owner's; this package carries out what they say.
+//
+// A future costs nothing but itself until it escapes: then it gets an ID, an entry in the table, a weak
+// pointer from the table and a cleanup. Go's collector counts references within a process; the owner's
+// table counts processes.
+//
+// Concurrency: everything exported may be called by any goroutine. Frames are handled on one poll
+// goroutine, which never blocks: what waits (decoding, pulling, constructing) runs on goroutines or on
+// the engine.
+//
+// Lock order: Process.mu, then links' and calls' own locks. No callback of users runs under Process.mu,
+// nor does a future finish under it.
+//
+// Rejected: reference counting by hand (Go values are copied freely); a table entry for every task (the
+// in-process call would cost three times as much).
+package proc

@@ -1,0 +1,262 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"reflect"
+	"runtime"
+	"sync"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/sched"
+)
+
+// Sentinels that package api gives to users.
+var (
+	ErrCancelled = sched.ErrCancelled
+	ErrClosed    = sched.ErrClosed
+	ErrNoRuntime = errors.New("kadre: no runtime: call api.Init first, or pass a context from Runtime.Context")
+	ErrZero      = errors.New("kadre: zero Ref or Actor: it names nothing; use one that Remote, Put or GetActor returned")
+	ErrNotFound  = errors.New("kadre: not found")
+	ErrBusy      = errors.New("kadre: too many unfinished calls; wait for some of them first")
+)
+
+// TaskError is the failure of a user's function: its own error or a panic.
+type TaskError struct {
+	Func  string  // the function's registered name
+	Cause error   // what it returned; for a panic, the panic's value as an error
+	Stack string  // of a panic
+	Node  id.Node // where it ran; empty in the caller's own process
+	PID   int
+}
+
+func (e *TaskError) Error() string {
+	where := ""
+	if e.Node != "" {
+		where = fmt.Sprintf(" on node %s (pid %d)", e.Node.Short(), e.PID)
+	}
+	return fmt.Sprintf("task %s%s: %v", e.Func, where, e.Cause)
+}
+
+func (e *TaskError) Unwrap() error { return e.Cause }
+
+// WorkerDiedError says that the process that ran a task ended, more often than the task's retries allow.
+type WorkerDiedError struct {
+	Func string
+	Node id.Node
+	Why  string
+}
+
+func (e *WorkerDiedError) Error() string {
+	return fmt.Sprintf("task %s: the process running it on node %s ended: %s; see `kadre logs`, or raise MaxRetries", e.Func, e.Node.Short(), e.Why)
+}
+
+// WorkerStartError says that a worker process did not come up.
+type WorkerStartError struct{ Text string }
+
+func (e *WorkerStartError) Error() string { return e.Text }
+
+// ActorDiedError says that an actor is gone, and whether the call may have run.
+type ActorDiedError struct {
+	Actor  id.Actor
+	Why    string
+	MayRan bool
+}
+
+func (e *ActorDiedError) Error() string {
+	ran := "the call has not run"
+	if e.MayRan {
+		ran = "the call may have run"
+	}
+	return fmt.Sprintf("actor %s is dead: %s (%s)", e.Actor, e.Why, ran)
+}
+
+// ObjectLostError says that the last copy of an object is gone and that it cannot be made again.
+type ObjectLostError struct {
+	Object id.Object
+	Why    string
+}
+
+func (e *ObjectLostError) Error() string {
+	return fmt.Sprintf("object %s is lost: %s", e.Object, e.Why)
+}
+
+// OutOfMemoryError says that the node's object store has no room.
+type OutOfMemoryError struct {
+	Want, Used, Capacity int64
+	Text                 string
+}
+
+func (e *OutOfMemoryError) Error() string { return e.Text }
+
+// UnschedulableError says what no node of the cluster can give.
+type UnschedulableError struct{ Text string }
+
+func (e *UnschedulableError) Error() string { return e.Text }
+
+// UnavailableError says that a part of the cluster did not answer.
+type UnavailableError struct{ Text string }
+
+func (e *UnavailableError) Error() string { return e.Text }
+
+// VersionSkewError says that two parts of the system are of versions that do not understand each other.
+type VersionSkewError struct{ Text string }
+
+func (e *VersionSkewError) Error() string { return e.Text }
+
+// remoteError is a user's error after its journey: its text, and the sentinels it wrapped.
+type remoteError struct {
+	text  string
+	known []error
+}
+
+func (e *remoteError) Error() string   { return e.text }
+func (e *remoteError) Unwrap() []error { return e.known }
+
+// known holds the sentinels that errors.Is finds on the other side, by name.
+var known = struct {
+	mu     sync.RWMutex
+	byName map[string]error
+}{byName: map[string]error{
+	"context.Canceled": context.Canceled, "context.DeadlineExceeded": context.DeadlineExceeded,
+	"io.EOF": io.EOF, "io.ErrUnexpectedEOF": io.ErrUnexpectedEOF, "io.ErrClosedPipe": io.ErrClosedPipe,
+	"io.ErrShortWrite": io.ErrShortWrite, "io.ErrShortBuffer": io.ErrShortBuffer, "io.ErrNoProgress": io.ErrNoProgress,
+	"fs.ErrInvalid": fs.ErrInvalid, "fs.ErrPermission": fs.ErrPermission, "fs.ErrExist": fs.ErrExist,
+	"fs.ErrNotExist": fs.ErrNotExist, "fs.ErrClosed": fs.ErrClosed,
+	"kadre.ErrNoRuntime": ErrNoRuntime, "kadre.ErrZero": ErrZero, "kadre.ErrNotFound": ErrNotFound, "kadre.ErrBusy": ErrBusy,
+}}
+
+func knownNames(err error) (names []string) {
+	known.mu.RLock()
+	defer known.mu.RUnlock()
+	for n, s := range known.byName {
+		if errors.Is(err, s) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// record makes err ready to travel.
+func (p *Process) record(err error, fn string) *wire.ErrorRecord {
+	r := &wire.ErrorRecord{Class: wire.ErrorTask, Text: err.Error(), Func: fn, Node: p.self.Node, PID: p.pid}
+	var (
+		task   *TaskError
+		died   *WorkerDiedError
+		start  *WorkerStartError
+		actor  *ActorDiedError
+		lost   *ObjectLostError
+		oom    *OutOfMemoryError
+		unsch  *UnschedulableError
+		unav   *UnavailableError
+		skew   *VersionSkewError
+		on     *wire.ErrorRecord
+		isTask = errors.As(err, &task)
+	)
+	switch {
+	case isTask:
+		r.Text, r.Stack, r.Func, r.Known = task.Cause.Error(), task.Stack, task.Func, knownNames(task.Cause)
+		if task.Node != "" {
+			r.Node, r.PID = task.Node, task.PID
+		}
+	case errors.As(err, &on):
+		return on
+	case errors.Is(err, ErrCancelled):
+		r.Class, r.Known = wire.ErrorCancelled, knownNames(err)
+	case errors.Is(err, ErrClosed):
+		r.Class = wire.ErrorClosed
+	case errors.As(err, &died):
+		r.Class, r.Func, r.Node, r.Text = wire.ErrorWorkerDied, died.Func, died.Node, died.Why
+	case errors.As(err, &start):
+		r.Class = wire.ErrorWorkerStart
+	case errors.As(err, &actor):
+		r.Class, r.Actor, r.Text, r.MayRan = wire.ErrorActorDied, actor.Actor, actor.Why, actor.MayRan
+	case errors.As(err, &lost):
+		r.Class, r.Object, r.Text = wire.ErrorObjectLost, lost.Object, lost.Why
+	case errors.As(err, &oom):
+		r.Class, r.Sizes = wire.ErrorOutOfMemory, [3]int64{oom.Want, oom.Used, oom.Capacity}
+	case errors.As(err, &unsch):
+		r.Class = wire.ErrorUnschedulable
+	case errors.As(err, &unav):
+		r.Class = wire.ErrorUnavailable
+	case errors.As(err, &skew):
+		r.Class = wire.ErrorVersion
+	default:
+		r.Known = knownNames(err)
+	}
+	return r
+}
+
+// failure makes an error of what travelled.
+func failure(r *wire.ErrorRecord) error {
+	switch r.Class {
+	case wire.ErrorTask:
+		return &TaskError{Func: r.Func, Cause: revive(r), Stack: r.Stack, Node: r.Node, PID: r.PID}
+	case wire.ErrorCancelled:
+		return ErrCancelled
+	case wire.ErrorWorkerDied:
+		return &WorkerDiedError{Func: r.Func, Node: r.Node, Why: r.Text}
+	case wire.ErrorWorkerStart:
+		return &WorkerStartError{Text: r.Text}
+	case wire.ErrorActorDied:
+		return &ActorDiedError{Actor: r.Actor, Why: r.Text, MayRan: r.MayRan}
+	case wire.ErrorObjectLost:
+		return &ObjectLostError{Object: r.Object, Why: r.Text}
+	case wire.ErrorUnschedulable:
+		return &UnschedulableError{Text: r.Text}
+	case wire.ErrorOutOfMemory:
+		return &OutOfMemoryError{Want: r.Sizes[0], Used: r.Sizes[1], Capacity: r.Sizes[2], Text: r.Text}
+	case wire.ErrorVersion:
+		return &VersionSkewError{Text: r.Text}
+	case wire.ErrorClosed:
+		return fmt.Errorf("%w: %s", ErrClosed, r.Text)
+	default:
+		return &UnavailableError{Text: r.Text}
+	}
+}
+
+func revive(r *wire.ErrorRecord) error {
+	e := &remoteError{text: r.Text}
+	known.mu.RLock()
+	for _, n := range r.Known {
+		if s := known.byName[n]; s != nil {
+			e.known = append(e.known, s)
+		}
+	}
+	known.mu.RUnlock()
+	return e
+}
+
+// replied turns the error of a request into one for users.
+func replied(err error) error {
+	var r *wire.ErrorRecord
+	if errors.As(err, &r) {
+		return failure(r)
+	}
+	return err
+}
+
+// panicked makes the error of a run that did not return.
+func panicked(fn string, err error) error {
+	var p *sched.PanicError
+	if errors.As(err, &p) {
+		cause, ok := p.Value.(error)
+		if !ok {
+			cause = fmt.Errorf("panic: %v", p.Value)
+		} else if _, isRuntime := cause.(runtime.Error); isRuntime {
+			cause = fmt.Errorf("panic: %w", cause)
+		}
+		return &TaskError{Func: fn, Cause: cause, Stack: string(p.Stack)}
+	}
+	if errors.Is(err, sched.ErrGoexit) {
+		return &TaskError{Func: fn, Cause: err}
+	}
+	return err
+}
+
+// nameOf is how messages call a type.
+func nameOf(t reflect.Type) string { return t.String() }
