@@ -1,0 +1,85 @@
+package owner
+
+import "github.com/kadrehq/kadre/internal/id"
+
+// Event is one thing that happened: Made, Sealed, Failed, Copied, Dropped, Hold, Unhold, Borrow, Release,
+// AddrDead, Retry or Want.
+type Event interface{ event() }
+
+// Made starts the record of an object: its task was submitted, or its value is about to be put. A second Made
+// of one ID is ignored.
+type Made struct {
+	ID         id.Object
+	Remakeable bool        // its task may run again when the last copy is lost
+	Args       []id.Object // arguments of its task; those this table does not own are ignored
+}
+
+// Sealed says that an attempt ended with a value: in Node's arena where Stored, else inside the message.
+type Sealed struct {
+	ID       id.Object
+	Attempt  uint32
+	Stored   bool
+	Node     id.Node
+	Size     uint64
+	Hash     uint64
+	Contains []id.Object // found inside the value; the shell took a hold on each
+}
+
+// Failed says that an attempt ended with an error, for good.
+type Failed struct {
+	ID      id.Object
+	Attempt uint32
+}
+
+// Copied says that a node has another copy.
+type Copied struct {
+	ID      id.Object
+	Attempt uint32
+	Node    id.Node
+}
+
+// Dropped says that a node's copy is gone.
+type Dropped struct {
+	ID   id.Object
+	Node id.Node
+}
+
+// Hold says that this process refers to the object once more.
+type Hold struct{ ID id.Object }
+
+// Unhold takes one Hold back.
+type Unhold struct{ ID id.Object }
+
+// Borrow says that another process refers to the object; once more changes nothing.
+type Borrow struct {
+	ID   id.Object
+	Addr id.Addr
+}
+
+// Release says that a process no longer refers to the object.
+type Release struct {
+	ID   id.Object
+	Addr id.Addr
+}
+
+// AddrDead says that a process is gone, or with Proc 0 a whole node with its copies and its processes.
+type AddrDead struct{ Addr id.Addr }
+
+// Retry fences the current attempt of a pending object and asks for the next one, by Remake.
+type Retry struct{ ID id.Object }
+
+// Want says that somebody needs the outcome: the answer is Ready or Lost, at once or later.
+type Want struct{ ID id.Object }
+
+func (Made) event()     {}
+func (Sealed) event()   {}
+func (Failed) event()   {}
+func (Copied) event()   {}
+func (Dropped) event()  {}
+func (Hold) event()     {}
+func (Unhold) event()   {}
+func (Borrow) event()   {}
+func (Release) event()  {}
+func (AddrDead) event() {}
+func (Retry) event()    {}
+func (Want) event()     {}

@@ -1,0 +1,57 @@
+package owner
+
+import "github.com/kadrehq/kadre/internal/id"
+
+// want answers, or sees to it that there will be an answer.
+func (t *Table) want(o id.Object) {
+	r := t.recs[o]
+	switch {
+	case r == nil || r.state == StateLost:
+		t.do(Lost{o})
+	case r.gone():
+		t.remake(o, r)
+	case r.state != StatePending:
+		t.do(Ready{o})
+	}
+}
+
+// remake starts the next attempt of an object whose value is gone and of all arguments that are gone too.
+// When one of them cannot be made again, nothing starts and the object is lost.
+func (t *Table) remake(o id.Object, r *record) {
+	chain := []id.Object{o}
+	seen := map[id.Object]bool{o: true}
+	for i := 0; i < len(chain); i++ {
+		c := t.recs[chain[i]]
+		if c.state == StateLost || !c.remakeable || c.remakes >= MaxRemakes {
+			t.lose(o, r)
+			return
+		}
+		for _, a := range c.args {
+			if arg := t.recs[a]; !seen[a] && (arg.gone() || arg.state == StateLost) {
+				seen[a] = true
+				chain = append(chain, a)
+			}
+		}
+	}
+	for i := len(chain) - 1; i >= 0; i-- {
+		t.restart(chain[i])
+	}
+}
+
+func (t *Table) restart(o id.Object) {
+	r := t.recs[o]
+	t.letGo(r)
+	r.state, r.stored = StatePending, false
+	r.remakes++
+	r.attempt++
+	t.repin(r, pinNeeded)
+	t.do(Remake{o, r.attempt})
+}
+
+func (t *Table) lose(o id.Object, r *record) {
+	t.letGo(r)
+	r.state = StateLost
+	t.repin(r, pinNone)
+	t.do(Lost{o})
+	t.touch(o)
+}
