@@ -131,7 +131,7 @@ func RecvMsg(c *net.UnixConn, m any) (fds []int, err error) {
 		more, perr := parseRights(oob[:on])
 		fds = append(fds, more...)
 		switch {
-		case err != nil && err != io.EOF:
+		case err != nil && !errors.Is(err, io.EOF):
 			return fds, err
 		case perr != nil:
 			return fds, perr

@@ -28,7 +28,10 @@ type Frame struct {
 }
 
 // Append adds the encoding of f to b.
-func (f *Frame) Append(b []byte) []byte {
+func (f *Frame) Append(b []byte) []byte { return append(f.appendHead(b), f.Body...) }
+
+// appendHead adds the encoding of f without its body.
+func (f *Frame) appendHead(b []byte) []byte {
 	a := appender{b}
 	a.u8(Version)
 	a.u8(uint8(f.Kind))
@@ -38,7 +41,6 @@ func (f *Frame) Append(b []byte) []byte {
 	a.addr(f.From)
 	a.addr(f.To)
 	a.uv(f.Req)
-	a.raw(f.Body)
 	return a.b
 }
 

@@ -1,0 +1,168 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/kadrehq/kadre/internal/shm"
+)
+
+const (
+	// RingCapacity is the data bytes of each of a link's rings: the longest frame and its envelope fit twice.
+	RingCapacity = 2 << 20
+	// MaxBacklog bounds the bytes that wait in a link for room in its ring.
+	MaxBacklog = 64 << 20
+	// drainBatch is how many frames a link gives out before it frees their room.
+	drainBatch = 64
+	// drainMost is how many frames one link may give out before the others have their turn.
+	drainMost = 1024
+)
+
+// Errors of a link.
+var (
+	ErrLinkClosed  = errors.New("wire: the link is closed")
+	ErrLinkFull    = errors.New("wire: the process at the other end does not read its link")
+	ErrFrameTooBig = errors.New("wire: frame too big for a link")
+)
+
+// Link is this process's end of a ring pair to another process of the machine. Any goroutine may send; the
+// process's poll goroutine alone drains.
+type Link struct {
+	pair *shm.RingPair // unmapped by Close, under both locks
+
+	drain sync.Mutex // held while frames are given out; taken before mu
+
+	mu     sync.Mutex
+	closed bool
+	head   []byte   // scratch for envelopes
+	wait   [][]byte // frames that found no room, oldest first
+	queued int      // bytes in wait
+}
+
+// NewLink wraps an open ring pair, which it owns from now on.
+func NewLink(pair *shm.RingPair) *Link { return &Link{pair: pair} }
+
+// Send sends an encoded frame. It never blocks: what finds no room waits in a bounded backlog.
+func (l *Link) Send(frame []byte) error { return l.send(frame, nil) }
+
+// SendFrame encodes and sends f.
+func (l *Link) SendFrame(f *Frame) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.head = f.appendHead(l.head[:0])
+	return l.sendLocked(l.head, f.Body)
+}
+
+func (l *Link) send(head, body []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sendLocked(head, body)
+}
+
+func (l *Link) sendLocked(head, body []byte) error {
+	if l.closed {
+		return ErrLinkClosed
+	}
+	n := len(head) + len(body)
+	if n > l.pair.Out.MaxFrame() {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrFrameTooBig, n, l.pair.Out.MaxFrame())
+	}
+	if len(l.wait) == 0 && l.pair.Out.TryPut(head, body) {
+		l.pair.Out.Notify()
+		return nil
+	}
+	if err := l.pair.Out.Err(); err != nil {
+		return err
+	}
+	if l.queued+n > MaxBacklog {
+		return fmt.Errorf("%w: %d bytes wait for it", ErrLinkFull, l.queued)
+	}
+	l.wait = append(l.wait, append(append(make([]byte, 0, n), head...), body...))
+	l.queued += n
+	l.pair.Out.Notify()
+	return nil
+}
+
+// flushLocked moves what waited into the ring, as far as there is room.
+func (l *Link) flushLocked() {
+	done := 0
+	for _, f := range l.wait {
+		if !l.pair.Out.TryPut(f) {
+			break
+		}
+		l.wait[done] = nil
+		l.queued -= len(f)
+		done++
+	}
+	if l.wait = l.wait[done:]; len(l.wait) == 0 {
+		l.wait = nil
+	}
+	if done > 0 {
+		l.pair.Out.Notify()
+	}
+}
+
+// Drain gives the frames that have come to f, and sends what waited for room. A frame is valid during its
+// call only. It returns how many there were; an error means that the link is of no more use.
+func (l *Link) Drain(f func(frame []byte)) (n int, err error) {
+	l.drain.Lock()
+	defer l.drain.Unlock()
+	l.mu.Lock()
+	closed := l.closed
+	if !closed && len(l.wait) > 0 {
+		l.flushLocked()
+	}
+	l.mu.Unlock()
+	if closed {
+		return 0, ErrLinkClosed
+	}
+	in := l.pair.In
+	for n < drainMost {
+		b, ok, err := in.TryGet()
+		if !ok {
+			in.Advance()
+			return n, err
+		}
+		f(b)
+		if n++; n%drainBatch == 0 {
+			in.Advance()
+		}
+	}
+	in.Advance()
+	return n, nil
+}
+
+// Park announces that the poll goroutine is about to sleep on its doorbell; false when there is something
+// to drain.
+func (l *Link) Park() bool {
+	l.drain.Lock()
+	defer l.drain.Unlock()
+	return l.pair == nil || l.pair.In.Park()
+}
+
+// Unpark takes Park back.
+func (l *Link) Unpark() {
+	l.drain.Lock()
+	defer l.drain.Unlock()
+	if l.pair != nil {
+		l.pair.In.Unpark()
+	}
+}
+
+// Close ends the link and unmaps its rings, after a Drain that is running. It is not called from within
+// Drain. Later sends give ErrLinkClosed.
+func (l *Link) Close() error {
+	l.drain.Lock()
+	defer l.drain.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	l.wait, l.queued = nil, 0
+	p := l.pair
+	l.pair = nil
+	return p.Close()
+}
