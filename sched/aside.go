@@ -1,0 +1,144 @@
+package sched
+
+import "sync"
+
+const (
+	// maxFree bounds the goroutines of tasks that need no slot; beyond it they queue. It guards memory only.
+	maxFree = 1 << 16
+	// maxAside bounds what waits in one of the queues below.
+	maxAside = 1 << 22
+)
+
+// aside is what runs beside the deques: a queue of tasks that need no slot (free), or more than one
+// (wide), each on a goroutine of its own.
+type aside struct {
+	// constant after construction
+	e    *Engine
+	w    *worker // where their children go
+	wide bool
+
+	mu      sync.Mutex
+	queue   []*Task
+	taking  int                // goroutines that look at queue
+	running map[*Task]struct{} // for Close and the monitor
+}
+
+func newAside(e *Engine, wide bool) *aside {
+	a := &aside{e: e, w: e.newWorker(), wide: wide, running: make(map[*Task]struct{})}
+	a.w.q.Close() // nobody steals from it: children go to the shards
+	return a
+}
+
+// add queues t. Free tasks have a goroutine each up to maxFree; wide ones get their slots one after the other.
+func (a *aside) add(t *Task) {
+	if int(t.slots) > a.e.cfg.Slots {
+		t.failFrom(a.e.tooWide(t), stNew)
+		return
+	}
+	if a.e.closed.Load() {
+		t.failFrom(ErrClosed, stNew)
+		return
+	}
+	a.mu.Lock()
+	full := len(a.queue) >= maxAside
+	start := false
+	if !full {
+		a.queue = append(a.queue, t)
+		start = a.taking == 0 || !a.wide && a.taking < maxFree
+		if start {
+			a.taking++
+		}
+	}
+	a.mu.Unlock()
+	if full {
+		t.failFrom(ErrBusy, stNew)
+	}
+	if start {
+		a.e.enter()
+		go a.take()
+	}
+}
+
+// take runs free tasks until none is queued; for wide ones it gathers their slots and sends them off.
+func (a *aside) take() {
+	e := a.e
+	normal := false
+	defer func() {
+		if !normal && !a.wide { // Goexit: the rest goes to a new goroutine
+			e.enter()
+			go a.take()
+		}
+		e.leave()
+	}()
+	for {
+		t := a.next()
+		if t == nil {
+			break
+		}
+		if t.Stale() {
+			continue
+		}
+		if !a.wide {
+			if t.claim() {
+				a.run(t)
+			}
+			continue
+		}
+		if !e.tryAcquire(int32(t.slots)) {
+			e.press.Store(true)
+			e.acquire(int32(t.slots))
+		}
+		e.enter()
+		go func() {
+			defer e.leave()
+			defer e.release(int32(t.slots))
+			if t.claim() {
+				a.run(t)
+			}
+		}()
+	}
+	normal = true
+}
+
+func (a *aside) next() *Task {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.queue) == 0 {
+		a.queue = nil
+		a.taking--
+		return nil
+	}
+	t := a.queue[0]
+	a.queue[0] = nil
+	a.queue = a.queue[1:]
+	return t
+}
+
+func (a *aside) run(t *Task) {
+	a.mu.Lock()
+	a.running[t] = struct{}{}
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		delete(a.running, t)
+		a.mu.Unlock()
+	}()
+	a.w.exec(t)
+}
+
+// queued copies what waits.
+func (a *aside) queued() []*Task {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]*Task(nil), a.queue...)
+}
+
+func (a *aside) active() []*Task {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ts := make([]*Task, 0, len(a.running))
+	for t := range a.running {
+		ts = append(ts, t)
+	}
+	return ts
+}

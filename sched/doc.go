@@ -1,0 +1,2 @@
+// Package sched runs the tasks of one process.
+package sched

@@ -1,0 +1,250 @@
+package sched
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// shards is the number of queues for submissions from outside of tasks.
+	shards = 8
+	// maxSlots bounds Config.Slots.
+	maxSlots = 1 << 14
+)
+
+// Config says how an Engine shall be. The zero value works.
+type Config struct {
+	// Slots is how many tasks run at a time. Default GOMAXPROCS.
+	Slots int
+	// CPU are the words that this machine's processes share. Default nil: none are needed.
+	CPU CPUs
+	// User is what UserOf gives for contexts that carry no other value. Default nil.
+	User any
+	// Grace is how long a cancelled task may run on before it is failed and its goroutine abandoned.
+	// Default 5 s.
+	Grace time.Duration
+	// Logger gets what is unusual. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Slots <= 0 {
+		c.Slots = runtime.GOMAXPROCS(0)
+	}
+	c.Slots = min(c.Slots, maxSlots)
+	if c.Grace <= 0 {
+		c.Grace = 5 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	return c
+}
+
+// Engine runs the tasks of one process on at most Slots goroutines at a time. All methods may be called
+// concurrently.
+type Engine struct {
+	// constant after construction
+	cfg  Config
+	free *aside
+	wide *aside
+
+	slots
+
+	// atomic
+	idle      atomic.Int32 // len(idleQ)
+	searching atomic.Int32 // executors that were woken and have no work yet
+	watching  atomic.Bool  // one of the idle looks at the queues every watchEvery
+	press     atomic.Bool  // executors let others have their slot between two tasks
+	closed    atomic.Bool  // Submit fails
+	awake     atomic.Bool  // the monitor ticks
+	_         [40]byte
+	all       atomic.Pointer[[]*worker] // the shards, then the executors; copied on growth
+	dropping  atomic.Int32              // dropQueued calls under way
+	dropped   atomic.Int64              // and done
+	onQueued  atomic.Pointer[func(int)]
+
+	steals, wakes, spawns, abandoned, extra atomic.Int64
+
+	mu     sync.Mutex
+	idleQ  []*worker
+	live   int                 // goroutines of the engine
+	scopes map[*scope]struct{} // contexts that somebody asked for; nil once the engine is closed
+
+	rouser chan struct{} // wakes the monitor
+	ended  chan struct{} // closed when live has come to 0
+	end    sync.Once
+}
+
+// New starts an engine. Close ends it.
+func New(cfg Config) *Engine {
+	cfg = cfg.withDefaults()
+	e := &Engine{cfg: cfg, ended: make(chan struct{}), scopes: make(map[*scope]struct{}), rouser: make(chan struct{}, 1)}
+	e.cpu, e.onWait = cfg.CPU, e.rouse
+	e.limit.Store(int32(cfg.Slots))
+	e.free, e.wide = newAside(e, false), newAside(e, true)
+	var all []*worker
+	for range shards {
+		all = append(all, e.newWorker())
+	}
+	e.all.Store(&all)
+	e.enter()
+	go e.monitor()
+	for range cfg.Slots {
+		e.searching.Add(1)
+		e.spawn()
+	}
+	return e
+}
+
+// Slots is how many tasks run at a time.
+func (e *Engine) Slots() int { return e.cfg.Slots }
+
+func (e *Engine) newWorker() *worker { return &worker{e: e} }
+
+// shard is the queue of the calling goroutine when it is no executor.
+func (e *Engine) shard() *worker { return (*e.all.Load())[here()%shards] }
+
+// spawn adds an executor. The caller has counted it in searching.
+func (e *Engine) spawn() {
+	e.spawns.Add(1)
+	w := e.newWorker()
+	w.wake = make(chan struct{}, 1)
+	e.mu.Lock()
+	old := *e.all.Load()
+	all := append(append(make([]*worker, 0, len(old)+1), old...), w)
+	w.rnd = uint32(len(all))*2654435761 + 1
+	e.all.Store(&all)
+	e.live++
+	e.mu.Unlock()
+	go w.loop()
+}
+
+// unlist takes an executor out of all; its queue's tasks go to the shards.
+func (e *Engine) unlist(w *worker) {
+	for !w.q.Close() {
+		if t, ok := w.q.Pop(); ok {
+			e.rehome([]*Task{t})
+		}
+	}
+	e.mu.Lock()
+	old := *e.all.Load()
+	all := make([]*worker, 0, len(old))
+	for _, v := range old {
+		if v != w {
+			all = append(all, v)
+		}
+	}
+	e.all.Store(&all)
+	e.mu.Unlock()
+}
+
+// enter counts a goroutine of the engine, leave its end.
+func (e *Engine) enter() {
+	e.mu.Lock()
+	e.live++
+	e.mu.Unlock()
+}
+
+func (e *Engine) leave() {
+	e.mu.Lock()
+	e.live--
+	last := e.live == 0
+	e.mu.Unlock()
+	if last { // not before stop: the monitor stays until then
+		e.end.Do(func() { close(e.ended) })
+	}
+}
+
+// remember notes a context that Close must end; false once the engine is closed.
+func (e *Engine) remember(s *scope) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.scopes == nil {
+		return false
+	}
+	e.scopes[s] = struct{}{}
+	return true
+}
+
+func (e *Engine) forget(s *scope) {
+	e.mu.Lock()
+	delete(e.scopes, s)
+	e.mu.Unlock()
+}
+
+// Close ends the engine:
+//
+//  1. Submit fails with ErrClosed.
+//  2. Contexts of running tasks end.
+//  3. Queued tasks fail with ErrClosed; hung ones do when what they need is done.
+//  4. Executors end when their task returns; who waits for a slot gets one.
+//  5. When ctx ends first, tasks that still run fail with ErrClosed, and their goroutines are abandoned
+//     and counted; the error then matches ErrAbandoned.
+//
+// A second Close waits as the first does.
+func (e *Engine) Close(ctx context.Context) error {
+	e.closed.Store(true) // 1: pairs with enqueue
+	e.mu.Lock()
+	scopes := e.scopes
+	e.scopes = nil
+	e.mu.Unlock()
+	for s := range scopes {
+		s.cancel()
+	}
+	e.dropQueued(func(*Task) bool { return true }, ErrClosed) // 2
+	e.stop.Store(true)
+	e.grant()
+	for e.wakeOne() {
+	}
+	e.rouse()
+	select {
+	case <-e.ended:
+		e.flushWords()
+		return nil
+	case <-ctx.Done():
+	}
+	n := 0
+	for t := range e.active() {
+		if t.Fail(ErrClosed) {
+			n++
+		}
+	}
+	e.abandoned.Add(int64(n))
+	return fmt.Errorf("%w: %d tasks did not return when their contexts ended: %w", ErrAbandoned, n, ctx.Err())
+}
+
+// Stats is what an engine looked like at one moment.
+type Stats struct {
+	Slots     int   // configured
+	Running   int   // slots in use
+	Waiting   int   // goroutines that wait for a slot
+	Queued    int   // tasks, about
+	Executors int   // goroutines that can run tasks
+	Idle      int   // of these, without work
+	Extra     int   // slots that the monitor has added for now
+	Steals    int64 // from the start on, as all below
+	Wakes     int64
+	Spawns    int64
+	Abandoned int64
+}
+
+// Stats looks.
+func (e *Engine) Stats() Stats {
+	return Stats{
+		Slots: e.cfg.Slots, Running: int(e.running.Load()), Waiting: int(e.waiting.Load()), Queued: e.Queued(),
+		Executors: len(*e.all.Load()) - shards, Idle: int(e.idle.Load()), Extra: int(e.extra.Load()),
+		Steals: e.steals.Load(), Wakes: e.wakes.Load(), Spawns: e.spawns.Load(), Abandoned: e.abandoned.Load(),
+	}
+}
+
+func (s Stats) String() string {
+	return fmt.Sprintf("slots %d (%d running, %d extra, %d waiting), queued %d, executors %d (%d idle), steals %d, wakes %d, spawns %d, abandoned %d",
+		s.Slots, s.Running, s.Extra, s.Waiting, s.Queued, s.Executors, s.Idle, s.Steals, s.Wakes, s.Spawns, s.Abandoned)
+}

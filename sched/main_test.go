@@ -1,0 +1,72 @@
+package sched
+
+import (
+	"context"
+	"testing"
+	"time"
+	"unsafe"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// call is what package api makes of a Task: result and argument behind the header.
+type call[A, R any] struct {
+	Task
+	v R
+	a A
+}
+
+func fn[A, R any](name string, f func(context.Context, A) (R, error)) *Func {
+	return &Func{Name: name, Run: func(t *Task) {
+		c := (*call[A, R])(unsafe.Pointer(t))
+		v, err := f(t, c.a)
+		if err != nil {
+			t.Fail(err)
+			return
+		}
+		c.v = v
+		t.Finish()
+	}}
+}
+
+func submit[A, R any](e *Engine, ctx context.Context, f *Func, a A, o Opts) *call[A, R] {
+	c := &call[A, R]{a: a}
+	e.Submit(ctx, &c.Task, f, o)
+	return c
+}
+
+func (c *call[A, R]) get(e *Engine, ctx context.Context) (R, error) {
+	err := e.Await(ctx, &c.Task)
+	if err != nil {
+		var zero R
+		return zero, err
+	}
+	return c.v, nil
+}
+
+func start(t testing.TB, cfg Config) *Engine {
+	if cfg.Slots == 0 {
+		cfg.Slots = 2
+	}
+	e := New(cfg)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := e.Close(ctx); err != nil {
+			t.Error(err, e.Stats())
+		}
+	})
+	return e
+}
+
+// until polls for ok, for 10 s at most.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatal("not within 10 s:", what)
+		}
+	}
+}

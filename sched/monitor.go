@@ -1,0 +1,194 @@
+package sched
+
+import (
+	"iter"
+	"time"
+)
+
+const (
+	// tick is how often the monitor looks while there is work; tickStarved while CPU words are lacking.
+	tick        = 10 * time.Millisecond
+	tickStarved = time.Millisecond
+	// maxExtra bounds the slots that the monitor adds.
+	maxExtra = 10_000
+	// stallBusy is how long nothing may happen, while the CPUs are in use, before the first slot is added;
+	// the next ones take twice as long each.
+	stallBusy = 100 * time.Millisecond
+	// extraKept is how many ticks in a row an added slot may go unused.
+	extraKept = 10
+)
+
+// rouse starts the monitor's ticks.
+func (e *Engine) rouse() {
+	if e.awake.CompareAndSwap(false, true) {
+		e.rouser <- struct{}{}
+	}
+}
+
+// monitor adds slots when everything that runs is stuck in something that the engine cannot see (I/O, a
+// lock, a wait under a context without its task), abandons tasks that do not heed their end, hands over
+// CPU words, and tells the layer above about the queues. It sleeps while there is nothing to look at.
+func (e *Engine) monitor() {
+	defer e.leave()
+	m := monitor{e: e}
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
+	for !e.stop.Load() {
+		if !m.look() {
+			e.awake.Store(false)
+			if !e.busy() { // after awake: pairs with rouse
+				<-e.rouser
+			} else if !e.awake.CompareAndSwap(false, true) {
+				<-e.rouser
+			}
+			m.reset()
+			continue
+		}
+		d := tick
+		if e.cpu != nil && e.waiting.Load() > 0 {
+			d = tickStarved
+		}
+		timer.Reset(d)
+		<-timer.C
+	}
+}
+
+func (e *Engine) busy() bool {
+	return e.running.Load() > 0 || e.waiting.Load() > 0 || e.stop.Load() || e.more() ||
+		len(*e.all.Load())-shards > int(e.idle.Load()) || len(e.free.active()) > 0
+}
+
+type monitor struct {
+	e      *Engine
+	sign   uint64              // of everything that moves
+	since  time.Time           // sign is what it is
+	cpu    time.Duration       // used up to the last look
+	at     time.Time           // of the last look
+	added  int                 // slots added in this stall
+	unused int                 // looks in a row at which extra slots were not needed
+	queued int                 // as told to onQueued
+	over   map[*Task]time.Time // running tasks whose context has ended, since when
+}
+
+func (m *monitor) reset() {
+	m.tell(0)
+	m.since, m.at, m.added = time.Time{}, time.Time{}, 0
+	m.over = nil
+}
+
+// look does one round and says whether there is anything to look at.
+func (m *monitor) look() bool {
+	e := m.e
+	now := time.Now()
+	n := e.Queued()
+	m.tell(n)
+	m.stall(now, n)
+	m.abandon(now)
+	if e.cpu != nil && e.waiting.Load() > 0 {
+		e.grant()
+	}
+	e.press.Store(e.wides.Load() > 0 || e.running.Load() > e.limit.Load() || e.cpu != nil && e.running.Load() > 0 && e.cpu.Wanted())
+	return e.busy()
+}
+
+func (m *monitor) tell(n int) {
+	if f := m.e.onQueued.Load(); f != nil && (n == 0) != (m.queued == 0) {
+		(*f)(n)
+	}
+	m.queued = n
+}
+
+// stall adds a slot when tasks wait and nothing has moved for too long, and takes added ones away again.
+func (m *monitor) stall(now time.Time, queued int) {
+	e := m.e
+	sign := e.sign()
+	used := cpuTime()
+	idle := !m.at.IsZero() && used-m.cpu < now.Sub(m.at)*time.Duration(e.cfg.Slots)/2
+	m.cpu, m.at = used, now
+	full := e.running.Load() >= e.limit.Load()
+	if sign != m.sign || m.since.IsZero() || !full || queued == 0 && e.waiting.Load() == 0 {
+		m.sign, m.since, m.added = sign, now, 0
+		m.shrink(full)
+		return
+	}
+	still := now.Sub(m.since)
+	if !(idle && still >= tick || still >= stallBusy<<min(m.added, 16)) || e.extra.Load() >= maxExtra {
+		return
+	}
+	m.added++
+	n := 1 + e.extra.Load()/4
+	e.cfg.Logger.Debug("sched: nothing progresses, adding slots", "add", n, "queued", queued, "cpu_idle", idle)
+	e.extra.Add(n)
+	e.limit.Add(int32(n))
+	e.grant()
+	e.replace()
+}
+
+// shrink takes slots back that were not needed for a while.
+func (m *monitor) shrink(full bool) {
+	e := m.e
+	x := e.extra.Load()
+	if m.unused++; full || x == 0 {
+		m.unused = 0
+	}
+	if m.unused < extraKept {
+		return
+	}
+	m.unused = 0
+	n := 1 + x/4
+	e.extra.Add(-n)
+	e.limit.Add(-int32(n))
+}
+
+// sign changes whenever a queue does or an executor takes another task.
+func (e *Engine) sign() uint64 {
+	h := uint64(e.running.Load())
+	for _, v := range *e.all.Load() {
+		_, moves := v.q.Len()
+		h = (h ^ moves) * 0x9E3779B97F4A7C15
+		h = (h ^ uint64(v.cur.Load().address())) * 0x9E3779B97F4A7C15
+	}
+	return h
+}
+
+// active goes through the tasks that run on goroutines of the engine.
+func (e *Engine) active() iter.Seq[*Task] {
+	return func(yield func(*Task) bool) {
+		for _, v := range *e.all.Load() {
+			if t := v.cur.Load(); t != nil && !yield(t) {
+				return
+			}
+		}
+		for _, a := range []*aside{e.wide, e.free} {
+			for _, t := range a.active() {
+				if !yield(t) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// abandon fails tasks that run on although their context ended a while ago. Their goroutines stay.
+func (m *monitor) abandon(now time.Time) {
+	var over map[*Task]time.Time
+	for t := range m.e.active() {
+		if t.Ready() || t.Err() == nil {
+			continue
+		}
+		since, ok := m.over[t]
+		if !ok {
+			since = now
+		}
+		if now.Sub(since) > m.e.cfg.Grace && t.failFrom(&CancelledError{Cause: t.Err()}, stRun) {
+			m.e.abandoned.Add(1)
+			m.e.cfg.Logger.Warn("sched: task ignores its cancelled context, abandoned", "func", t.fn.Name)
+			continue
+		}
+		if over == nil {
+			over = make(map[*Task]time.Time)
+		}
+		over[t] = since
+	}
+	m.over = over
+}

@@ -1,0 +1,202 @@
+package sched
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"unsafe"
+)
+
+// NoSlot as Opts.Milli says that a task needs no CPU slot: it starts whatever else runs, up to maxFree.
+const NoSlot uint32 = math.MaxUint32
+
+// Opts are the wishes of one submission.
+type Opts struct {
+	// Milli is the CPU it needs in thousandths; every started thousand is one slot. 0 means 1000; NoSlot none.
+	Milli uint32
+	// NoInline keeps getters from running it on their own goroutine. Default false.
+	NoInline bool
+	// Deps must all be finished or failed before it is queued. Its Run looks at them itself. Default none.
+	Deps []*Task
+}
+
+func (o *Opts) slots() uint16 {
+	switch {
+	case o.Milli <= 1000:
+		return 1
+	case o.Milli == NoSlot:
+		return 0
+	}
+	return uint16(min((o.Milli-1)/1000+1, math.MaxUint16))
+}
+
+// Submit gives t to the engine, which runs f for it once, unless t fails before: with ErrCancelled when ctx
+// ends, ErrClosed, ErrBusy or ErrTooWide. It does not block. Ctx bounds the task; a task's context gives
+// the context above it, so that a task's return does not cancel what it started.
+func (e *Engine) Submit(ctx context.Context, t *Task, f *Func, o Opts) {
+	t.fn = f
+	t.slots = o.slots()
+	if o.NoInline {
+		t.flags = flagNoInline
+	}
+	w, r := e.place(ctx)
+	if r == nil {
+		t.Fail(ErrCancelled)
+		return
+	}
+	t.root = unsafe.Pointer(r)
+	if r.done != nil && r.over() {
+		t.Fail(&CancelledError{Cause: r.ctx.Err()})
+		return
+	}
+	if len(o.Deps) > 0 {
+		e.hang(t, w, r, o.Deps)
+		return
+	}
+	e.enqueue(w, t)
+}
+
+// InitExternal makes t a task that never enters a queue: somebody else calls Finish or Fail. Ctx, which may
+// be nil, becomes what t as a context stands on.
+func (t *Task) InitExternal(f *Func, ctx context.Context) {
+	t.fn = f
+	r := bare
+	switch c := ctx.(type) {
+	case nil:
+	case *Root:
+		r = c
+	case *Task:
+		if p := c.rootOf(); p != nil {
+			r = p
+		}
+	default:
+		r = &Root{ctx: ctx, done: ctx.Done(), user: ctx.Value(userKey{}), derived: TaskOf(ctx) != nil}
+	}
+	t.root = unsafe.Pointer(r)
+	t.state.Store(stExternal)
+}
+
+var bare = &Root{ctx: context.Background()}
+
+// place says whose queue a submission under ctx goes to and what bounds it; nil when the task whose own
+// context ctx is has ended.
+func (e *Engine) place(ctx context.Context) (*worker, *Root) {
+	p := TaskOf(ctx)
+	if p == nil {
+		w := e.shard()
+		return w, w.roots.get(e, ctx)
+	}
+	w := p.w
+	if w == nil || w.e != e {
+		w = e.shard()
+	}
+	if ctx != context.Context(p) && ctx.Done() != p.Done() {
+		return w, e.newRoot(ctx, true) // a context that the task made: its end counts
+	}
+	r := p.rootOf()
+	if r == nil || p.Ready() {
+		return w, nil
+	}
+	if r.e != e {
+		r = w.roots.get(e, r)
+	}
+	return w, r
+}
+
+// enqueue makes a task in state New findable and sees to it that somebody looks.
+func (e *Engine) enqueue(w *worker, t *Task) {
+	switch {
+	case t.slots == 1:
+		n, ok := w.q.Push(t)
+		if !ok {
+			if n, ok = e.shard().q.Push(t); !ok {
+				t.failFrom(ErrBusy, stNew)
+				return
+			}
+		}
+		e.pushed(n)
+	case t.slots == 0:
+		e.free.add(t)
+	default:
+		e.wide.add(t)
+	}
+	if e.closed.Load() { // after the push: pairs with Close, which sets closed and then empties the queues
+		t.failFrom(ErrClosed, stNew)
+	}
+}
+
+// hang is a task that waits for others.
+type hang struct {
+	t    *Task
+	w    *worker
+	deps []*Task
+	left atomic.Int32
+}
+
+func (e *Engine) hang(t *Task, w *worker, r *Root, deps []*Task) {
+	h := &hang{t: t, w: w, deps: deps}
+	h.left.Store(int32(len(deps)))
+	t.state.Store(stHung)
+	t.attach(&node{needs: h})
+	r.hang(t)
+	for _, d := range deps {
+		d.attach(&node{dep: h})
+	}
+}
+
+// signal counts one dependency; the last makes the task claimable and queues it.
+func (h *hang) signal() {
+	if h.left.Add(-1) != 0 {
+		return
+	}
+	t := h.t
+	r := t.rootOf()
+	waited := t.unneed(h)
+	if r == nil || !t.state.CompareAndSwap(stHung, stNew) {
+		return // cancelled meanwhile
+	}
+	r.unhang(t)
+	e := r.e
+	e.enqueue(h.w, t)
+	if waited && t.slots == 1 {
+		e.pushed(2) // somebody waits for it: do not leave it to the watcher
+	}
+}
+
+// unneed takes h's node off t and says whether others hang on t.
+func (t *Task) unneed(h *hang) bool {
+	mu := t.lock()
+	mu.Lock()
+	defer mu.Unlock()
+	prev := (*node)(nil)
+	for n := t.ext.Load(); n != nil; prev, n = n, n.next {
+		if n.needs != h {
+			continue
+		}
+		if prev == nil {
+			t.ext.Store(n.next)
+		} else {
+			prev.next = n.next
+		}
+		break
+	}
+	return t.ext.Load() != nil
+}
+
+// needs is what a hung task still waits for.
+func (t *Task) needs() []*Task {
+	mu := t.lock()
+	mu.Lock()
+	defer mu.Unlock()
+	for n := t.ext.Load(); n != nil; n = n.next {
+		if n.needs != nil {
+			return n.needs.deps
+		}
+	}
+	return nil
+}
+
+func (e *Engine) tooWide(t *Task) error {
+	return fmt.Errorf("%w: %s wants %d, the engine has %d: lower its CPUs or run it on a larger node", ErrTooWide, t.fn.Name, t.slots, e.cfg.Slots)
+}

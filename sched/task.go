@@ -1,0 +1,201 @@
+package sched
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// Func is one registered function, shared by all its tasks.
+type Func struct {
+	// constant after registration
+
+	// Name names the function in errors and listings.
+	Name string
+	// Run runs the user's function for t and ends with t.Finish or t.Fail. Exactly one claimer calls it, on
+	// some goroutine. A Run that returns without either leaves t external: somebody finishes it later.
+	Run func(t *Task)
+
+	// atomic
+
+	learned atomic.Int64 // run time in ns, leaning to the slow side; 0: not known yet
+	goexit  atomic.Bool  // it called runtime.Goexit once: getters run it inline never again
+}
+
+// Learned is how long the function runs, by sampling; 0 when it never ran to its end.
+func (f *Func) Learned() time.Duration { return time.Duration(f.learned.Load()) }
+
+// learn takes in one run. Slow runs count at once, fast ones pull the figure down slowly.
+func (f *Func) learn(d time.Duration) {
+	old := f.learned.Load()
+	f.learned.Store(max(int64(d), old-old/8, 1)) // a lost update is one sample less
+}
+
+// States of a task, the low bits of Task.state. See the drawing in doc.go.
+const (
+	stNew      uint32 = iota // queued
+	stHung                   // waits for its Deps
+	stRun                    // claimed by an executor or a getter of this engine
+	stExternal               // somebody outside finishes it
+	stSettling               // its finisher is storing the result or the error
+	stDone
+	stFailed
+
+	stMask  uint32 = 7
+	stGiven uint32 = 8 // its CPU slots are given back while one of its goroutines waits
+)
+
+// Task is the header of a task: its future and its context.Context at once. Package api embeds it first
+// in the struct that holds result and argument. The zero value is to be given to Submit or InitExternal,
+// once; it must not be copied.
+type Task struct {
+	fn    *Func  // constant after Submit, as the next two
+	slots uint16 // CPU slots it needs
+	flags uint8
+	depth uint8 // written by the claimer before Run: inline runs below it on its stack
+
+	state atomic.Uint32 // beside depth, so that the header has no gap
+
+	w *worker // written by the claimer before Run: the queue its children go to
+
+	root unsafe.Pointer // *Root; plain until published, atomic from then on
+	ext  atomic.Pointer[node]
+	user atomic.Pointer[any]
+}
+
+const flagNoInline uint8 = 1
+
+// Func is the function that t runs.
+func (t *Task) Func() *Func { return t.fn }
+
+// SetUser hangs a value of the layer above on t.
+func (t *Task) SetUser(v any) { t.user.Store(&v) }
+
+// User is the value given to SetUser, nil before.
+func (t *Task) User() any {
+	if p := t.user.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Stale says that nobody needs to run t any more. It is for the deque.
+func (t *Task) Stale() bool { return t.state.Load()&stMask != stNew }
+
+// Ready says whether t is finished or failed.
+func (t *Task) Ready() bool { return t.state.Load()&stMask >= stDone }
+
+// Finished says whether t has a result.
+func (t *Task) Finished() bool { return t.state.Load()&stMask == stDone }
+
+// claim is the only arbiter of who runs t.
+func (t *Task) claim() bool { return t.state.CompareAndSwap(stNew, stRun) }
+
+// move changes the state from one of two and keeps stGiven.
+func (t *Task) move(to uint32, from ...uint32) bool {
+	for {
+		old := t.state.Load()
+		ok := false
+		for _, f := range from {
+			ok = ok || old&stMask == f
+		}
+		if !ok {
+			return false
+		}
+		if t.state.CompareAndSwap(old, to|old&stGiven) {
+			return true
+		}
+	}
+}
+
+// Settle reserves the end of t: the caller alone may store the result, and must call Finish or Fail. It
+// is for external tasks that several may want to finish; all of them must use it then.
+func (t *Task) Settle() bool { return t.move(stSettling, stRun, stExternal) }
+
+// Finish ends t with the result that the caller has stored; false when it had ended before.
+func (t *Task) Finish() bool {
+	if !t.state.CompareAndSwap(stRun, stDone) && !t.move(stDone, stRun, stExternal, stSettling) { // 1: pairs with attach
+		return false
+	}
+	if t.ext.Load() != nil { // 2
+		t.release(nil)
+	}
+	t.sever()
+	return true
+}
+
+// Fail ends t with err, also before it ran; false when it had ended before.
+func (t *Task) Fail(err error) bool {
+	return t.failFrom(err, stNew, stHung, stRun, stExternal, stSettling)
+}
+
+// failFrom is Fail from some states only.
+func (t *Task) failFrom(err error, from ...uint32) bool {
+	if err == nil {
+		panic("sched: Fail without an error: call Finish")
+	}
+	mu := t.lock()
+	if mu.Lock(); !t.move(stFailed, from...) {
+		mu.Unlock()
+		return false
+	}
+	list := t.ext.Swap(&node{err: err})
+	mu.Unlock()
+	wake(list)
+	t.sever()
+	return true
+}
+
+// sever cuts the way from a finished task to the task that made it, or a chain in which each submits the
+// next under a context of its own stays reachable from its end.
+func (t *Task) sever() {
+	if r := t.rootOf(); r != nil && r.derived {
+		atomic.StorePointer(&t.root, nil)
+	}
+}
+
+func (t *Task) rootOf() *Root { return (*Root)(atomic.LoadPointer(&t.root)) }
+
+// Failure is the error that t failed with; nil when it has not.
+func (t *Task) Failure() error {
+	if t.state.Load()&stMask != stFailed {
+		return nil
+	}
+	mu := t.lock()
+	mu.Lock()
+	defer mu.Unlock()
+	return t.ext.Load().err
+}
+
+// extLocks guard the lists on tasks, so that a header needs no lock of its own.
+var extLocks [256]struct {
+	sync.Mutex
+	_ [56]byte
+}
+
+func (t *Task) lock() *sync.Mutex {
+	p := uintptr(unsafe.Pointer(t))
+	return &extLocks[(p>>6^p>>14)%uintptr(len(extLocks))].Mutex
+}
+
+// sampled picks one task in 64 for measuring, by its address.
+func (t *Task) sampled() bool {
+	return (uintptr(unsafe.Pointer(t))>>5^uintptr(unsafe.Pointer(t))>>11)&63 == 0
+}
+
+// address is what the monitor compares; it never becomes a pointer again.
+func (t *Task) address() uintptr { return uintptr(unsafe.Pointer(t)) }
+
+// here is a number that belongs to the calling goroutine: its stack's address.
+func here() uintptr {
+	var x byte
+	p := uintptr(unsafe.Pointer(&x))
+	return p>>13 ^ p>>17
+}
+
+// sameContext compares two contexts as == does, also where a type is not comparable.
+func sameContext(a, b context.Context) bool {
+	return *(*[2]uintptr)(unsafe.Pointer(&a)) == *(*[2]uintptr)(unsafe.Pointer(&b))
+}

@@ -1,0 +1,142 @@
+package sched
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// node is what hangs on a task while it is not done. One of its fields says what: a parked waiter, a
+// function to call, a task that needs this one, what this one needs itself, the context its function
+// uses; and on a failed task, the error.
+type node struct {
+	next  *node
+	p     *parker
+	call  func()
+	dep   *hang
+	needs *hang
+	scope *scope
+	err   error
+}
+
+// parker is one blocked goroutine and the number of signals that wake it.
+type parker struct {
+	ch   chan struct{}
+	need atomic.Int32
+}
+
+func (p *parker) signal() {
+	if p.need.Add(-1) == 0 {
+		p.ch <- struct{}{}
+	}
+}
+
+var parkers = sync.Pool{New: func() any { return &parker{ch: make(chan struct{}, 1)} }}
+
+// attach hangs n on t. Either t's finisher wakes n, or, when t is done already, attach does.
+func (t *Task) attach(n *node) {
+	mu := t.lock()
+	mu.Lock()
+	n.next = t.ext.Load()
+	t.ext.Store(n)                          // 1
+	done := t.state.Load()&stMask >= stDone // 2: pairs with Finish
+	if done {
+		t.ext.Store(n.next)
+	}
+	mu.Unlock()
+	if done {
+		n.next = nil
+		wake(n)
+	}
+}
+
+// detach takes n off t's list; false when somebody has taken it and wakes it.
+func (t *Task) detach(n *node) bool {
+	mu := t.lock()
+	mu.Lock()
+	defer mu.Unlock()
+	old := t.ext.Load()
+	if old == n {
+		t.ext.Store(n.next)
+		return true
+	}
+	for ; old != nil; old = old.next {
+		if old.next == n {
+			old.next = n.next
+			return true
+		}
+	}
+	return false
+}
+
+// release takes t's list off, leaves n in its place, and wakes all.
+func (t *Task) release(n *node) {
+	mu := t.lock()
+	mu.Lock()
+	list := t.ext.Swap(n)
+	mu.Unlock()
+	wake(list)
+}
+
+// wake goes through a list that the caller has taken off a task, without its lock.
+func wake(n *node) {
+	for n != nil {
+		next := n.next
+		switch {
+		case n.p != nil:
+			n.p.signal()
+		case n.call != nil:
+			n.call()
+		case n.dep != nil:
+			n.dep.signal()
+		case n.scope != nil:
+			n.scope.close()
+		}
+		n = next
+	}
+}
+
+// OnDone calls f once, when t is finished or failed: from its finisher, or at once when it is already. F
+// must not block.
+func (t *Task) OnDone(f func()) { t.attach(&node{call: f}) }
+
+// park blocks until p has its signals or ctx ends; me, the task that waits, gives its slots back meanwhile.
+func (e *Engine) park(ctx context.Context, p *parker, me *Task) error {
+	if me != nil && e.give(me) {
+		defer e.takeBack(me)
+	}
+	done := ctx.Done()
+	if done == nil {
+		<-p.ch
+		return nil
+	}
+	select {
+	case <-p.ch:
+		return nil
+	case <-done:
+		return ctx.Err()
+	}
+}
+
+// give frees the slots of a task one of whose goroutines is about to block; false when it has none to
+// give. The first goroutine to block gives, and takes back.
+func (e *Engine) give(t *Task) bool {
+	if t.slots == 0 || t.w == nil || t.w.e != e || !t.state.CompareAndSwap(stRun, stRun|stGiven) {
+		return false
+	}
+	e.release(int32(t.slots))
+	e.replace()
+	return true
+}
+
+// takeBack ends give. When t has ended meanwhile, whoever ran it has taken the slots back already.
+func (e *Engine) takeBack(t *Task) {
+	if t.ungive() {
+		e.acquire(int32(t.slots))
+	}
+}
+
+// ungive clears stGiven; who does has to take the slots back.
+func (t *Task) ungive() bool {
+	return t.state.Load()&stGiven != 0 && t.state.And(^stGiven)&stGiven != 0
+}

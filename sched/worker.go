@@ -1,0 +1,204 @@
+package sched
+
+import (
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/kadrehq/kadre/sched/deque"
+)
+
+const (
+	// maxSteal bounds what one steal moves.
+	maxSteal = 128
+	// searchRounds bounds the search for work, at about 0.1 us a round and 0.02 us a queue.
+	searchRounds = 16
+	// searchLoads is the pause between two rounds, in loads of a word.
+	searchLoads = 300
+	// searchShares is the round from which a searcher leaves its slot to a task that waits for one.
+	searchShares = 8
+	// idlePerSlot is how many idle executors are kept for each slot.
+	idlePerSlot = 2
+)
+
+// worker is an executor: a goroutine with a queue. The queues without a goroutine, where submissions from
+// outside of tasks go, are workers too.
+type worker struct {
+	q     deque.Deque[*Task]
+	roots rootCache
+	cur   atomic.Pointer[Task] // what its loop runs, for the monitor
+
+	// constant after construction
+	e    *Engine
+	wake chan struct{}
+
+	// owned by the goroutine
+	rnd  uint32
+	seen []*Task
+	buf  [maxSteal]*Task
+}
+
+// exec runs a task that the caller has claimed, on this goroutine.
+func (w *worker) exec(t *Task) {
+	t.w = w
+	if r := t.rootOf(); r != nil && r.done != nil && r.over() {
+		t.Fail(&CancelledError{Cause: r.ctx.Err()})
+		return
+	}
+	f := t.fn
+	var start time.Time
+	if d := f.learned.Load(); d == 0 || d > int64(inlineLimit) || t.sampled() {
+		start = time.Now()
+	}
+	normal := false
+	defer func() {
+		if !normal {
+			w.crashed(t, recover())
+		}
+	}()
+	f.Run(t)
+	normal = true
+	if !start.IsZero() {
+		f.learn(time.Since(start))
+	}
+	if s := t.state.Load(); s != stDone {
+		w.returned(t)
+	}
+}
+
+// returned handles what is rare at the end of a run.
+func (w *worker) returned(t *Task) {
+	t.move(stExternal, stRun)
+	if t.ungive() { // a goroutine that the function left behind still waits
+		w.e.acquire(int32(t.slots))
+	}
+}
+
+// crashed is the end of a run that did not return.
+func (w *worker) crashed(t *Task, r any) {
+	if r == nil {
+		t.fn.goexit.Store(true)
+		t.Fail(ErrGoexit)
+	} else {
+		t.Fail(&PanicError{Value: r, Stack: debug.Stack()})
+	}
+	w.returned(t)
+}
+
+// loop starts and goes on with searching counted for this executor and no slot.
+func (w *worker) loop() {
+	e := w.e
+	normal := false
+	defer func() {
+		w.cur.Store(nil)
+		if !normal { // a task called Goexit: its slot and this executor's place go to a new goroutine
+			e.searching.Add(1)
+			e.release(1)
+			e.spawn()
+			e.unlist(w)
+		}
+		e.leave()
+	}()
+	for !e.stop.Load() {
+		e.acquire(1)
+		for t := w.search(); t != nil; t = w.search() {
+			e.found()
+			for ; t != nil; t = w.next() {
+				if t.claim() {
+					w.cur.Store(t)
+					w.exec(t)
+					if e.press.Load() {
+						e.turn()
+					}
+				}
+			}
+			w.cur.Store(nil)
+			e.searching.Add(1)
+		}
+		e.release(1)
+		if !w.rest() {
+			break
+		}
+	}
+	normal = true
+}
+
+// found: the last searcher that finds work sends another one.
+func (e *Engine) found() {
+	e.rouse()
+	if e.searching.Add(-1) == 0 && e.idle.Load() > 0 && e.running.Load() < e.limit.Load() && e.more() {
+		e.kick()
+	}
+}
+
+// turn lets those who wait for a slot, here or in another process, go first.
+func (e *Engine) turn() {
+	e.release(1)
+	e.acquire(1)
+}
+
+func (w *worker) next() *Task {
+	if t, ok := w.q.Pop(); ok {
+		return t
+	}
+	return w.steal(true)
+}
+
+var searchPause atomic.Int32
+
+func (w *worker) search() *Task {
+	if t, ok := w.q.Pop(); ok {
+		return t
+	}
+	for i := range searchRounds {
+		if t := w.steal(i == 0); t != nil {
+			return t
+		}
+		if w.e.stop.Load() || i > searchShares && w.e.waiting.Load() > 0 {
+			return nil
+		}
+		if i == 0 {
+			runtime.Gosched() // a getter that this executor woke sits in its P's run queue, where no spinner may keep it
+		}
+		for range searchLoads {
+			searchPause.Load()
+		}
+	}
+	return nil
+}
+
+// steal takes half of some queue and gives the oldest of it.
+func (w *worker) steal(lock bool) *Task {
+	e := w.e
+	all := *e.all.Load()
+	w.rnd ^= w.rnd << 13
+	w.rnd ^= w.rnd >> 17
+	w.rnd ^= w.rnd << 5
+	at := int(w.rnd % uint32(len(all)))
+	for i := range all {
+		v := all[(at+i)%len(all)]
+		if v == w {
+			continue
+		}
+		drops := e.dropped.Load()
+		n, _ := v.q.Steal(w.buf[:], !lock)
+		if n == 0 {
+			continue
+		}
+		e.steals.Add(1)
+		t := w.buf[0]
+		if n > 1 {
+			for i, j := 1, n-1; i < j; i, j = i+1, j-1 { // the oldest runs first
+				w.buf[i], w.buf[j] = w.buf[j], w.buf[i]
+			}
+			if !w.q.PushAll(w.buf[1:n]) {
+				e.rehome(w.buf[1:n])
+			}
+			e.recheck(w, drops)
+		}
+		clear(w.buf[:n])
+		return t
+	}
+	return nil
+}
