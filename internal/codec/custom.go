@@ -37,7 +37,8 @@ var (
 )
 
 // promises says that a pointer to t implements i by t's own methods. Methods that come from an embedded field
-// know nothing of the other fields and would lose them.
+// know nothing of the other fields and would lose them; whether t overrides them cannot be told, so such a t
+// is carried field by field unless it is registered.
 func promises(t, i reflect.Type) bool {
 	if t.Kind() == reflect.Interface || !reflect.PointerTo(t).Implements(i) {
 		return false

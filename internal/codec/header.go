@@ -2,7 +2,7 @@ package codec
 
 import (
 	"encoding/binary"
-	"reflect"
+	"fmt"
 
 	"github.com/kadrehq/kadre/internal/id"
 )
@@ -193,7 +193,7 @@ func (r *Ref) parse(d *Decoder) (er *Error) {
 func (p *parsed) check(plan *Plan) *Error {
 	if p.hash != plan.hash {
 		if t, ok := byHash.Load(p.hash); ok {
-			return damaged("was written as %v", t.(reflect.Type))
+			return &Error{Why: fmt.Sprintf("was written as %v; read it as that type", t), reading: true}
 		}
 		return damaged("was written as a type with structure %016x, its own is %016x", p.hash, plan.hash)
 	}

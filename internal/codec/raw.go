@@ -1,9 +1,6 @@
 package codec
 
-import (
-	"reflect"
-	"unsafe"
-)
+import "unsafe"
 
 // slice is how a slice lies in memory.
 type slice struct {
@@ -65,17 +62,32 @@ func (c *coder) setSlice(v unsafe.Pointer, b []byte, null bool) *Error {
 		}
 	}
 	size := int(c.elem.t.Size())
-	if size == 1 {
-		own := make([]byte, len(b))
-		copy(own, b)
-		*(*[]byte)(v) = own
-		return nil
+	out := slice{len: len(b) / size, cap: len(b) / size}
+	switch {
+	case size%8 == 0:
+		out.data = clone[uint64](b)
+	case size%4 == 0:
+		out.data = clone[uint32](b)
+	case size%2 == 0:
+		out.data = clone[uint16](b)
+	default:
+		out.data = clone[byte](b)
 	}
-	n := len(b) / size
-	s := reflect.MakeSlice(c.t, n, n)
-	copy(unsafe.Slice((*byte)(s.UnsafePointer()), len(b)), b)
-	reflect.NewAt(c.t, v).Elem().Set(s)
+	*(*slice)(v) = out
 	return nil
+}
+
+// clone copies b into memory for words W, and so aligned for every raw type whose size is a multiple of W's: the
+// alignment of a type divides its size. It is never nil. Unlike reflect.MakeSlice it need not clear the memory first.
+func clone[W byte | uint16 | uint32 | uint64](b []byte) unsafe.Pointer {
+	if len(b) == 0 { // b may point behind its memory
+		return unsafe.Pointer(new([0]W))
+	}
+	var w W
+	words := unsafe.Slice((*W)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/int(unsafe.Sizeof(w)))
+	own := make([]W, len(words))
+	copy(own, words)
+	return unsafe.Pointer(unsafe.SliceData(own))
 }
 
 func (c *coder) fillText() {

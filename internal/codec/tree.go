@@ -270,6 +270,9 @@ func decodeMap(d *Decoder, t reflect.Type, kc, vc *coder, p unsafe.Pointer) *Err
 	if er != nil || !ok {
 		return er
 	}
+	if kc.t.Size() == 0 && n > 1 { // all keys are the same, and elements may take no bytes
+		return damaged("has %d equal keys", n)
+	}
 	if er := d.enter(); er != nil {
 		return er
 	}
