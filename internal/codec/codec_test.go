@@ -488,4 +488,3 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 }
-
