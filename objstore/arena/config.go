@@ -1,0 +1,102 @@
+package arena
+
+import (
+	"bufio"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Config says how large an arena is. The zero value works.
+type Config struct {
+	// Size is the number of data bytes, rounded up to granules. Default: [DefaultSize].
+	Size int64
+	// Entries is the most objects at a time. Default: one for each 4 KiB of Size, 1,024 to 1,000,000.
+	Entries int
+	// Clients is the most processes at a time, the node among them. Default: 256, which is also the most.
+	Clients int
+	// Dir is where a file on disk goes when there is no shared memory. Default: the temporary folder.
+	Dir string
+	// Kind allows one kind of backing only (shm.KindHuge, …). Default: the first that works.
+	Kind string
+}
+
+const (
+	bytesPerEntry = 4 << 10
+	minEntries    = 1 << 10
+	fallbackSize  = 1 << 30 // where the system does not say how much memory it has
+)
+
+func (c Config) withDefaults() Config {
+	if c.Size == 0 {
+		c.Size = DefaultSize()
+	}
+	if c.Entries == 0 {
+		c.Entries = int(min(max(c.Size/bytesPerEntry, minEntries), maxEntries))
+	}
+	if c.Clients == 0 {
+		c.Clients = maxClients
+	}
+	return c
+}
+
+// DefaultSize is 30% of the machine's memory or of the control group's limit, whichever is less, or half of
+// what is free if that is less still.
+func DefaultSize() int64 {
+	total, avail := meminfo()
+	if total == 0 {
+		return fallbackSize
+	}
+	limit := min(total, groupLimit())
+	return max(min(limit*3/10, avail/2)&^(Granule-1), Granule)
+}
+
+// meminfo reads how much memory the machine has and could give; zeros where the system does not say.
+func meminfo() (total, avail int64) {
+	f, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return 0, 0
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		w := strings.Fields(s.Text())
+		if len(w) < 2 {
+			continue
+		}
+		n, err := strconv.ParseInt(w[1], 10, 64)
+		if err != nil || n > 1<<50 {
+			continue
+		}
+		switch w[0] {
+		case "MemTotal:":
+			total = n << 10
+		case "MemAvailable:":
+			avail = n << 10
+		}
+	}
+	return total, avail
+}
+
+// groupLimit is the least memory.max on the way up from our control group.
+func groupLimit() int64 {
+	limit := int64(1) << 60
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return limit
+	}
+	for line := range strings.Lines(string(b)) {
+		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		if !ok {
+			continue
+		}
+		for path != "" {
+			path = strings.TrimSuffix(path, "/")
+			b, err := os.ReadFile("/sys/fs/cgroup" + path + "/memory.max")
+			if n, perr := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && perr == nil && n > 0 {
+				limit = min(limit, n)
+			}
+			path = path[:max(strings.LastIndexByte(path, '/'), 0)]
+		}
+	}
+	return limit
+}

@@ -1,0 +1,142 @@
+package arena
+
+import (
+	"encoding/binary"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/kadrehq/kadre/internal/id"
+)
+
+// busy in a process's count of an entry says that one goroutine is just taking or dropping the process's
+// holder bit. The others wait for it; it takes no lock and never sleeps.
+const busy = 1 << 31
+
+// Hold keeps a sealed object where it is. Whoever has one may read it until Release.
+type Hold struct {
+	a    *Arena
+	data []byte
+	e    uint32
+	done atomic.Bool
+}
+
+// Bytes is the object, read-only: a store faults. It is nil after Release.
+func (h *Hold) Bytes() []byte {
+	if h.done.Load() {
+		return nil
+	}
+	return h.data
+}
+
+// Size is the object's size in bytes.
+func (h *Hold) Size() int64 { return int64(len(h.data)) }
+
+// ID is the object's name. Like Job and Attempt it is for use before Release.
+func (h *Hold) ID() ID { return h.a.entries[h.e].key().id() }
+
+// Attempt is which attempt made the object.
+func (h *Hold) Attempt() uint32 { return uint32(h.a.entries[h.e].idc.Load() >> 32) }
+
+// Job is the job that the object belongs to.
+func (h *Hold) Job() (j id.Job) {
+	binary.LittleEndian.PutUint64(j[:], h.a.entries[h.e].job.Load())
+	return j
+}
+
+// Release gives the hold back. Further calls, and calls after Close, do nothing.
+func (h *Hold) Release() {
+	if h.done.CompareAndSwap(false, true) && !h.a.closed.Load() {
+		h.a.release(h.e)
+	}
+}
+
+// hold is a Hold on an entry that this process has a count on.
+func (a *Arena) hold(e uint32) *Hold {
+	h := &Hold{a: a, e: e}
+	en := &a.entries[e]
+	off, size := en.off.Load(), en.size.Load()
+	if size > 0 && off < uint64(len(a.ro)) && size <= uint64(len(a.ro))-off {
+		h.data = a.ro[off : off+size : off+size]
+	}
+	return h
+}
+
+// Get takes a hold on a sealed object; false when there is none.
+func (a *Arena) Get(o ID) (*Hold, bool) {
+	h := hash(o)
+	for !a.closed.Load() {
+		e, gen, ok := a.find(o, h)
+		if !ok {
+			return nil, false
+		}
+		switch a.retain(e, gen) {
+		case retained:
+			return a.hold(e), true
+		case notSealed:
+			// Deleted since we found it. Look again: there may be a new one of the same ID.
+		case inUse:
+			runtime.Gosched()
+		}
+	}
+	return nil, false
+}
+
+// What retain found.
+type retention int
+
+const (
+	retained retention = iota
+	notSealed
+	inUse // another goroutine of the process is at the same entry: try again
+)
+
+// retain counts one more hold of this process, and takes its holder bit with the first.
+func (a *Arena) retain(e, gen uint32) retention {
+	l := &a.local[e]
+	n := l.Load()
+	if n&busy != 0 {
+		return inUse
+	}
+	if n > 0 {
+		if !l.CompareAndSwap(n, n+1) {
+			return inUse
+		}
+		// The entry stays now. It may be of another generation, or doomed.
+		if w := a.entries[e].main.Load(); genOf(w) != gen || stateOf(w) != sealed {
+			a.release(e)
+			return notSealed
+		}
+		return retained
+	}
+	if !l.CompareAndSwap(0, busy) {
+		return inUse
+	}
+	if !a.take(e, gen) {
+		l.Store(0)
+		return notSealed
+	}
+	a.at(killHeld)
+	l.Store(1)
+	return retained
+}
+
+// release counts one hold less, and drops the process's holder bit with the last.
+func (a *Arena) release(e uint32) {
+	l := &a.local[e]
+	for {
+		switch n := l.Load(); {
+		case n&busy != 0:
+			runtime.Gosched()
+		case n == 0:
+			return
+		case n > 1:
+			if l.CompareAndSwap(n, n-1) {
+				return
+			}
+		case l.CompareAndSwap(1, busy):
+			a.drop(e, genOf(a.entries[e].main.Load()), a.client)
+			l.Store(0)
+			return
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package arena
+
+import "sync/atomic"
+
+// Clients 0 to 31 have their holder bit in the main word, where one CAS both checks the state and takes it.
+// For the others the two are apart:
+//
+//	take                                 free
+//	1 further word: set own bit          1 main word: SEALED -> DOOMED
+//	2 * read main word: still SEALED?    2 * read all further words
+//	3 no: clear the bit, as a release    3 no bit anywhere: DOOMED -> EVICTING
+//
+// Each side writes before it reads (*). Whoever clears a bit of a DOOMED entry tries to evict it, so the
+// bit of a taker who came too late delays the eviction and never prevents it.
+
+// farWord is the further word and the bit of a client from 32 on.
+func (a *Arena) farWord(e uint32, client int) (w *atomic.Uint64, bit uint32) {
+	return &a.fars[e].w[client/32-1], 1 << (client % 32)
+}
+
+// take takes this client's holder bit if the entry is SEALED in this generation.
+func (a *Arena) take(e, gen uint32) bool {
+	if a.client >= nearClients {
+		return a.takeFar(e, gen)
+	}
+	for {
+		w := a.entries[e].main.Load()
+		if genOf(w) != gen || stateOf(w) != sealed {
+			return false
+		}
+		if a.move(e, w, w|1<<a.client) {
+			return true
+		}
+	}
+}
+
+func (a *Arena) takeFar(e, gen uint32) bool {
+	w, bit := a.farWord(e, a.client)
+	for {
+		v := w.Load()
+		// Read after v: if the generation stands, then v is of it or older, and may be replaced.
+		if m := a.entries[e].main.Load(); genOf(m) != gen || stateOf(m) != sealed {
+			return false
+		}
+		bits := bit
+		if farGen(v) == gen {
+			bits |= uint32(v)
+		}
+		if w.CompareAndSwap(v, farWord(gen, bits)) {
+			break
+		}
+	}
+	a.at(killFarHeld)
+	if m := a.entries[e].main.Load(); genOf(m) == gen && stateOf(m) == sealed {
+		return true
+	}
+	a.drop(e, gen, a.client)
+	return false
+}
+
+// drop clears a client's holder bit, and evicts the object if it is DOOMED and that was the last one. It is
+// idempotent.
+func (a *Arena) drop(e, gen uint32, client int) {
+	if client >= nearClients {
+		a.dropFar(e, gen, client)
+		return
+	}
+	for {
+		w := a.entries[e].main.Load()
+		if genOf(w) != gen || stateOf(w) != sealed && stateOf(w) != doomed {
+			return
+		}
+		left := w &^ (1 << client)
+		if !a.move(e, w, left) {
+			continue
+		}
+		if stateOf(w) == doomed && lowOf(left) == 0 {
+			a.at(killDropped)
+			a.tryEvict(e, gen)
+		}
+		return
+	}
+}
+
+func (a *Arena) dropFar(e, gen uint32, client int) {
+	w, bit := a.farWord(e, client)
+	for {
+		v := w.Load()
+		if uint32(v)&bit == 0 || farGen(v) != gen {
+			break
+		}
+		if w.CompareAndSwap(v, v&^uint64(bit)) {
+			a.at(killFarDrop)
+			break
+		}
+	}
+	a.tryEvict(e, gen)
+}
+
+// heldFar says whether a client from 32 on holds the entry.
+func (a *Arena) heldFar(e, gen uint32) bool {
+	for c := nearClients; c < a.clientHigh(); c += 32 {
+		w, _ := a.farWord(e, c)
+		if v := w.Load(); farGen(v) == gen && uint32(v) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// tryEvict frees a DOOMED entry that nobody holds. Anyone may try; one CAS decides who does it.
+func (a *Arena) tryEvict(e, gen uint32) bool {
+	w := word(doomed, gen, 0)
+	if a.entries[e].main.Load() != w || a.heldFar(e, gen) || !a.move(e, w, word(evicting, gen, uint32(a.client))) {
+		return false
+	}
+	a.at(killEvicting)
+	a.finish(e, gen)
+	return true
+}

@@ -1,0 +1,151 @@
+package arena
+
+import "encoding/binary"
+
+// probes bounds how many buckets an ID may be away from its home.
+const probes = 64
+
+// An index slot has entry+1 in its top 20 bits, then 15 bits of the hash, then the generation. It points at
+// nothing unless that entry is live in that generation, so a stale one does no harm.
+const (
+	fpBits    = 15
+	fpMask    = 1<<fpBits - 1
+	slotShift = fpBits + genBits
+)
+
+func slotOf(e, gen uint32, h uint64) uint64 {
+	return uint64(e+1)<<slotShift | h>>(64-fpBits)<<genBits | uint64(gen)
+}
+
+// key is an ID as an entry stores it.
+type key struct {
+	a, b uint64
+	c    uint32
+}
+
+func keyOf(o ID) key {
+	return key{binary.LittleEndian.Uint64(o[:8]), binary.LittleEndian.Uint64(o[8:16]), binary.LittleEndian.Uint32(o[16:])}
+}
+
+func (k key) id() (o ID) {
+	binary.LittleEndian.PutUint64(o[:8], k.a)
+	binary.LittleEndian.PutUint64(o[8:16], k.b)
+	binary.LittleEndian.PutUint32(o[16:], k.c)
+	return o
+}
+
+func (en *entry) key() key { return key{en.ida.Load(), en.idb.Load(), uint32(en.idc.Load())} }
+
+// matches gives each index slot that may lead to the ID: its entry, the entry's main word while it had the
+// ID, and the position of the slot. It ends when f returns false.
+func (a *Arena) matches(k key, h uint64, f func(e uint32, w uint64, pos int) bool) {
+	for p := range a.probes() {
+		b := a.bucket(h, p)
+		for i := range b.slot {
+			v := b.slot[i].Load()
+			if v == 0 || v>>genBits&fpMask != h>>(64-fpBits) {
+				continue
+			}
+			e := uint32(v>>slotShift) - 1
+			if int64(e) >= int64(len(a.entries)) {
+				continue
+			}
+			en := &a.entries[e]
+			w := en.main.Load()
+			if genOf(w) != uint32(v)&genMask || !live(w) || en.key() != k {
+				continue
+			}
+			// The ID was written before the slot: it is this generation's if that still stands.
+			if w = en.main.Load(); genOf(w) == uint32(v)&genMask && live(w) && !f(e, w, p*bucketSlots+i) {
+				return
+			}
+		}
+		if b.past.Load() == 0 {
+			return
+		}
+	}
+}
+
+func (a *Arena) probes() int { return int(min(probes, a.buckets)) }
+
+func (a *Arena) bucket(h uint64, p int) *bucket {
+	return &a.index[(h+uint64(p))&uint64(a.buckets-1)]
+}
+
+// find gives the sealed entry of an ID.
+func (a *Arena) find(o ID, h uint64) (e, gen uint32, ok bool) {
+	a.matches(keyOf(o), h, func(at uint32, w uint64, _ int) bool {
+		if stateOf(w) == sealed {
+			e, gen, ok = at, genOf(w), true
+		}
+		return !ok
+	})
+	return e, gen, ok
+}
+
+// link fills an index slot and gives its position. A bucket it passes is told first, so that whoever looks
+// for the ID goes on; a process that dies in between leaves a count too high, which costs a look.
+func (a *Arena) link(v, h uint64) (pos int, ok bool) {
+	for p := range a.probes() {
+		b := a.bucket(h, p)
+		for i := range b.slot {
+			if b.slot[i].Load() == 0 && b.slot[i].CompareAndSwap(0, v) {
+				return p*bucketSlots + i, true
+			}
+		}
+		b.past.Add(1)
+	}
+	a.unpass(h, a.probes())
+	return 0, false
+}
+
+// unlink empties the slot of exactly this value. It is idempotent: one caller wins.
+func (a *Arena) unlink(v, h uint64) {
+	for p := range a.probes() {
+		b := a.bucket(h, p)
+		for i := range b.slot {
+			if b.slot[i].Load() == v {
+				if b.slot[i].CompareAndSwap(v, 0) {
+					a.unpass(h, p)
+				}
+				return
+			}
+		}
+		if b.past.Load() == 0 {
+			return
+		}
+	}
+}
+
+// unpass takes back that a key passed n buckets.
+func (a *Arena) unpass(h uint64, n int) {
+	for p := range n {
+		a.bucket(h, p).past.Add(^uint64(0))
+	}
+}
+
+// settle makes a new entry the only one of its ID, or says that it lost. Two creators of one ID see each
+// other, because each fills its slot before it looks; then the one further back in the index loses, and the
+// other marks it, so that it cannot settle having looked too early. A settled or sealed one always wins.
+func (a *Arena) settle(e, gen uint32, k key, h uint64, pos int) bool {
+	won := true
+	a.matches(k, h, func(o uint32, w uint64, at int) bool {
+		for won && o != e && live(w) {
+			switch phase := lowOf(w) &^ ownerMask; {
+			case stateOf(w) == sealed || phase == phaseSettled || phase == phaseClaimed && at < pos:
+				won = false
+			case phase == phaseLost || a.move(o, w, w|phaseLost):
+				return true
+			default: // it just settled, sealed or gave up
+				now := a.entries[o].main.Load()
+				if genOf(now) != genOf(w) {
+					return true
+				}
+				w = now
+			}
+		}
+		return won
+	})
+	own := word(creating, gen, uint32(a.client)|phaseClaimed)
+	return won && a.move(e, own, word(creating, gen, uint32(a.client)|phaseSettled))
+}

@@ -1,0 +1,38 @@
+package arena
+
+// killPoint is a place between two steps at which a process may die. The kill test ends real processes at
+// each of them.
+type killPoint int
+
+const (
+	killClaimed  killPoint = iota // entry CREATING, nothing else written
+	killNamed                     // its ID is written
+	killIndexed                   // its index slot is filled
+	killSettled                   // it is the only one of its ID
+	killIntent                    // size and place are written, nothing claimed there
+	killBlock                     // a block is claimed and not yet checked
+	killMidRun                    // half of a run of granules is claimed
+	killCreated                   // room found
+	killSealing                   // about to seal
+	killFarSeal                   // the creator's further holder bit is set, the entry still CREATING
+	killSealed                    // SEALED, nobody woken
+	killHeld                      // holder bit taken
+	killFarHeld                   // further holder bit set, main word not yet read again
+	killFarDrop                   // further holder bit cleared, main word not yet read
+	killDoomed                    // DOOMED, index slot still there
+	killUnlinked                  // index slot gone
+	killDropped                   // the last holder bit of a DOOMED entry is gone
+	killEvicting                  // EVICTING
+	killMidFree                   // half of a run of granules is free
+	killFreed                     // all words free, entry still EVICTING or CREATING
+	killClosing                   // a slab is being closed
+	killWaiting                   // wait bit set
+	killCPU                       // CPU word claimed
+	killPoints
+)
+
+func (a *Arena) at(p killPoint) {
+	if a.hook != nil {
+		a.hook(p)
+	}
+}

@@ -1,0 +1,156 @@
+package arena
+
+import (
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+const (
+	// Granule is the unit of large objects; smaller ones share a granule cut into blocks.
+	Granule = 64 << 10
+	// Align is the least alignment of an object's bytes.
+	Align = 64
+
+	minBlock   = 1 << 10
+	perGranule = Granule / minBlock
+	classes    = 6 // blocks of 1, 2, 4, 8, 16 and 32 KiB
+
+	maxEntries  = 1_000_000 // keeps entry+1 inside 20 bits
+	maxGranules = 1 << 30   // 64 TiB
+	maxClients  = 256
+	farWords    = (maxClients - nearClients) / 32
+	maxCPUs     = 1024
+	shards      = 4096
+	shardWords  = maxClients / 64
+	bucketSlots = 7
+
+	pageSize = 4096
+	hugePage = 2 << 20
+
+	magic   = 0x4b61647265417231
+	version = 1
+)
+
+// super is the superblock. The first group is written once, before anyone else maps the arena.
+type super struct {
+	magic, version, entries, granules, clients, kind, sum uint64
+	_                                                     uint64
+
+	entHigh    atomic.Uint64 // entries below were in use at some time; never falls
+	clientHigh atomic.Uint64 // the same for clients
+	committed  atomic.Uint64 // granules below have their pages; never falls
+	cpus       atomic.Uint64 // CPU words in use
+	cpuWait    atomic.Uint64 // clients that want a CPU in the low half, a version above
+	_          [24]byte
+}
+
+// client is the shared part of one client, in lines that different sides write.
+type client struct {
+	epoch   atomic.Uint64 // 0: the slot is free; with pid written by the node
+	pid     atomic.Uint64
+	wantCPU atomic.Uint32 // by the client
+	_       [44]byte
+
+	bell atomic.Uint32 // bumped by all
+	_    uint32
+	hint atomic.Uint64 // shards (mod 64) in which something was sealed since the last Poke
+	_    [48]byte
+
+	stats [8]atomic.Uint64 // by the client
+}
+
+// entry is one object. All but main belong to the creator until it seals and do not change afterwards.
+type entry struct {
+	main atomic.Uint64
+	ida  atomic.Uint64
+	idb  atomic.Uint64
+	idc  atomic.Uint64 // the ID's last 4 bytes, and above them the attempt
+	job  atomic.Uint64
+	off  atomic.Uint64 // where in data; written before a block is claimed there
+	size atomic.Uint64 // written before off
+	_    atomic.Uint64 // for the time of the last use, once eviction needs it
+}
+
+// far is an entry's further holder words: clients 32 to 63 in word 0, and so on.
+type far struct {
+	w [farWords]atomic.Uint64
+	_ uint64
+}
+
+// bucket is one line of the index. A slot is (entry+1, fingerprint, generation) or 0.
+type bucket struct {
+	slot [bucketSlots]atomic.Uint64
+	past atomic.Uint64 // at least the number of slots of this bucket's keys, or passing by, further on
+}
+
+// shard has a bit for each client that waits for an object which hashes to it.
+type shard [shardWords]atomic.Uint64
+
+// geometry is where everything is; it follows from three numbers.
+type geometry struct {
+	entries, granules, clients int64
+	buckets, hintWords         int64
+
+	offClients, offCPUs, offShards, offBuckets, offHints, offGrans int64
+	offEntries, offFars, offBlocks, offData, size                  int64
+}
+
+// place fills in what follows from entries, granules and clients. Up to offEntries all is committed at once,
+// entries and further holder words as the high-water mark rises, block words and data with the granules.
+func (g *geometry) place() {
+	g.buckets = 1
+	for g.buckets < (g.entries+3)/4 {
+		g.buckets *= 2
+	}
+	g.hintWords = (g.granules + 63) / 64
+	at := int64(0)
+	put := func(n int64) (off int64) {
+		off = at
+		at = (at + n + pageSize - 1) &^ (pageSize - 1)
+		return off
+	}
+	put(int64(unsafe.Sizeof(super{})))
+	g.offClients = put(g.clients * int64(unsafe.Sizeof(client{})))
+	g.offCPUs = put(maxCPUs * 8)
+	g.offShards = put(shards * int64(unsafe.Sizeof(shard{})))
+	g.offBuckets = put(g.buckets * int64(unsafe.Sizeof(bucket{})))
+	g.offHints = put(classes * g.hintWords * 8)
+	g.offGrans = put(g.granules * 8)
+	g.offEntries = put(g.entries * int64(unsafe.Sizeof(entry{})))
+	g.offFars = put(g.entries * int64(unsafe.Sizeof(far{})))
+	g.offBlocks = put(g.granules * perGranule * 8)
+	at = (at + hugePage - 1) &^ (hugePage - 1)
+	g.offData = put(g.granules * Granule)
+	g.size = (at + hugePage - 1) &^ (hugePage - 1)
+}
+
+// check refuses numbers that no arena has.
+func (g *geometry) check() error {
+	if g.entries < 1 || g.entries > maxEntries || g.granules < 1 || g.granules > maxGranules || g.clients < 1 || g.clients > maxClients {
+		return fmt.Errorf("arena: %d entries, %d granules, %d clients: the limits are %d, %d and %d; ask for less", g.entries, g.granules, g.clients, maxEntries, maxGranules, maxClients)
+	}
+	return nil
+}
+
+// checksum covers the constant part of the superblock and the size of everything it leads to.
+func (s *super) checksum(size int64) uint64 {
+	h := uint64(14695981039346656037)
+	for _, v := range [...]uint64{s.magic, s.version, s.entries, s.granules, s.clients, s.kind, uint64(size)} {
+		hi, lo := bits.Mul64(h^v, 0x9e3779b97f4a7c15)
+		h = hi ^ lo ^ v
+	}
+	return h
+}
+
+// within lays a slice of n values of type T over the mapping at off.
+func within[T any](mem []byte, off, n int64) []T {
+	return unsafe.Slice((*T)(unsafe.Pointer(&mem[off])), n)
+}
+
+// hash spreads an ID over buckets (low bits), fingerprints (high bits) and wait shards (middle bits).
+func hash(o ID) uint64        { return xxhash.Sum64(o[:]) }
+func shardOf(h uint64) uint32 { return uint32(h>>24) % shards }

@@ -1,0 +1,160 @@
+package arena
+
+import (
+	"math/bits"
+
+	"github.com/kadrehq/kadre/internal/shm"
+)
+
+const (
+	// commitStep is the least by which the committed part grows: 64 MiB.
+	commitStep = 64 << 20 / Granule
+	// keepBlocks bounds the free blocks a process remembers in each class.
+	keepBlocks = 256
+)
+
+// magazines are blocks that were free when last seen, the last one first, for each class; and the word of
+// shared hints at which to look for more, and the granule at which to look for a free one.
+type magazines struct {
+	free [classes][]uint32
+	at   [classes]int64
+	gran int64
+}
+
+// classOf is the class of blocks for a size, or false where the object gets granules of its own.
+func classOf(size int64) (c int, ok bool) {
+	if size > Granule/2 {
+		return 0, false
+	}
+	if size > minBlock {
+		c = bits.Len64(uint64(size-1) / minBlock)
+	}
+	return c, true
+}
+
+// granulesOf is how many granules an object of its own takes.
+func granulesOf(size int64) int64 { return (size + Granule - 1) / Granule }
+
+// blockOff is where block b of a class starts in data, blockAt the reverse.
+func blockOff(b uint32, class int) int64 {
+	return int64(b)/perGranule*Granule + int64(b)%perGranule<<(10+class)
+}
+func blockAt(off int64, class int) uint32 {
+	return uint32(off/Granule*perGranule + off%Granule>>(10+class))
+}
+
+// claimRoom takes blocks for an entry that is CREATING and ours. Size and place are written into the entry
+// before a block there is tagged, so that whoever finishes the entry for a dead process knows where to look.
+func (a *Arena) claimRoom(e, gen uint32, size int64) error {
+	en := &a.entries[e]
+	en.off.Store(0)
+	en.size.Store(uint64(size))
+	if size == 0 {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var err error
+	if c, ok := classOf(size); ok {
+		err = a.claimBlockLocked(en, c, tag(e, gen))
+	} else {
+		err = a.claimRunLocked(en, granulesOf(size), granLarge|tag(e, gen))
+	}
+	if err != nil {
+		return a.fullLocked(size, err)
+	}
+	// The granules may be read-only here since an earlier object of ours.
+	off := int64(en.off.Load())
+	if err := a.guard.lift(a, off/Granule, granulesOf(size)); err != nil {
+		return &FullError{What: FullMemory, Size: size, Total: a.Size(), Cause: err}
+	}
+	return nil
+}
+
+// freeRoom clears the words of an object. Only words with its tag are cleared: it may be repeated, and may
+// run over a place where nothing was claimed.
+func (a *Arena) freeRoom(e, gen uint32) {
+	en := &a.entries[e]
+	off, size := int64(en.off.Load()), int64(en.size.Load())
+	if size <= 0 || off < 0 || off >= a.Size() {
+		return
+	}
+	if c, ok := classOf(size); ok {
+		b := blockAt(off, c)
+		if a.blocks[b].CompareAndSwap(tag(e, gen), 0) {
+			a.keepBlock(b, c)
+		}
+		return
+	}
+	g, n := off/Granule, granulesOf(size)
+	n = min(n, a.granules-g)
+	for i := range n {
+		a.grans[g+i].CompareAndSwap(granLarge|tag(e, gen), 0)
+		if i == n/2 {
+			a.at(killMidFree)
+		}
+	}
+	a.mu.Lock()
+	a.runAt = g // the next large object of this process finds the memory it just used
+	a.mu.Unlock()
+}
+
+// committed is how many granules have pages.
+func (a *Arena) committed() int64 { return int64(min(a.sp.committed.Load(), uint64(a.granules))) }
+
+// growLocked commits room for at least n more granules. The pages come before the mark.
+func (a *Arena) growLocked(n int64) error {
+	have := a.committed()
+	left := a.granules - have
+	if left == 0 {
+		return errNoRoom
+	}
+	step := min(max(commitStep, 2*n), left)
+	err := a.commit(have, step)
+	if err != nil && n < step {
+		step = n
+		err = a.commit(have, step)
+	}
+	if err != nil {
+		return err
+	}
+	a.raise(have + step)
+	return nil
+}
+
+func (a *Arena) commit(from, n int64) error {
+	const words = perGranule * 8
+	if err := shm.Commit(a.fd, a.offBlocks+from*words, n*words); err != nil {
+		return err
+	}
+	return shm.Commit(a.fd, a.offData+from*Granule, n*Granule)
+}
+
+// raise lifts the committed mark to n unless another process lifted it higher.
+func (a *Arena) raise(n int64) {
+	for {
+		old := a.sp.committed.Load()
+		if old >= uint64(n) || a.sp.committed.CompareAndSwap(old, uint64(n)) {
+			return
+		}
+	}
+}
+
+// fullLocked says what there was too little of.
+func (a *Arena) fullLocked(size int64, cause error) error {
+	f := &FullError{What: FullBytes, Size: size, Total: a.Size()}
+	if cause != errNoRoom {
+		f.What, f.Cause = FullMemory, cause
+	}
+	run := int64(0)
+	for g := range a.granules {
+		if a.grans[g].Load() != granFree {
+			run = 0
+			continue
+		}
+		run += Granule
+		f.Free += Granule
+		f.Run = max(f.Run, run)
+	}
+	return f
+}

@@ -1,0 +1,99 @@
+package arena
+
+import (
+	"unsafe"
+
+	"github.com/kadrehq/kadre/internal/shm"
+)
+
+const (
+	// batch is how many entries are looked at, or added, at a time.
+	batch = 1 << 10
+	// enough is how many free ones a batch must have; with fewer the high-water mark rises.
+	enough = batch / 16
+	// claimRounds bounds the search for room when others take what we found.
+	claimRounds = 64
+)
+
+// spares are entries that were free when last seen, in the order in which to use them. The cursor goes round
+// all entries below the high-water mark, which makes reuse first in, first out without a shared list.
+type spares struct {
+	q   []uint32
+	cur int64
+}
+
+// claimEntry takes a free entry: FREE -> CREATING, owned by this client.
+func (a *Arena) claimEntry() (e, gen uint32, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for range claimRounds {
+		for len(a.spare.q) > 0 {
+			e := a.spare.q[0]
+			a.spare.q = a.spare.q[1:]
+			w := a.entries[e].main.Load()
+			gen := (genOf(w) + 1) & genMask
+			if stateOf(w) == free && a.move(e, w, word(creating, gen, uint32(a.client)|phaseClaimed)) {
+				return e, gen, nil
+			}
+		}
+		if err := a.findEntriesLocked(); err != nil {
+			return 0, 0, err
+		}
+		if len(a.spare.q) == 0 {
+			break
+		}
+	}
+	return 0, 0, &FullError{What: FullEntries}
+}
+
+// findEntriesLocked fills the queue from the next batch, from above the mark, or from wherever there is one.
+func (a *Arena) findEntriesLocked() error {
+	a.spare.q = make([]uint32, 0, batch)
+	high := int64(a.sp.entHigh.Load())
+	a.scanEntriesLocked(high, min(high, batch))
+	if len(a.spare.q) >= enough {
+		return nil
+	}
+	if high < int64(len(a.entries)) {
+		return a.raiseEntriesLocked(high)
+	}
+	if len(a.spare.q) == 0 {
+		a.scanEntriesLocked(high, high)
+	}
+	return nil
+}
+
+// scanEntriesLocked looks at up to n entries from the cursor on, until a batch is found.
+func (a *Arena) scanEntriesLocked(high, n int64) {
+	for ; n > 0 && len(a.spare.q) < batch; n-- {
+		if a.spare.cur >= high {
+			a.spare.cur = 0
+		}
+		if stateOf(a.entries[a.spare.cur].main.Load()) == free {
+			a.spare.q = append(a.spare.q, uint32(a.spare.cur))
+		}
+		a.spare.cur++
+	}
+}
+
+// raiseEntriesLocked puts the next batch of entries into use. Their pages come first.
+func (a *Arena) raiseEntriesLocked(high int64) error {
+	to := min(high+batch, int64(len(a.entries)))
+	for _, r := range [][2]int64{{a.offEntries, int64(unsafe.Sizeof(entry{}))}, {a.offFars, int64(unsafe.Sizeof(far{}))}} {
+		if err := shm.Commit(a.fd, r[0]+high*r[1], (to-high)*r[1]); err != nil {
+			if len(a.spare.q) > 0 {
+				return nil
+			}
+			return &FullError{What: FullMemory, Cause: err}
+		}
+	}
+	if a.sp.entHigh.CompareAndSwap(uint64(high), uint64(to)) {
+		for e := high; e < to; e++ {
+			a.spare.q = append(a.spare.q, uint32(e))
+		}
+	}
+	return nil
+}
+
+// high is the number of entries that were ever in use, and never more than there are.
+func (a *Arena) high() uint32 { return uint32(min(a.sp.entHigh.Load(), uint64(len(a.entries)))) }

@@ -1,0 +1,110 @@
+package arena
+
+// state is what an entry is, see the drawing in doc.go.
+type state uint8
+
+const (
+	free state = iota
+	creating
+	sealed
+	doomed
+	evicting
+	states // how many there are
+)
+
+var stateNames = [states]string{"FREE", "CREATING", "SEALED", "DOOMED", "EVICTING"}
+
+func (s state) String() string {
+	if s < states {
+		return stateNames[s]
+	}
+	return "INVALID"
+}
+
+// next lists the states that may follow each state. CREATING and SEALED follow themselves when a creator
+// settles or loses, and when a holder comes or goes.
+var next = [states][]state{
+	free:     {creating},
+	creating: {creating, sealed, free},
+	sealed:   {sealed, doomed},
+	doomed:   {doomed, evicting},
+	evicting: {free},
+}
+
+// The main word of an entry, from the top: 3 bits of state, 29 bits of generation, and 32 bits that mean
+//
+//	SEALED, DOOMED       one bit for each of the clients 0 to 31 that holds the object
+//	CREATING, EVICTING   the client that owns the entry, and in CREATING its phase
+//	FREE                 nothing, 0
+//
+// The generation goes up by one with each FREE -> CREATING and wraps. Entries are reused in turn, so even
+// the smallest batch of them wraps after days of nothing but puts and deletes; only someone who slept in the
+// middle of one operation for exactly that long could take one generation for another.
+const (
+	genBits  = 29
+	genMask  = 1<<genBits - 1
+	genShift = 32
+	stShift  = genShift + genBits
+
+	nearClients = 32 // clients with a holder bit in the main word
+
+	// Phases of a creation, above the owner's number in the low bits.
+	phaseClaimed = 0 << 8 // the ID is being written and made known
+	phaseSettled = 1 << 8 // it is the only one of its ID
+	phaseLost    = 2 << 8 // another creator of the same ID was first and said so
+	ownerMask    = 1<<8 - 1
+)
+
+func word(s state, gen, low uint32) uint64 {
+	return uint64(s)<<stShift | uint64(gen)<<genShift | uint64(low)
+}
+func stateOf(w uint64) state { return state(w >> stShift) }
+func genOf(w uint64) uint32  { return uint32(w>>genShift) & genMask }
+func lowOf(w uint64) uint32  { return uint32(w) }
+
+// owner is the client that a CREATING or EVICTING word names.
+func owner(w uint64) int { return int(lowOf(w) & ownerMask) }
+
+// live says whether w is an object, or will be one unless its creator fails.
+func live(w uint64) bool { return stateOf(w) == creating || stateOf(w) == sealed }
+
+// A further holder word has the generation it speaks of in its top half and 32 holder bits below. A word of
+// another generation says nothing.
+func farWord(gen, bits uint32) uint64 { return uint64(gen)<<32 | uint64(bits) }
+func farGen(v uint64) uint32          { return uint32(v >> 32) }
+
+// move is the one way an entry's main word changes.
+func (a *Arena) move(e uint32, old, new uint64) bool {
+	if !legal(stateOf(old), stateOf(new)) {
+		panic("arena: bug: entry moves from " + stateOf(old).String() + " to " + stateOf(new).String())
+	}
+	return a.entries[e].main.CompareAndSwap(old, new)
+}
+
+func legal(from, to state) bool {
+	if from >= states {
+		return false
+	}
+	for _, s := range next[from] {
+		if s == to {
+			return true
+		}
+	}
+	return false
+}
+
+// tag names an entry in a generation, in the words of the blocks that are its. It is never 0.
+func tag(e, gen uint32) uint64 { return uint64(e+1)<<genBits | uint64(gen) }
+
+// A granule's word has its kind in the top 2 bits.
+const (
+	kindShift = 62
+	kindMask  = 3 << kindShift
+	granFree  = 0              // the whole word is 0
+	granLarge = 1 << kindShift // below: the tag of the object it is part of
+	granSlab  = 2 << kindShift // below: the class of the blocks it is cut into
+	granClose = 3 << kindShift // a slab someone closes: class, and above it in 8 bits the client
+)
+
+func slabWord(class int) uint64          { return granSlab | uint64(class) }
+func closeWord(class, client int) uint64 { return granClose | uint64(client)<<8 | uint64(class) }
