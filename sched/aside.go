@@ -53,54 +53,70 @@ func (a *aside) add(t *Task) {
 	if full {
 		t.failFrom(ErrBusy, stNew)
 	}
-	if start {
-		a.e.enter()
+	if !start {
+		return
+	}
+	a.e.enter()
+	if a.wide {
+		go a.gather()
+	} else {
 		go a.take()
 	}
 }
 
-// take runs free tasks until none is queued; for wide ones it gathers their slots and sends them off.
+// take runs free tasks until none is queued.
 func (a *aside) take() {
-	e := a.e
 	normal := false
 	defer func() {
-		if !normal && !a.wide { // Goexit: the rest goes to a new goroutine
-			e.enter()
+		if !normal { // Goexit: the rest goes to a new goroutine
+			a.e.enter()
 			go a.take()
 		}
-		e.leave()
+		a.e.leave()
 	}()
-	for {
-		t := a.next()
-		if t == nil {
-			break
+	for t := a.head(true); t != nil; t = a.head(true) {
+		if t.claim() {
+			a.run(t)
 		}
-		if t.Stale() {
-			continue
-		}
-		if !a.wide {
-			if t.claim() {
-				a.run(t)
-			}
-			continue
-		}
-		if !e.tryAcquire(int32(t.slots)) {
-			e.press.Store(true)
-			e.acquire(int32(t.slots))
-		}
-		e.enter()
-		go func() {
-			defer e.leave()
-			defer e.release(int32(t.slots))
-			if t.claim() {
-				a.run(t)
-			}
-		}()
 	}
 	normal = true
 }
 
-func (a *aside) next() *Task {
+// gather collects the slots of one wide task after the other and sends it off. A task stays in the queue
+// until then, where Take and dropQueued see it.
+func (a *aside) gather() {
+	defer a.e.leave()
+	for t := a.head(false); t != nil; t = a.head(false) {
+		a.send(t)
+		a.head(true)
+	}
+}
+
+func (a *aside) send(t *Task) {
+	e := a.e
+	if t.Stale() {
+		return
+	}
+	n := int32(t.slots)
+	if !e.tryAcquire(n) {
+		e.press.Store(true)
+		e.acquire(n)
+	}
+	if !t.claim() {
+		e.release(n)
+		return
+	}
+	e.enter()
+	go func() {
+		defer e.leave()
+		defer e.release(n)
+		a.run(t)
+	}()
+}
+
+// head is the oldest task, taken off the queue with pop. Nil: the queue is empty, and the calling goroutine
+// is not counted in taking any more.
+func (a *aside) head(pop bool) *Task {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.queue) == 0 {
@@ -109,8 +125,10 @@ func (a *aside) next() *Task {
 		return nil
 	}
 	t := a.queue[0]
-	a.queue[0] = nil
-	a.queue = a.queue[1:]
+	if pop {
+		a.queue[0] = nil
+		a.queue = a.queue[1:]
+	}
 	return t
 }
 

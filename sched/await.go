@@ -68,11 +68,13 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 	if r := t.rootOf(); r == nil || r.e != e {
 		return false
 	}
+	// Not merely covered: who parks gives back the slots of the innermost task, and that must be all its
+	// stack holds.
 	if me == nil {
-		if t.slots > 1 {
+		if t.slots != 1 {
 			return false
 		}
-	} else if t.slots > me.slots || me.depth >= maxDepth || me.w == nil || me.w.e != e || me.state.Load() != stRun {
+	} else if t.slots != me.slots || me.depth >= maxDepth || me.w == nil || me.w.e != e || me.state.Load() != stRun {
 		return false
 	}
 	var done <-chan struct{}

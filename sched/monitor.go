@@ -105,7 +105,7 @@ func (m *monitor) stall(now time.Time, queued int) {
 	used := cpuTime()
 	idle := !m.at.IsZero() && used-m.cpu < now.Sub(m.at)*time.Duration(e.cfg.Slots)/2
 	m.cpu, m.at = used, now
-	full := e.running.Load() >= e.limit.Load()
+	full := e.running.Load() >= e.limit.Load() || e.wides.Load() > 0 && e.cpu == nil
 	if sign != m.sign || m.since.IsZero() || !full || queued == 0 && e.waiting.Load() == 0 {
 		m.sign, m.since, m.added = sign, now, 0
 		m.shrink(full)
