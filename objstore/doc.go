@@ -1,0 +1,36 @@
+// Package objstore moves objects between the arenas of nodes: it pulls copies, serves them, and keeps records
+// of them in the directory.
+//
+// The nouns: a [Store] is the node's side; a pull brings one object here, in chunks of [ChunkSize] bytes; a
+// holder is a node with a copy; a record tells anybody, also after the owner is gone, which nodes have one.
+// Whose object it is and when it is freed decides package objstore/owner in the owner's process; where its
+// bytes lie here decides package objstore/arena.
+//
+// # A pull
+//
+//  1. A sealed copy of this attempt or a later one here: done. One of an earlier attempt is deleted.
+//  2. Pulls of the same object and attempt are one; it goes on while anybody waits for it.
+//  3. Room in the arena under the object's ID. Who else creates it is waited for.
+//  4. Chunks from the holders in turn, a few at once, straight into the arena, each with a CRC32C. A holder
+//     that fails, or sends what does not match its sum, is not asked again in this pull.
+//  5. The content hash of the whole (xxhash64), where the owner knows it.
+//  6. Seal, tell the owner, publish a record. After any failure the room is given back: wrong bytes are
+//     never sealed.
+//
+// # Records
+//
+// The key is the hash of the owner's address, so that all objects of an owner are found in one place. Records
+// are written and deleted in the background, the last word on an object counts, and they are refreshed before
+// they expire. They are hints: a reader that finds a dead holder goes to the next one.
+//
+// All methods may be called concurrently. The order seen: after Pull returned nil, arena.Get finds the object
+// unless it was freed; Copied was called before Pull returned. After FreeJob no pull of that job that had
+// started seals anything.
+//
+// It does not choose what to pull or evict, does not retry a pull, and knows nothing of who refers to what.
+//
+// Locks: Store.mu and records.mu are leaves; sealing and deleting in the arena happen under Store.mu.
+//
+// Rejected: one request for the whole object (no second holder in the middle, no check before the end); plain
+// provider records (see package p2p/directory).
+package objstore

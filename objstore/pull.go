@@ -1,0 +1,186 @@
+package objstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/arena"
+)
+
+// otherFor is how long somebody else who creates an object is waited for before room is asked for again: it
+// may have given up.
+const otherFor = 100 * time.Millisecond
+
+type pullKey struct {
+	id      id.Object
+	attempt uint32
+}
+
+// pull is one object on its way here.
+type pull struct {
+	info   wire.ObjectInfo
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	err    error // once done is closed
+
+	waiters int // guarded by Store.mu
+}
+
+// Pull brings a copy of an object into the arena. What it needs of info: ID, Size, Attempt, Holders and Job;
+// Hash where it is known; Owner, who is told.
+func (s *Store) Pull(ctx context.Context, info wire.ObjectInfo) error {
+	if s.here(info.ID, info.Attempt) {
+		return nil
+	}
+	p, err := s.join(info)
+	if err != nil {
+		return fmt.Errorf("pull of %v: %w", info.ID, err)
+	}
+	defer s.leave(p)
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return fmt.Errorf("objstore: pull of %v: %w", info.ID, context.Cause(ctx))
+	}
+}
+
+// join finds the pull of an object or starts one.
+func (s *Store) join(info wire.ObjectInfo) (*pull, error) {
+	k := pullKey{info.ID, info.Attempt}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.pulls[k]; p != nil {
+		p.waiters++
+		s.joined.Add(1)
+		return p, nil
+	}
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if len(s.pulls) >= maxPulls {
+		return nil, ErrBusy
+	}
+	p := &pull{info: info, done: make(chan struct{}), waiters: 1}
+	p.ctx, p.cancel = context.WithCancelCause(s.ctx)
+	s.pulls[k] = p
+	s.wg.Go(func() { s.run(p) })
+	return p, nil
+}
+
+// leave ends a pull when nobody waits for it any more.
+func (s *Store) leave(p *pull) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.waiters--; p.waiters == 0 {
+		s.endLocked(p, context.Canceled)
+	}
+}
+
+// endLocked makes a pull fail; nobody joins it any more.
+func (s *Store) endLocked(p *pull, why error) {
+	if k := (pullKey{p.info.ID, p.info.Attempt}); s.pulls[k] == p {
+		delete(s.pulls, k)
+	}
+	p.cancel(why)
+}
+
+func (s *Store) run(p *pull) {
+	s.cfg.Event(Event{Kind: "pull", Object: p.info.ID, N: int64(p.info.Size)})
+	if err := s.pull(p); err != nil {
+		p.err = fmt.Errorf("objstore: pull of %v: %w", p.info.ID, err)
+		s.failed.Add(1)
+		s.cfg.Event(Event{Kind: "pull-failed", Object: p.info.ID, Text: err.Error()})
+	} else {
+		s.cfg.Event(Event{Kind: "pulled", Object: p.info.ID, N: int64(p.info.Size)})
+	}
+	s.mu.Lock()
+	s.endLocked(p, context.Canceled)
+	s.mu.Unlock()
+	close(p.done)
+}
+
+func (s *Store) pull(p *pull) error {
+	select {
+	case s.running <- struct{}{}:
+		defer func() { <-s.running }()
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+	w, err := s.room(p)
+	if w == nil {
+		return err
+	}
+	defer w.Abort() // does nothing once it is sealed
+	if err := s.transfer(p, w.Bytes()); err != nil {
+		return err
+	}
+	if p.info.Hash != 0 && xxhash.Sum64(w.Bytes()) != p.info.Hash {
+		return fmt.Errorf("%w: its content hash differs, from %v", ErrCorrupt, p.info.Holders)
+	}
+	if err := s.seal(p, w); err != nil {
+		return err
+	}
+	s.pulled.Add(1)
+	s.bytesIn.Add(p.info.Size)
+	if !p.info.Owner.IsZero() {
+		s.cfg.Copied(p.info.Owner, wire.Copied{ID: p.info.ID, Attempt: p.info.Attempt, Node: s.cfg.Node})
+		s.publish(p.info.Owner, p.info.ID, p.info.Hash)
+	}
+	return nil
+}
+
+// room makes room in the arena; no writer and no error mean that the object has come by another way.
+func (s *Store) room(p *pull) (*arena.Writer, error) {
+	for p.ctx.Err() == nil {
+		if s.here(p.info.ID, p.info.Attempt) {
+			return nil, nil
+		}
+		w, err := s.cfg.Arena.Create(p.info.ID, int64(p.info.Size), p.info.Job, p.info.Attempt)
+		if !errors.Is(err, arena.ErrExists) {
+			return w, err
+		}
+		ctx, cancel := context.WithTimeout(p.ctx, otherFor)
+		h, err := s.cfg.Arena.Wait(ctx, p.info.ID)
+		cancel()
+		if err == nil {
+			h.Release()
+		} else if ctx.Err() == nil {
+			return nil, err
+		}
+	}
+	return nil, context.Cause(p.ctx)
+}
+
+// here says whether the arena has the object. The copy of an earlier attempt was fenced, so it goes; one of a
+// later attempt is what the owner has by now.
+func (s *Store) here(o id.Object, attempt uint32) bool {
+	h, ok := s.cfg.Arena.Get(o)
+	if !ok {
+		return false
+	}
+	defer h.Release()
+	if h.Attempt() >= attempt {
+		return true
+	}
+	s.cfg.Arena.Delete(o)
+	return false
+}
+
+// seal seals under the lock, so that FreeJob comes before it or deletes what was sealed.
+func (s *Store) seal(p *pull, w *arena.Writer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	_, err := w.Seal(false)
+	return err
+}

@@ -1,0 +1,112 @@
+package objstore
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kadrehq/kadre/internal/id"
+)
+
+// Limits of a Store.
+const (
+	maxPulls   = 1 << 16 // pulls that wait or run: bounds the memory of a node that is asked too much
+	maxRunning = 16      // pulls that have room in the arena: more would only share the same lanes
+)
+
+// Store is a node's side of the objects of a cluster.
+type Store struct {
+	// constant after construction
+	cfg     Config
+	ctx     context.Context
+	stop    context.CancelFunc
+	running chan struct{}
+	records *records
+
+	// atomic
+	pulled, joined, failed, bytesIn, bytesOut, chunksOut atomic.Uint64
+
+	wg sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	pulls  map[pullKey]*pull
+}
+
+// NewStore opens the store of a node. Close ends it.
+func NewStore(cfg Config) *Store {
+	cfg = cfg.withDefaults()
+	s := &Store{cfg: cfg, running: make(chan struct{}, maxRunning), pulls: map[pullKey]*pull{}}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	if cfg.Directory != nil {
+		s.records = newRecords(&s.cfg)
+	}
+	return s
+}
+
+// Free deletes this node's copies of objects and their records. Who still reads one reads on.
+func (s *Store) Free(ids []id.Object) {
+	for _, o := range ids {
+		s.cfg.Arena.Delete(o)
+	}
+	s.Unpublish(ids...)
+}
+
+// FreeJob ends the pulls of a job, deletes its objects and their records, and says how many objects there were.
+func (s *Store) FreeJob(job id.Job) int {
+	s.mu.Lock()
+	for _, p := range s.pulls {
+		if p.info.Job == job {
+			s.endLocked(p, ErrFreed)
+		}
+	}
+	n := s.cfg.Arena.DeleteJob(job)
+	s.mu.Unlock()
+	if s.records != nil {
+		s.records.dropIf(func(l live) bool { return l.job == job })
+	}
+	return n
+}
+
+// Stats counts what a store has done since it was opened.
+type Stats struct {
+	Pulled    uint64 `json:"pulled"`     // objects
+	Joined    uint64 `json:"joined"`     // pulls that another one served
+	Failed    uint64 `json:"failed"`     // pulls
+	Pulling   int    `json:"pulling"`    // now
+	BytesIn   uint64 `json:"bytes_in"`   // that passed their checks
+	BytesOut  uint64 `json:"bytes_out"`  // handed to lanes
+	ChunksOut uint64 `json:"chunks_out"` // handed to lanes
+	Published int    `json:"published"`  // records that this node keeps alive now
+	Shed      uint64 `json:"shed"`       // records not kept because there were too many
+}
+
+// Stats counts.
+func (s *Store) Stats() Stats {
+	st := Stats{Pulled: s.pulled.Load(), Joined: s.joined.Load(), Failed: s.failed.Load(), BytesIn: s.bytesIn.Load(),
+		BytesOut: s.bytesOut.Load(), ChunksOut: s.chunksOut.Load()}
+	s.mu.Lock()
+	st.Pulling = len(s.pulls)
+	s.mu.Unlock()
+	if s.records != nil {
+		st.Published, st.Shed = s.records.count()
+	}
+	return st
+}
+
+// Close ends all pulls, tries for a moment to delete this node's records, and waits for all goroutines. It
+// comes before the host is closed, and after it stopped calling Serve; the arena stays open.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	for _, p := range s.pulls {
+		s.endLocked(p, ErrClosed)
+	}
+	s.mu.Unlock()
+	s.stop()
+	s.wg.Wait()
+	if s.records != nil {
+		s.records.close()
+	}
+	return nil
+}
