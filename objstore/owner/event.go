@@ -7,7 +7,7 @@ import "github.com/kadrehq/kadre/internal/id"
 type Event interface{ event() }
 
 // Made starts the record of an object: its task was submitted, or its value is about to be put. A second Made
-// of one ID is ignored.
+// of a pending object adds what the first did not know.
 type Made struct {
 	ID         id.Object
 	Remakeable bool        // its task may run again when the last copy is lost

@@ -91,16 +91,21 @@ func (t *Table) count(o id.Object, change func(*record)) {
 }
 
 func (t *Table) made(e Made) {
-	if t.recs[e.ID] != nil {
+	r := t.recs[e.ID]
+	switch {
+	case r == nil:
+		r = &record{state: StatePending}
+	case r.state != StatePending || len(r.args) > 0:
 		return
 	}
-	r := &record{state: StatePending, remakeable: e.Remakeable}
+	r.remakeable = e.Remakeable
 	for _, a := range e.Args {
 		if t.recs[a] != nil {
 			r.args = add(r.args, a)
 		}
 	}
 	t.recs[e.ID] = r
+	r.pin = pinNone // it had no arguments so far
 	t.repin(r, pinNeeded)
 }
 
