@@ -127,7 +127,7 @@ func (a *Arena) auditIndex(u *Audit) map[uint32]int {
 				continue
 			}
 			slots[e]++
-			home := hash(a.entries[e].key().id()) & uint64(a.buckets-1)
+			home := a.entries[e].key().hash() & uint64(a.buckets-1)
 			for b := home; b != uint64(i); b = (b + 1) & uint64(a.buckets-1) {
 				past[b]++
 			}

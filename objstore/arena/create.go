@@ -54,7 +54,8 @@ func (a *Arena) Create(o ID, size int64, job id.Job, attempt uint32) (*Writer, e
 
 // introduce writes the ID of a new entry and makes it the one entry of that ID.
 func (a *Arena) introduce(o ID, e, gen uint32, job id.Job, attempt uint32) error {
-	en, k, h := &a.entries[e], keyOf(o), hash(o)
+	en, k := &a.entries[e], keyOf(o)
+	h := k.hash()
 	en.ida.Store(k.a)
 	en.idb.Store(k.b)
 	en.idc.Store(uint64(attempt)<<32 | uint64(k.c))
@@ -82,7 +83,7 @@ func (a *Arena) sized(err error, size int64) error {
 // finish frees an entry that is CREATING or EVICTING and ours, or of a dead client whom we reap. Each step
 // may be repeated; the last one gives the entry up.
 func (a *Arena) finish(e, gen uint32) {
-	h := hash(a.entries[e].key().id())
+	h := a.entries[e].key().hash()
 	a.unlink(slotOf(e, gen, h), h)
 	a.freeRoom(e, gen)
 	a.at(killFreed)

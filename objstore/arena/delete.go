@@ -9,22 +9,23 @@ import (
 // Delete takes a sealed object out of the arena: nobody finds it any more, and its room is free once the
 // last hold is released. False when there was none.
 func (a *Arena) Delete(o ID) bool {
-	h := hash(o)
+	k := keyOf(o)
+	h := k.hash()
 	for !a.closed.Load() {
-		e, gen, ok := a.find(o, h)
+		e, gen, ok := a.find(k, h)
 		if !ok {
 			return false
 		}
-		if a.doom(o, e, gen) {
+		if a.doom(h, e, gen) {
 			return true
 		}
 	}
 	return false
 }
 
-// doom moves an entry from SEALED to DOOMED, takes it out of the index, and evicts it where nobody holds it.
+// doom moves an entry, whose ID has the hash h, from SEALED to DOOMED, takes it out of the index, and evicts it where nobody holds it.
 // It never goes to EVICTING directly: a client with a further holder bit could come in between.
-func (a *Arena) doom(o ID, e, gen uint32) bool {
+func (a *Arena) doom(h uint64, e, gen uint32) bool {
 	for {
 		w := a.entries[e].main.Load()
 		if genOf(w) != gen || stateOf(w) != sealed {
@@ -34,7 +35,6 @@ func (a *Arena) doom(o ID, e, gen uint32) bool {
 			continue
 		}
 		a.at(killDoomed)
-		h := hash(o)
 		a.unlink(slotOf(e, gen, h), h)
 		a.at(killUnlinked)
 		a.tryEvict(e, gen)
@@ -55,7 +55,7 @@ func (a *Arena) DeleteJob(job id.Job) (n int) {
 			continue
 		}
 		// What was read is of the generation that doom insists on, or doom fails.
-		if a.doom(en.key().id(), e, genOf(w)) {
+		if a.doom(en.key().hash(), e, genOf(w)) {
 			n++
 		}
 	}
@@ -67,7 +67,8 @@ func (a *Arena) State(o ID) (exists, isSealed bool) {
 	if a.closed.Load() {
 		return false, false
 	}
-	a.matches(keyOf(o), hash(o), func(_ uint32, w uint64, _ int) bool {
+	k := keyOf(o)
+	a.matches(k, k.hash(), func(_ uint32, w uint64, _ int) bool {
 		exists = true
 		isSealed = stateOf(w) == sealed
 		return !isSealed

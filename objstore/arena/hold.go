@@ -63,9 +63,10 @@ func (a *Arena) hold(e uint32) *Hold {
 
 // Get takes a hold on a sealed object; false when there is none.
 func (a *Arena) Get(o ID) (*Hold, bool) {
-	h := hash(o)
+	k := keyOf(o)
+	h := k.hash()
 	for !a.closed.Load() {
-		e, gen, ok := a.find(o, h)
+		e, gen, ok := a.find(k, h)
 		if !ok {
 			return nil, false
 		}

@@ -73,8 +73,8 @@ func (a *Arena) bucket(h uint64, p int) *bucket {
 }
 
 // find gives the sealed entry of an ID.
-func (a *Arena) find(o ID, h uint64) (e, gen uint32, ok bool) {
-	a.matches(keyOf(o), h, func(at uint32, w uint64, _ int) bool {
+func (a *Arena) find(k key, h uint64) (e, gen uint32, ok bool) {
+	a.matches(k, h, func(at uint32, w uint64, _ int) bool {
 		if stateOf(w) == sealed {
 			e, gen, ok = at, genOf(w), true
 		}

@@ -5,8 +5,6 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"unsafe"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 const (
@@ -151,6 +149,13 @@ func within[T any](mem []byte, off, n int64) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(&mem[off])), n)
 }
 
-// hash spreads an ID over buckets (low bits), fingerprints (high bits) and wait shards (middle bits).
-func hash(o ID) uint64        { return xxhash.Sum64(o[:]) }
+// hash spreads IDs over buckets (low bits), fingerprints (high bits) and wait shards (middle bits). IDs are drawn
+// by the node's own processes and begin with a random number, so two multiplications do.
+func (k key) hash() uint64 {
+	hi, lo := bits.Mul64(k.a^0x9e3779b97f4a7c15, k.b^0xd1b54a32d192ed03)
+	hi, lo = bits.Mul64(hi^lo^uint64(k.c)<<20, 0xa0761d6478bd642f)
+	return hi ^ lo
+}
+
+func hash(o ID) uint64        { return keyOf(o).hash() }
 func shardOf(h uint64) uint32 { return uint32(h>>24) % shards }
