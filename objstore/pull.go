@@ -41,7 +41,7 @@ func (s *Store) Pull(ctx context.Context, info wire.ObjectInfo) error {
 	}
 	p, err := s.join(info)
 	if err != nil {
-		return fmt.Errorf("pull of %v: %w", info.ID, err)
+		return fmt.Errorf("objstore: pull of %v: %w", info.ID, err)
 	}
 	defer s.leave(p)
 	select {

@@ -70,7 +70,7 @@ func (r *records) add(o id.Object, l live) {
 	switch {
 	case ok && old.attempt == l.attempt:
 		return // it says the same, perhaps with the hash
-	case !ok && len(r.live) >= maxRecords:
+	case !ok && len(r.live) >= maxRecords, len(r.ops) >= maxRecords:
 		r.shed++
 		return
 	}
@@ -116,6 +116,7 @@ func (r *records) loop() {
 	defer refresh.Stop()
 	again := time.NewTimer(refreshEvery)
 	defer again.Stop()
+	waiting := false // after a failed try: new words wait too
 	for {
 		select {
 		case <-r.ctx.Done():
@@ -123,9 +124,14 @@ func (r *records) loop() {
 		case <-refresh.C:
 			r.refresh()
 		case <-again.C:
+			waiting = false
 		case <-r.kick:
 		}
+		if waiting {
+			continue
+		}
 		if failed := r.flush(r.ctx); failed > 0 {
+			waiting = true
 			again.Reset(againAfter << failed)
 		}
 	}
