@@ -1,2 +1,29 @@
-// Package p2p is being built.
+// Package p2p is a node's place in the network: who is there, frames and bulk data between nodes, and the
+// directory. It is the only home of libp2p.
+//
+// Nouns: a [Host] is one node; a [Member] is another as the host sees it; an epoch is one start of a node,
+// higher than all before it; a control lane carries small frames, one lane a peer, both ways; a bulk lane
+// carries one request and its data at a time; the [Directory] keeps records on the nodes that Kademlia's
+// lookup finds closest to their keys. There is one listening port: TLS connections become lanes, the others
+// go to libp2p. Every connection proves the cluster's token, or without one the user's secret (then only
+// loopback is listened on); see package admit.
+//
+// Nodes find each other by Join, through the runtime folder of one user and network namespace, and by what
+// members tell of members; see package member for the view and its verdicts. A verdict cuts the lanes,
+// fails what waits, and takes the node out of Kademlia's table; an Up puts it in. A node's frames under an
+// old epoch are refused with the connection that carries them.
+//
+// All methods may be called by anyone. Frames of one sender to one receiver come in order, except that a
+// broken lane may lose some: the peer's Changed ("reconnected…") or Down event tells. Between different
+// peers, and between frames and events, there is no order.
+//
+// It does not: repeat frames; reach nodes behind NAT; use unix sockets; find nodes by mDNS; keep the
+// addresses of peers across restarts.
+//
+// Locks: Host.mu, under which the view steps, comes before those of a control lane and of the waiting
+// requests, which are leaves. Nothing done under Host.mu waits for the network; no callback runs under it.
+// The directory's locks are leaves of their own.
+//
+// Rejected: libp2p streams for traffic (half of TLS's throughput, 3 to 4 times its round trip);
+// libp2p's mDNS and relays by default; one lock per peer (the view is small and its steps are short).
 package p2p

@@ -2,45 +2,318 @@ package p2p
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/p2p/admit"
 	"github.com/kadrehq/kadre/p2p/directory"
-	ma "github.com/multiformats/go-multiaddr"
+	"github.com/kadrehq/kadre/p2p/lane"
+	"github.com/kadrehq/kadre/p2p/member"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-const maxCluster = 64
+const maxCluster = admit.MaxCluster
 
-var errUnfinished = errors.New("p2p: not built yet")
+// Host is a node's place in the network. Its methods may be called by anyone at any time.
+type Host struct {
+	// constant after Start
+	cfg      Config
+	id       id.Node
+	epoch    uint64
+	born     time.Time // zero of the view's clock
+	state    *state
+	ports    []*lane.Port
+	endpoint *lane.Endpoint
+	kad      *kademlia
+	dir      *directory.Directory
+	runtime  *runtimeDir // nil: none
+	ctx      context.Context
+	stop     context.CancelFunc
+	wg       sync.WaitGroup
+	dials    chan struct{} // bounds dials
+	shakes   chan struct{} // bounds handshakes of strangers
+	closing  sync.Once
+	closeErr error
 
-type Host struct{}
+	bulkIn, bulkOut atomic.Uint64
 
-type Directory = directory.Directory
+	asks asks // has its own lock
 
-type Status struct{}
+	mu     sync.Mutex
+	closed bool
+	view   *member.Machine
+	links  map[id.Node]*link
+	pools  map[id.Node]*pool // bulk lanes dialed
+	served map[id.Node]map[*lane.Bulk]bool
+	offer  *offering // the one that a Step under way decides on
+	events []Event
+	wake   chan struct{} // events are there
+	recent []string      // ring of what happened, newest last
+}
 
-func (Status) String() string { return "" }
+// link is an accepted control lane.
+type link struct {
+	peer  id.Node
+	epoch uint64
+	lane  uint64
+	ctl   *lane.Control
+	cut   atomic.Bool // a verdict or another lane has ended it: what still comes is refused
+}
 
-func splitPeer(m ma.Multiaddr) (ma.Multiaddr, string) { return m, "" }
-
-func Start(ctx context.Context, cfg Config) (*Host, error) {
+// Start starts a node and joins the cluster. ctx bounds starting only.
+func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return nil, errUnfinished
+	keys, err := cfg.keys()
+	if err != nil {
+		return nil, fmt.Errorf("p2p: %w", err)
+	}
+	h := &Host{
+		cfg: cfg, born: time.Now(),
+		dials: make(chan struct{}, maxDials), shakes: make(chan struct{}, maxShakes),
+		links: map[id.Node]*link{}, pools: map[id.Node]*pool{}, served: map[id.Node]map[*lane.Bulk]bool{},
+		wake: make(chan struct{}, 1),
+	}
+	h.asks.waiting = map[uint64]*asked{}
+	h.ctx, h.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			h.Close()
+		}
+	}()
+	if err := h.open(admit.Gate{Keys: keys, Cluster: cfg.Cluster}); err != nil {
+		return nil, err
+	}
+	h.run()
+	if err := h.join(ctx); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
-func (h *Host) ID() id.Node                         { return "" }
-func (h *Host) Epoch() uint64                       { return 0 }
-func (h *Host) Addrs() []string                     { return nil }
-func (h *Host) Send(to id.Node, frame []byte) error { return errUnfinished }
-func (h *Host) Fetch(ctx context.Context, from id.Node, req []byte, land func(meta []byte, n int) ([]byte, error)) (meta []byte, n int, err error) {
-	return nil, 0, errUnfinished
+
+// open gets everything a node is made of, and starts nothing that looks for peers.
+func (h *Host) open(g admit.Gate) (err error) {
+	if h.state, err = openState(h.cfg.StateDir); err != nil {
+		return err
+	}
+	key, err := h.state.key()
+	if err != nil {
+		return err
+	}
+	if h.epoch, err = h.state.epoch(time.Now()); err != nil {
+		return err
+	}
+	p, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("p2p: the node's key: %w", err)
+	}
+	h.id = id.Node(p.String())
+	if h.ports, err = h.cfg.listen(); err != nil {
+		return err
+	}
+	if h.endpoint, err = lane.NewEndpoint(key, g); err != nil {
+		return fmt.Errorf("p2p: %w", err)
+	}
+	h.kad, err = startKademlia(key, g, h.ports, func(p peer.ID, from net.Addr, err error) { h.refused(from, err) })
+	if err != nil {
+		return err
+	}
+	h.view = member.New(h.id, h.epoch, h.kad.addrs(), slices.Clone(h.cfg.Meta))
+	h.dir = directory.New(net4dir{h})
+	h.kad.host.SetStreamHandler(h.streamID(), h.serveStream)
+	if h.cfg.RuntimeDir != "" {
+		h.runtime, err = openRuntime(h.cfg.RuntimeDir, h.id)
+	}
+	return err
 }
-func (h *Host) Members() []Member               { return nil }
-func (h *Host) UpdateMeta(meta []byte) error    { return errUnfinished }
-func (h *Host) Directory() *Directory           { return nil }
-func (h *Host) RoutingTableSize() int           { return 0 }
-func (h *Host) Status() Status                  { return Status{} }
-func (h *Host) Leave(ctx context.Context) error { return errUnfinished }
-func (h *Host) Close() error                    { return errUnfinished }
+
+// run starts the goroutines. All end when h.ctx does.
+func (h *Host) run() {
+	for _, p := range h.ports {
+		ln := p.Lanes()
+		h.wg.Go(func() { h.accept(ln) })
+	}
+	h.wg.Go(h.ticks)
+	h.wg.Go(h.tellEvents)
+	if h.runtime != nil {
+		h.wg.Go(h.meetRuntime)
+	}
+}
+
+// listen binds the ports.
+func (c Config) listen() (ports []*lane.Port, err error) {
+	defer func() {
+		if err != nil {
+			for _, p := range ports {
+				p.Close()
+			}
+			ports = nil
+		}
+	}()
+	bind := func(network, addr string) error {
+		p, err := lane.Listen(network, addr)
+		if err != nil {
+			return fmt.Errorf("p2p: %w", err)
+		}
+		ports = append(ports, p)
+		return nil
+	}
+	if len(c.Listen) == 0 {
+		if c.TokenFile == "" {
+			return ports, bind("tcp4", "127.0.0.1:0")
+		}
+		if err := bind("tcp4", "0.0.0.0:0"); err != nil {
+			return ports, err
+		}
+		// The same port on IPv6 where the machine has it and the port is free; IPv4 alone will do.
+		_ = bind("tcp6", net.JoinHostPort("::", strconv.Itoa(ports[0].Addr().Port)))
+		return ports, nil
+	}
+	for _, l := range c.Listen {
+		network, a, err := parseListen(l)
+		if err == nil {
+			err = bind(network, a.String())
+		}
+		if err != nil {
+			return ports, err
+		}
+	}
+	return ports, nil
+}
+
+// ID is the node's name.
+func (h *Host) ID() id.Node { return h.id }
+
+// Epoch names this start of the node.
+func (h *Host) Epoch() uint64 { return h.epoch }
+
+// Addrs are multiaddrs that other nodes can join by.
+func (h *Host) Addrs() []string { return fullAddrs(h.id, h.kad.addrs()) }
+
+// Directory keeps records on the nodes closest to their keys.
+func (h *Host) Directory() *Directory { return h.dir }
+
+// RoutingTableSize is how many nodes Kademlia's table has.
+func (h *Host) RoutingTableSize() int { return h.kad.dht.RoutingTable().Size() }
+
+// Members are the living nodes, this one first, then by ID.
+func (h *Host) Members() []Member {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := []Member{h.selfLocked()}
+	for _, i := range h.view.Members() {
+		l = append(l, asMember(i))
+	}
+	return l
+}
+
+func (h *Host) selfLocked() Member {
+	m := asMember(h.view.Self())
+	m.Self, m.Found, m.Via = true, "self", ""
+	return m
+}
+
+func asMember(i member.Info) Member {
+	return Member{
+		ID: i.ID, Epoch: i.Epoch, Addrs: fullAddrs(i.ID, i.Addrs), Meta: i.Meta,
+		Found: i.Found.String(), Via: "tcp", State: i.State.String(), RTT: time.Duration(i.RTT),
+	}
+}
+
+// UpdateMeta changes the descriptor that peers see.
+func (h *Host) UpdateMeta(meta []byte) error {
+	if len(meta) > MaxMeta {
+		return fmt.Errorf("p2p: descriptor of %d bytes: at most %d", len(meta), MaxMeta)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stepLocked(member.Describe{Addrs: h.view.Self().Addrs, Meta: slices.Clone(meta)})
+	return nil
+}
+
+// Leave tells all peers that this node leaves and waits until they have been told, or ctx ends. From then
+// on it takes no new peers. Close comes after it.
+func (h *Host) Leave(ctx context.Context) error {
+	h.mu.Lock()
+	h.stepLocked(member.Leave{})
+	links := make([]*link, 0, len(h.links))
+	for _, l := range h.links {
+		links = append(links, l)
+	}
+	done := make(chan struct{})
+	if h.closed {
+		close(done)
+	} else {
+		h.wg.Go(func() {
+			defer close(done)
+			for _, l := range links {
+				l.ctl.Flush()
+			}
+		})
+	}
+	h.mu.Unlock()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("p2p: leaving: not all peers have been told: %w", context.Cause(ctx))
+	}
+}
+
+// Close ends the node without a word to its peers (see Leave) and waits for all it started. It must not be
+// called from a callback.
+//
+//  1. Nothing new is taken; handshakes, dials and lookups end.
+//  2. Lanes are cut. Waiting fetches and requests fail.
+//  3. Directory, DHT, libp2p and the ports end, in this order; then the callbacks.
+//  4. The runtime file is removed and the state folder unlocked.
+func (h *Host) Close() error {
+	h.closing.Do(h.shut)
+	return h.closeErr
+}
+
+func (h *Host) shut() {
+	h.stop()
+	h.mu.Lock()
+	h.closed = true
+	links := make([]*link, 0, len(h.links))
+	for _, l := range h.links {
+		links = append(links, l)
+	}
+	for _, p := range h.pools {
+		p.cutAll()
+	}
+	for _, m := range h.served {
+		for b := range m {
+			b.Cut()
+		}
+	}
+	h.mu.Unlock()
+	for _, l := range links {
+		l.ctl.Cut(ErrClosed)
+	}
+	if h.dir != nil {
+		h.dir.Close()
+	}
+	if h.kad != nil {
+		h.kad.close()
+	}
+	for _, p := range h.ports {
+		p.Close()
+	}
+	h.wg.Wait()
+	if h.runtime != nil {
+		h.closeErr = h.runtime.remove()
+	}
+	if h.state != nil {
+		h.state.close()
+	}
+}

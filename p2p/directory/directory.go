@@ -1,38 +1,223 @@
-// Package directory keeps small records on the nodes closest to their keys.
 package directory
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
 )
 
+// Limits and times.
+const (
+	Copies      = 3
+	MaxValue    = 1 << 10
+	MaxTTL      = 24 * time.Hour
+	DefaultTTL  = time.Hour
+	flushEvery  = 3 * time.Millisecond // what puts gather for
+	cacheFor    = 30 * time.Second     // how long the holders of a key are remembered
+	staleMiss   = time.Second          // a miss asks again when the holders were remembered for longer
+	maxCached   = 1 << 14              // keys whose holders are remembered
+	callFor     = time.Second          // one request to one holder
+	mergeFor    = 20 * time.Millisecond
+	reviewEvery = 30 * time.Second // the writer looks again who holds its keys
+	reviewSoon  = time.Second      // after nodes came or went
+	maxOwn      = 1 << 20          // records one node has written and not deleted
+	maxPending  = 1 << 16          // records that wait to be flushed
+	maxInFlight = 16               // flushes at once
+)
+
 // Key is where records live: the nodes closest to it hold them.
 type Key [32]byte
 
-// Record is one location record.
+// Record is one record.
 type Record struct {
 	Key    Key
 	Shard  uint16
-	Sub    [20]byte // which object
-	Value  []byte   // at most MaxValue bytes
-	Epoch  uint64   // the writer's
-	Expiry time.Time
-	Writer id.Node // filled in by the holders
+	Sub    [20]byte  // which object
+	Value  []byte    // at most MaxValue bytes
+	Epoch  uint64    // the writer's
+	Expiry time.Time // zero: DefaultTTL from now; at most MaxTTL
+	Writer id.Node   // set by the holders
 }
 
-type Stats struct{ Hits, Misses, Held, Requests uint64 }
-
-type Directory struct{}
-
-var errUnfinished = errors.New("directory: not built yet")
-
-func (d *Directory) Put(ctx context.Context, rs []Record) error         { return errUnfinished }
-func (d *Directory) Get(ctx context.Context, key Key) ([]Record, error) { return nil, errUnfinished }
-func (d *Directory) Find(ctx context.Context, key Key, sub [20]byte) ([]Record, error) {
-	return nil, errUnfinished
+// Net is the network as the directory needs it.
+type Net interface {
+	Self() id.Node
+	// Closest looks up the Copies nodes closest to a key, the nearest first, this node among them if it is.
+	Closest(ctx context.Context, key Key) ([]id.Node, error)
+	// Call sends a request to another node's Directory.Serve.
+	Call(ctx context.Context, to id.Node, req []byte) ([]byte, error)
 }
-func (d *Directory) Delete(ctx context.Context, rs []Record) error { return errUnfinished }
-func (d *Directory) Stats() Stats                                  { return Stats{} }
+
+// Stats counts what a directory has done since it was opened.
+type Stats struct {
+	Hits     uint64 `json:"hits"`   // gets that found something
+	Misses   uint64 `json:"misses"` // gets that did not
+	Held     uint64 `json:"held"`   // records held now, tombstones not among them
+	Own      uint64 `json:"own"`    // records written here and still wanted
+	Requests uint64 `json:"requests"`
+	Served   uint64 `json:"served"`
+	Lookups  uint64 `json:"lookups"`
+	Bytes    uint64 `json:"bytes"` // held
+}
+
+// Directory is one node's part of the directory, and its way to the rest.
+type Directory struct {
+	net    Net
+	store  *Store
+	ctx    context.Context
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+	slots  chan struct{} // bounds flushes
+	review chan struct{} // nodes came or went
+	seq    atomic.Uint64
+
+	hits, misses, requests, served, lookups atomic.Uint64
+
+	mu      sync.Mutex
+	closed  bool
+	pending map[place]item // to be written, the last write of each place
+	waiting *batch         // of pending
+	own     map[Key]*owned
+	owns    int
+	cache   map[Key]cached
+}
+
+// place is where one writer's record goes.
+type place struct {
+	key   Key
+	shard uint16
+	sub   [20]byte
+}
+
+// item is one write.
+type item struct {
+	value  []byte
+	epoch  uint64
+	seq    uint64
+	expiry time.Time
+	delete bool
+}
+
+// owned is what this node wrote under a key, and where it is known to be.
+type owned struct {
+	items   map[place]item
+	holders map[id.Node]bool
+}
+
+type cached struct {
+	nodes []id.Node
+	at    time.Time
+}
+
+// New opens the directory of a node. Close ends it.
+func New(n Net) *Directory {
+	d := &Directory{
+		net:     n,
+		store:   NewStore(),
+		slots:   make(chan struct{}, maxInFlight),
+		review:  make(chan struct{}, 1),
+		pending: map[place]item{},
+		own:     map[Key]*owned{},
+		cache:   map[Key]cached{},
+	}
+	d.ctx, d.stop = context.WithCancel(context.Background())
+	d.seq.Store(uint64(time.Now().UnixNano())) // later than what an earlier start wrote under the same epoch
+	d.wg.Go(d.reviews)
+	return d
+}
+
+// Close stops what runs and waits for it. Waiting puts fail.
+func (d *Directory) Close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.stop()
+	d.wg.Wait()
+}
+
+// Stats counts.
+func (d *Directory) Stats() Stats {
+	held, size := d.store.Size()
+	d.mu.Lock()
+	own := d.owns
+	d.mu.Unlock()
+	return Stats{
+		Hits: d.hits.Load(), Misses: d.misses.Load(), Held: uint64(held), Bytes: uint64(size), Own: uint64(own),
+		Requests: d.requests.Load(), Served: d.served.Load(), Lookups: d.lookups.Load(),
+	}
+}
+
+// Moved tells that a node came or went: what was remembered of holders is forgotten, that node is taken to
+// hold nothing of this one's, and soon this node's records are written to those that hold them now.
+func (d *Directory) Moved(n id.Node) {
+	d.mu.Lock()
+	clear(d.cache)
+	for _, o := range d.own {
+		delete(o.holders, n)
+	}
+	d.mu.Unlock()
+	select {
+	case d.review <- struct{}{}:
+	default:
+	}
+}
+
+// enter lets a caller in unless the directory is closed; the caller ends with d.wg.Done.
+func (d *Directory) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.wg.Add(1)
+	}
+	return !d.closed
+}
+
+// Serve answers a request of a peer whose name the connection has proved. It does not block.
+func (d *Directory) Serve(from id.Node, req []byte) []byte {
+	d.served.Add(1)
+	return d.store.Serve(from, req, time.Now())
+}
+
+// holders are the nodes closest to a key, remembered for cacheFor.
+func (d *Directory) holders(ctx context.Context, key Key, fresh bool) ([]id.Node, time.Time, error) {
+	now := time.Now()
+	d.mu.Lock()
+	c, ok := d.cache[key]
+	d.mu.Unlock()
+	if ok && !fresh && now.Sub(c.at) < cacheFor {
+		return c.nodes, c.at, nil
+	}
+	d.lookups.Add(1)
+	nodes, err := d.net.Closest(ctx, key)
+	if err != nil {
+		return nil, now, fmt.Errorf("directory: looking up the holders of a key: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.cache) >= maxCached {
+		clear(d.cache)
+	}
+	d.cache[key] = cached{nodes, now}
+	return nodes, now, nil
+}
+
+func (d *Directory) forget(key Key) {
+	d.mu.Lock()
+	delete(d.cache, key)
+	d.mu.Unlock()
+}
+
+// call asks a holder, which may be this node.
+func (d *Directory) call(ctx context.Context, to id.Node, req []byte) ([]byte, error) {
+	d.requests.Add(1)
+	if to == d.net.Self() {
+		return d.Serve(to, req), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callFor)
+	defer cancel()
+	return d.net.Call(ctx, to, req)
+}

@@ -120,7 +120,7 @@ func (b *Bulk) Serve(answer func(req []byte) (meta, data []byte, release func(),
 			return fmt.Errorf("lane: reading a request: %w", err)
 		}
 		meta, data, release, err := answer(req[:n])
-		if err == nil && (len(meta) > MaxBulkMeta || len(data) > MaxBulkData) {
+		if err == nil && (len(meta) > MaxBulkMeta || uint64(len(data)) > MaxBulkData) {
 			err = fmt.Errorf("answer of %d and %d bytes is too big", len(meta), len(data))
 		}
 		if err != nil {

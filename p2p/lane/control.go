@@ -25,9 +25,7 @@ var (
 
 // Control is a control lane.
 type Control struct {
-	c      *Conn
-	handle func(k Class, payload []byte)
-	wg     sync.WaitGroup
+	c *Conn
 
 	in, out atomic.Uint64 // bytes of frames
 	heard   atomic.Bool   // something came since Heard was last asked
@@ -49,16 +47,16 @@ func NewControl(c *Conn) *Control {
 	return l
 }
 
-// Run starts reading and writing. handle gets each frame, in order, and must not keep it; down is called
-// once, from a goroutine of the lane, when the lane has ended.
-func (l *Control) Run(handle func(k Class, payload []byte), down func(error)) {
-	l.handle = handle
-	l.wg.Go(l.write)
-	l.wg.Go(func() {
-		err := l.read()
-		l.fail(err)
-		down(err)
-	})
+// Run reads and writes until the lane ends, and returns why. handle gets each frame, in order, on Run's
+// goroutine, and must not keep it. Run is called once.
+func (l *Control) Run(handle func(k Class, payload []byte)) error {
+	var wg sync.WaitGroup
+	wg.Go(l.write)
+	l.Cut(l.read(handle))
+	wg.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
 }
 
 // Send queues a frame of head and payload, copied.
@@ -89,35 +87,27 @@ func (l *Control) Heard() bool { return l.heard.Swap(false) }
 // Bytes tells how much came and went.
 func (l *Control) Bytes() (in, out uint64) { return l.in.Load(), l.out.Load() }
 
-// Cut ends the lane without waiting; Run's down is called.
-func (l *Control) Cut(why error) { l.fail(why) }
-
-// Close ends the lane and waits for its goroutines. It must not be called from them.
-func (l *Control) Close() {
-	l.fail(ErrClosed)
-	l.wg.Wait()
+// Cut ends the lane without waiting, before Run too.
+func (l *Control) Cut(why error) {
+	l.mu.Lock()
+	if l.err == nil {
+		l.err = why
+	}
+	l.wake.Broadcast()
+	l.empty.Broadcast()
+	l.mu.Unlock()
+	l.c.Close()
 }
 
 // Flush waits until all that was queued is written, for maxFlushFor at most.
 func (l *Control) Flush() {
-	t := time.AfterFunc(maxFlushFor, func() { l.fail(errors.New("lane: flushing took too long")) })
+	t := time.AfterFunc(maxFlushFor, func() { l.Cut(errors.New("lane: flushing took too long")) })
 	defer t.Stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.err == nil && !(l.idle && len(l.urgent)+len(l.queue) == 0) {
 		l.empty.Wait()
 	}
-}
-
-func (l *Control) fail(err error) {
-	l.mu.Lock()
-	if l.err == nil {
-		l.err = err
-	}
-	l.wake.Broadcast()
-	l.empty.Broadcast()
-	l.mu.Unlock()
-	l.c.Close()
 }
 
 // write empties the two queues, the urgent one first, swapping buffers so that senders never wait for it.
@@ -147,14 +137,14 @@ func (l *Control) write() {
 			spare = nil
 		}
 		if err != nil {
-			l.fail(err)
+			l.Cut(err)
 		}
 		l.mu.Lock()
 	}
 }
 
 // read hands over frames in place until the lane ends.
-func (l *Control) read() error {
+func (l *Control) read(handle func(k Class, payload []byte)) error {
 	buf := make([]byte, readBytes)
 	r, w := 0, 0
 	for {
@@ -167,7 +157,7 @@ func (l *Control) read() error {
 			if need = n; w-r < need {
 				break
 			}
-			l.handle(k, p)
+			handle(k, p)
 			r += n
 		}
 		switch {

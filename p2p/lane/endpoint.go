@@ -58,20 +58,21 @@ func (e *Endpoint) Dial(ctx context.Context, network, addr string, want peer.ID)
 	if !ok {
 		by = time.Now().Add(handshakeFor)
 	}
-	return e.admit(c, want, true, by)
+	return e.admit(ctx, c, want, true, by)
 }
 
-// Accept admits a connection of a port's lane half.
-func (e *Endpoint) Accept(c net.Conn) (*Conn, error) {
-	return e.admit(c, "", false, time.Now().Add(handshakeFor))
+// Accept admits a connection of a port's lane half, or closes it.
+func (e *Endpoint) Accept(ctx context.Context, c net.Conn) (*Conn, error) {
+	return e.admit(ctx, c, "", false, time.Now().Add(handshakeFor))
 }
 
-func (e *Endpoint) admit(raw net.Conn, want peer.ID, dialer bool, by time.Time) (_ *Conn, err error) {
+func (e *Endpoint) admit(ctx context.Context, raw net.Conn, want peer.ID, dialer bool, by time.Time) (_ *Conn, err error) {
 	defer func() {
 		if err != nil {
 			raw.Close()
 		}
 	}()
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	raw.SetDeadline(by)
 	conf, _ := e.id.ConfigForPeer("") // who answers is checked below, so that the error can name it
 	conf.NextProtos = []string{alpn}
@@ -114,3 +115,6 @@ func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
 
 // Close cuts the connection at once; TLS's own Close would wait for a peer that has stopped reading.
 func (c *Conn) Close() error { return c.raw.Close() }
+
+// NetConn is the encrypted connection.
+func (c *Conn) NetConn() net.Conn { return c.tls }

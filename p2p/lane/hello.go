@@ -19,9 +19,6 @@ const (
 
 // Limits of a hello.
 const (
-	MaxMeta     = 16 << 10
-	MaxAddrs    = 32
-	MaxAddrLen  = 256
 	maxHello    = 64 << 10
 	helloFixed  = 1 + 8 + 8 + 8 + 8 + 1
 	maxWhyBytes = 512
@@ -32,11 +29,10 @@ type Hello struct {
 	Kind  Kind
 	Epoch uint64
 	Lane  uint64 // the lane's name, drawn by the dialer; the listener repeats it
-	Last  uint64 // the last control lane to this peer that the sender saw working; 0: none
+	Last  uint64 // the control lane to this peer that the sender has lost and not replaced; 0: none
 	Downs uint64 // how often the sender has declared this peer down
 	Found byte   // how the dialer found the peer; the listener's is ignored
-	Addrs []string
-	Meta  []byte
+	Info  []byte // what the sender says of itself, for the membership
 }
 
 // ErrHello says that a hello is malformed.
@@ -49,10 +45,10 @@ func (h Hello) Append(b []byte) []byte {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
 	b = append(b, h.Found)
-	return AppendRecord(b, h.Addrs, h.Meta)
+	return append(b, h.Info...)
 }
 
-// ParseHello decodes what Append wrote.
+// ParseHello decodes what Append wrote; Info points into b.
 func ParseHello(b []byte) (h Hello, err error) {
 	if len(b) < helloFixed {
 		return h, fmt.Errorf("%w: %d bytes", ErrHello, len(b))
@@ -65,62 +61,8 @@ func ParseHello(b []byte) (h Hello, err error) {
 		*v = binary.BigEndian.Uint64(b[1+8*i:])
 	}
 	h.Found = b[33]
-	h.Addrs, h.Meta, err = ParseRecord(b[helloFixed:])
-	return h, err
-}
-
-// AppendRecord encodes what a node says of itself: addresses and descriptor.
-func AppendRecord(b []byte, addrs []string, meta []byte) []byte {
-	b = AppendAddrs(b, addrs)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(meta)))
-	return append(b, meta...)
-}
-
-// ParseRecord decodes what AppendRecord wrote, the whole of b.
-func ParseRecord(b []byte) (addrs []string, meta []byte, err error) {
-	addrs, b, err = ParseAddrs(b)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(b) < 4 {
-		return nil, nil, fmt.Errorf("%w: no descriptor", ErrHello)
-	}
-	n := binary.BigEndian.Uint32(b)
-	if n > MaxMeta || int(n) != len(b)-4 {
-		return nil, nil, fmt.Errorf("%w: descriptor of %d bytes", ErrHello, n)
-	}
-	return addrs, append([]byte(nil), b[4:]...), nil
-}
-
-// AppendAddrs encodes a list of addresses, leaving out what is past the limits.
-func AppendAddrs(b []byte, addrs []string) []byte {
-	at := len(b)
-	b = append(b, 0)
-	for _, a := range addrs {
-		if len(a) >= MaxAddrLen || b[at] == MaxAddrs {
-			continue
-		}
-		b[at]++
-		b = append(append(b, byte(len(a))), a...)
-	}
-	return b
-}
-
-// ParseAddrs decodes what AppendAddrs wrote and returns what follows it.
-func ParseAddrs(b []byte) (addrs []string, rest []byte, err error) {
-	if len(b) < 1 || b[0] > MaxAddrs {
-		return nil, nil, fmt.Errorf("%w: addresses", ErrHello)
-	}
-	n := int(b[0])
-	b = b[1:]
-	for range n {
-		if len(b) < 1 || len(b) < 1+int(b[0]) {
-			return nil, nil, fmt.Errorf("%w: an address ends early", ErrHello)
-		}
-		addrs = append(addrs, string(b[1:1+int(b[0])]))
-		b = b[1+int(b[0]):]
-	}
-	return addrs, b, nil
+	h.Info = b[helloFixed:]
+	return h, nil
 }
 
 // Hello exchanges hellos: the dialer's goes first, so that a listener knows the peer's before it makes its own.

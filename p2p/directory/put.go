@@ -1,0 +1,353 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+)
+
+// Errors of writing.
+var (
+	ErrClosed  = errors.New("directory: closed")
+	ErrTooMany = errors.New("directory: too many records")
+	ErrTooBig  = errors.New("directory: value too big")
+	ErrNowhere = errors.New("directory: no holder took the record")
+)
+
+// batch is what one flush writes, and who waits for it.
+type batch struct {
+	done chan struct{}
+	err  error
+}
+
+// Put writes records and returns when their holders have answered, or with an error when none of the holders
+// of some record took it. Records are written again when holders change, until they expire or are deleted.
+func (d *Directory) Put(ctx context.Context, rs []Record) error {
+	now := time.Now()
+	items := make(map[place]item, len(rs))
+	for _, r := range rs {
+		if len(r.Value) > MaxValue {
+			return fmt.Errorf("%w: %d bytes, at most %d", ErrTooBig, len(r.Value), MaxValue)
+		}
+		exp := r.Expiry
+		if exp.IsZero() {
+			exp = now.Add(DefaultTTL)
+		}
+		if most := now.Add(MaxTTL); exp.After(most) {
+			exp = most
+		}
+		items[place{r.Key, r.Shard, r.Sub}] = item{value: append([]byte(nil), r.Value...), epoch: r.Epoch, expiry: exp}
+	}
+	return d.write(ctx, items)
+}
+
+// Delete removes this node's records at the places of rs; their values are not looked at, their epochs are.
+func (d *Directory) Delete(ctx context.Context, rs []Record) error {
+	exp := time.Now().Add(tombFor)
+	items := make(map[place]item, len(rs))
+	for _, r := range rs {
+		items[place{r.Key, r.Shard, r.Sub}] = item{epoch: r.Epoch, expiry: exp, delete: true}
+	}
+	return d.write(ctx, items)
+}
+
+// write notes the items as this node's own and waits for the flush that carries them.
+func (d *Directory) write(ctx context.Context, items map[place]item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	d.mu.Lock()
+	if err := d.roomLocked(items); err != nil {
+		d.mu.Unlock()
+		return err
+	}
+	if d.waiting == nil {
+		d.waiting = &batch{done: make(chan struct{})}
+		d.wg.Go(d.flush)
+	}
+	b := d.waiting
+	for at, it := range items {
+		it.seq = d.seq.Add(1)
+		d.ownLocked(at, it)
+		d.pending[at] = it
+	}
+	d.mu.Unlock()
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		return fmt.Errorf("directory: waiting for a write: %w", context.Cause(ctx))
+	}
+}
+
+func (d *Directory) roomLocked(items map[place]item) error {
+	switch {
+	case d.closed:
+		return ErrClosed
+	case len(d.pending)+len(items) > maxPending:
+		return fmt.Errorf("%w: %d wait to be written, at most %d", ErrTooMany, len(d.pending), maxPending)
+	case d.owns+len(items) > maxOwn:
+		return fmt.Errorf("%w: this node has written %d, at most %d", ErrTooMany, d.owns, maxOwn)
+	}
+	return nil
+}
+
+// ownLocked keeps what was written, so that it can be written again elsewhere.
+func (d *Directory) ownLocked(at place, it item) {
+	o := d.own[at.key]
+	if o == nil {
+		if it.delete {
+			return
+		}
+		o = &owned{items: map[place]item{}, holders: map[id.Node]bool{}}
+		d.own[at.key] = o
+	}
+	d.owns -= len(o.items)
+	if it.delete {
+		delete(o.items, at)
+	} else {
+		o.items[at] = it
+	}
+	d.owns += len(o.items)
+}
+
+// flush waits a little for more, then writes all that gathered.
+func (d *Directory) flush() {
+	t := time.NewTimer(flushEvery)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-d.ctx.Done():
+	}
+	select { // the batch stays open until a slot is free: under load batches grow
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+	case <-d.ctx.Done():
+	}
+	d.mu.Lock()
+	items, b := d.pending, d.waiting
+	d.pending, d.waiting = map[place]item{}, nil
+	d.mu.Unlock()
+	b.err = d.send(d.ctx, items)
+	if d.ctx.Err() != nil {
+		b.err = ErrClosed
+	}
+	close(b.done)
+}
+
+// send writes items to their holders; once more with a fresh lookup for keys of which a holder failed.
+func (d *Directory) send(ctx context.Context, items map[place]item) error {
+	byKey := map[Key]map[place]item{}
+	for at, it := range items {
+		if byKey[at.key] == nil {
+			byKey[at.key] = map[place]item{}
+		}
+		byKey[at.key][at] = it
+	}
+	took := map[Key]int{}
+	var last error
+	for try := range 2 {
+		plan := map[id.Node][]Key{}
+		for key := range byKey {
+			nodes, _, err := d.holders(ctx, key, try > 0)
+			if err != nil {
+				last = err
+			}
+			for n := range d.targets(key, nodes) {
+				plan[n] = append(plan[n], key)
+			}
+		}
+		res := make(chan written, len(plan))
+		for n, keys := range plan {
+			go func() { res <- d.sendTo(ctx, n, keys, byKey) }()
+		}
+		failed := map[Key]bool{}
+		for range plan {
+			w := <-res
+			for _, key := range w.keys {
+				if w.err != nil {
+					last, failed[key] = w.err, true
+					d.unsettled(key, w.to)
+				} else {
+					took[key]++
+					d.settled(key, w.to)
+				}
+			}
+		}
+		for key := range byKey {
+			if !failed[key] && took[key] > 0 {
+				delete(byKey, key)
+			}
+		}
+		if len(byKey) == 0 {
+			return nil
+		}
+	}
+	for key := range byKey {
+		d.forget(key)
+		if took[key] == 0 {
+			return fmt.Errorf("%w: %w", ErrNowhere, last)
+		}
+	}
+	return nil
+}
+
+// targets are a key's holders now, and those that held this node's records before: they must hear of
+// deletes and of newer values.
+func (d *Directory) targets(key Key, nodes []id.Node) map[id.Node]bool {
+	to := map[id.Node]bool{}
+	for _, n := range nodes {
+		to[n] = true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o := d.own[key]; o != nil {
+		for n := range o.holders {
+			to[n] = true
+		}
+	}
+	return to
+}
+
+// settled notes that a node holds what this one wrote under key.
+func (d *Directory) settled(key Key, n id.Node) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o := d.own[key]
+	if o == nil {
+		return
+	}
+	if len(o.items) == 0 {
+		delete(d.own, key)
+		return
+	}
+	o.holders[n] = true
+}
+
+// unsettled notes that a node may not hold what this one wrote under key.
+func (d *Directory) unsettled(key Key, n id.Node) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o := d.own[key]; o != nil {
+		delete(o.holders, n)
+	}
+}
+
+type written struct {
+	to   id.Node
+	keys []Key
+	err  error
+}
+
+// sendTo writes the items of some keys to one node, in requests of bounded size.
+func (d *Directory) sendTo(ctx context.Context, to id.Node, keys []Key, byKey map[Key]map[place]item) written {
+	w := written{to: to, keys: keys}
+	req := newPut()
+	push := func() error {
+		ans, err := d.call(ctx, to, req.bytes())
+		if err == nil {
+			err = parsePutAnswer(ans)
+		}
+		req = newPut()
+		return err
+	}
+	now := time.Now()
+	for _, key := range keys {
+		for at, it := range byKey[key] {
+			if !req.room() {
+				if w.err = push(); w.err != nil {
+					return w
+				}
+			}
+			req.add(at, it, now)
+		}
+	}
+	w.err = push()
+	return w
+}
+
+// reviews writes this node's records to nodes that have become holders, and drops what has expired.
+func (d *Directory) reviews() {
+	t := time.NewTimer(reviewEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-d.review:
+			t.Reset(reviewSoon) // nodes come and go in numbers
+			continue
+		case <-d.ctx.Done():
+			return
+		}
+		d.store.Sweep(time.Now())
+		d.reviewOwn()
+		t.Reset(reviewEvery)
+	}
+}
+
+func (d *Directory) reviewOwn() {
+	now := time.Now()
+	d.mu.Lock()
+	keys := make([]Key, 0, len(d.own))
+	for key, o := range d.own {
+		for at, it := range o.items {
+			if now.After(it.expiry) {
+				delete(o.items, at)
+				d.owns--
+			}
+		}
+		if len(o.items) == 0 {
+			delete(d.own, key)
+			continue
+		}
+		keys = append(keys, key)
+	}
+	d.mu.Unlock()
+	for _, key := range keys {
+		if d.ctx.Err() != nil {
+			return
+		}
+		d.reviewKey(key)
+	}
+}
+
+// reviewKey writes a key's records to those of its holders that have not got them.
+func (d *Directory) reviewKey(key Key) {
+	nodes, _, err := d.holders(d.ctx, key, true)
+	if err != nil {
+		return // the next review tries again
+	}
+	d.mu.Lock()
+	o := d.own[key]
+	if o == nil {
+		d.mu.Unlock()
+		return
+	}
+	is := map[id.Node]bool{}
+	var missing []id.Node
+	for _, n := range nodes {
+		if is[n] = true; !o.holders[n] {
+			missing = append(missing, n)
+		}
+	}
+	for n := range o.holders { // it may have restarted empty: when it is a holder again it is written again
+		if !is[n] {
+			delete(o.holders, n)
+		}
+	}
+	items := make(map[place]item, len(o.items))
+	if len(missing) > 0 {
+		for at, it := range o.items {
+			items[at] = it
+		}
+	}
+	d.mu.Unlock()
+	for _, n := range missing {
+		if w := d.sendTo(d.ctx, n, []Key{key}, map[Key]map[place]item{key: items}); w.err == nil {
+			d.settled(key, n)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package p2p
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	golog "github.com/ipfs/go-log/v2"
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/p2p/admit"
+	"github.com/kadrehq/kadre/p2p/directory"
+	"github.com/kadrehq/kadre/p2p/lane"
+	"github.com/libp2p/go-libp2p"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	kb "github.com/libp2p/go-libp2p-kbucket"
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/control"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/gologshim"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+const (
+	bucketSize   = 8
+	libp2pDial   = 2 * time.Second // one of libp2p's TCP dials
+	lookupFor    = 5 * time.Second
+	queryAtOnce  = 10
+	queryClosest = 3
+)
+
+// kademlia is the libp2p host and the DHT on it: identity, address book and lookups.
+type kademlia struct {
+	host host.Host
+	dht  *dht.IpfsDHT
+	dead sync.Map // peer.ID of nodes under a verdict: not dialed, not asked, not in the table
+}
+
+// quiet keeps libp2p from writing to standard error, unless its own variable asks for that.
+var quiet = sync.OnceFunc(func() {
+	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
+		golog.SetAllLoggers(golog.LevelFatal)
+		gologshim.SetDefaultHandler(slog.DiscardHandler)
+	}
+})
+
+// startKademlia starts the host on the libp2p halves of the ports.
+func startKademlia(key crypto.PrivKey, g admit.Gate, ports []*lane.Port, refused func(peer.ID, net.Addr, error)) (*kademlia, error) {
+	quiet()
+	k := &kademlia{}
+	var addrs []ma.Multiaddr
+	for _, p := range ports {
+		a, err := manet.FromNetAddr(p.Addr())
+		if err != nil {
+			return nil, fmt.Errorf("p2p: listening address: %w", err)
+		}
+		addrs = append(addrs, a)
+	}
+	var err error
+	k.host, err = libp2p.New(
+		libp2p.Identity(key),
+		libp2p.NoTransports,
+		libp2p.Transport(func(u transport.Upgrader, rm network.ResourceManager) (*halves, error) {
+			return newHalves(u, rm, ports, addrs)
+		}),
+		libp2p.Security(string(admit.SecurityID), admit.NewSecurity(g, refused)),
+		libp2p.ListenAddrs(addrs...),
+		libp2p.ResourceManager(&network.NullResourceManager{}), // its limits refuse the ninth node of an address
+		libp2p.ConnectionManager(connmgr.NullConnMgr{}),
+		libp2p.ConnectionGater(gater{k}),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+		libp2p.DisableIdentifyAddressDiscovery(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("p2p: starting libp2p: %w", err)
+	}
+	k.dht, err = dht.New(k.host,
+		dht.Mode(dht.ModeServer), dht.ProtocolPrefix(protocol.ID("/kadre/"+g.Cluster)),
+		dht.BucketSize(bucketSize), dht.Concurrency(queryAtOnce), dht.Resiliency(queryClosest),
+		dht.DisableProviders(), dht.DisableValues(),
+		dht.QueryFilter(func(_ any, ai peer.AddrInfo) bool { return !k.isDead(ai.ID) }),
+		dht.RoutingTableFilter(func(_ any, p peer.ID) bool { return !k.isDead(p) }),
+	)
+	if err != nil {
+		k.host.Close()
+		return nil, fmt.Errorf("p2p: starting the DHT: %w", err)
+	}
+	return k, nil
+}
+
+func (k *kademlia) close() {
+	k.dht.Close()
+	k.host.Close()
+}
+
+func (k *kademlia) isDead(p peer.ID) bool { _, dead := k.dead.Load(p); return dead }
+
+// bury is the part of a verdict that takes effect at once; evict does the rest.
+func (k *kademlia) bury(n id.Node) {
+	if p, err := peer.Decode(string(n)); err == nil {
+		k.dead.Store(p, nil)
+	}
+}
+
+// unbury lifts a verdict.
+func (k *kademlia) unbury(n id.Node) {
+	if p, err := peer.Decode(string(n)); err == nil {
+		k.dead.Delete(p)
+	}
+}
+
+// evict removes a node from the routing table and closes its connections.
+func (k *kademlia) evict(n id.Node) {
+	p, err := peer.Decode(string(n))
+	if err != nil || !k.isDead(p) {
+		return
+	}
+	k.dht.RoutingTable().RemovePeer(p)
+	k.host.Network().ClosePeer(p)
+	k.host.Peerstore().ClearAddrs(p)
+}
+
+// admit puts a living node into the address book and the routing table.
+func (k *kademlia) admit(n id.Node, addrs []string) {
+	p, err := peer.Decode(string(n))
+	if err != nil || k.isDead(p) {
+		return
+	}
+	for _, a := range addrs {
+		if m, err := ma.NewMultiaddr(a); err == nil {
+			k.host.Peerstore().AddAddr(p, m, peerstore.PermanentAddrTTL)
+		}
+	}
+	k.dht.RoutingTable().TryAddPeer(p, true, false) // a full bucket refuses: Kademlia needs no more
+}
+
+// addrs are where this node can be reached.
+func (k *kademlia) addrs() (l []string) {
+	for _, a := range k.host.Addrs() {
+		l = append(l, a.String())
+	}
+	slices.Sort(l)
+	return l
+}
+
+// closest looks up the nodes closest to key, this one among them.
+func (k *kademlia) closest(ctx context.Context, key directory.Key) ([]id.Node, error) {
+	ps := []peer.ID{k.host.ID()}
+	if k.dht.RoutingTable().Size() > 0 {
+		ctx, cancel := context.WithTimeout(ctx, lookupFor)
+		defer cancel()
+		found, err := k.dht.GetClosestPeers(ctx, string(key[:]))
+		if err != nil && len(found) == 0 {
+			return nil, fmt.Errorf("p2p: Kademlia lookup: %w", err)
+		}
+		ps = append(ps, found...)
+	}
+	ps = kb.SortClosestPeers(ps, kb.ConvertKey(string(key[:])))
+	l := make([]id.Node, 0, directory.Copies)
+	for _, p := range ps[:min(len(ps), directory.Copies)] {
+		l = append(l, id.Node(p.String()))
+	}
+	return l, nil
+}
+
+// gater keeps libp2p from dialing the dead.
+type gater struct{ k *kademlia }
+
+func (g gater) InterceptPeerDial(p peer.ID) bool                                         { return !g.k.isDead(p) }
+func (g gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool                             { return true }
+func (g gater) InterceptAccept(network.ConnMultiaddrs) bool                              { return true }
+func (g gater) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool { return true }
+func (g gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason)          { return true, 0 }
+
+// halves is libp2p's TCP transport, listening on the libp2p halves of our ports.
+type halves struct {
+	*tcp.TcpTransport
+	up    transport.Upgrader
+	ports []*lane.Port
+	addrs []ma.Multiaddr
+}
+
+func newHalves(u transport.Upgrader, rm network.ResourceManager, ports []*lane.Port, addrs []ma.Multiaddr) (*halves, error) {
+	t, err := tcp.NewTCPTransport(u, rm, nil, tcp.DisableReuseport(), tcp.WithConnectionTimeout(libp2pDial))
+	if err != nil {
+		return nil, err
+	}
+	return &halves{t, u, ports, addrs}, nil
+}
+
+// Listen hands out the half of the port that is bound to a.
+func (t *halves) Listen(a ma.Multiaddr) (transport.Listener, error) {
+	for i, p := range t.ports {
+		if t.addrs[i].Equal(a) {
+			l, err := manet.WrapNetListener(p.Libp2p())
+			if err != nil {
+				return nil, err
+			}
+			return t.up.UpgradeListener(t, l), nil
+		}
+	}
+	return nil, fmt.Errorf("p2p: %s is none of our ports", a)
+}
