@@ -16,10 +16,12 @@ type Future struct {
 	sched.Task // first: the engine's pointers are ours
 
 	// constant after submission
-	p  *Process
-	t  *Type
-	fn *Func    // what runs; nil for objects
-	in *inbound // set when it runs for another process
+	p    *Process
+	t    *Type
+	fn   *Func     // what runs; nil for objects
+	in   *inbound  // set when it runs for another process
+	at   *instance // the actor whose method it is, set before it runs
+	opts *Options
 
 	// written before the task is done, read after it
 	set bool   // the typed value of package api holds the result
@@ -37,8 +39,8 @@ type Value struct {
 // Type is a Go type as values of it are carried.
 type Type struct {
 	Plan   *codec.Plan
-	New    func() *Future                        // an empty typed future
-	Set    func(f *Future, data []byte) error    // decodes into the typed value of an immediate type
+	New    func() *Future                         // an empty typed future
+	Set    func(f *Future, data []byte) error     // decodes into the typed value of an immediate type
 	Encode func(f *Future) (codec.Encoded, error) // encodes that value
 	ext    sched.Func
 }
@@ -56,9 +58,7 @@ type Func struct {
 
 // inbound is what a task knows of the specification it came by.
 type inbound struct {
-	spec    wire.Spec
-	actor   *instance
-	started bool
+	spec wire.Spec
 }
 
 // futureOf finds the future that t starts.

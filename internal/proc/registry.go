@@ -3,6 +3,8 @@ package proc
 import (
 	"fmt"
 	"sync"
+
+	"github.com/kadrehq/kadre/sched"
 )
 
 // registry holds the functions of this program by name.
@@ -11,6 +13,14 @@ var registry = struct {
 	byName map[string]*Func
 	closed bool
 }{byName: map[string]*Func{}}
+
+// runs holds the engine's side of the registered functions, to tell their tasks from others.
+var runs sync.Map // *sched.Func to *Func
+
+func registered(f *sched.Func) bool {
+	_, ok := runs.Load(f)
+	return ok
+}
 
 // Register adds a function. It panics when the name is taken and after the first Attach, since other
 // processes of the job must have the same functions.
@@ -24,6 +34,7 @@ func Register(f *Func) {
 		panic(fmt.Sprintf("kadre: two registrations of %s: at %s and at %s; give one of them api.RegisterAs(\"another name\")", f.Run.Name, old.Where, f.Where))
 	}
 	registry.byName[f.Run.Name] = f
+	runs.Store(&f.Run, f)
 }
 
 // closeRegistry ends registering.

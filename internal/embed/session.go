@@ -1,0 +1,94 @@
+package embed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/node"
+	"github.com/kadrehq/kadre/internal/proc"
+)
+
+// Session is a driver's process with its connection to a node, and the node itself where it is embedded.
+type Session struct {
+	*proc.Process
+	node *node.Node // nil when attached to a node of its own process
+}
+
+// Start attaches this process as Open says.
+func Start(ctx context.Context, o Options) (*Session, error) {
+	c, err := Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := proc.Attach(ctx, proc.Config{Conn: c.Conn, Env: environment(o.WorkerEnv), Logger: o.Logger,
+		LogToDriver: o.LogToDriver == nil || *o.LogToDriver, Isolate: os.Getenv("KADRE_ISOLATE") == "1"})
+	if err != nil {
+		if c.Node != nil {
+			err = errors.Join(err, c.Node.Close())
+		}
+		return nil, err
+	}
+	return &Session{p, c.Node}, nil
+}
+
+// environment gives the variables of this process that workers get too.
+func environment(names []string) (env []string) {
+	for _, n := range names {
+		if v, ok := os.LookupEnv(n); ok {
+			env = append(env, n+"="+v)
+		}
+	}
+	return env
+}
+
+// Close ends the process's job, then the embedded node.
+func (s *Session) Close(ctx context.Context) error {
+	err := s.Process.Close(ctx)
+	if s.node != nil {
+		err = errors.Join(err, s.node.Close())
+	}
+	return err
+}
+
+// attachWithin bounds a worker's way to its node.
+const attachWithin = 10 * time.Second
+
+// RunWorker serves the node that started this process, and never returns; in other processes it returns at
+// once.
+func RunWorker() {
+	if os.Getenv("KADRE_WORKER") != "1" {
+		return
+	}
+	if err := serve(); err != nil {
+		fmt.Fprintln(os.Stderr, "kadre: worker:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func serve() error {
+	n, err := strconv.ParseUint(os.Getenv("KADRE_WORKER_ID"), 10, 64)
+	if err != nil || n == 0 {
+		return fmt.Errorf("KADRE_WORKER_ID %q is no number that a node gives", os.Getenv("KADRE_WORKER_ID"))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), attachWithin)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", os.Getenv("KADRE_SOCKET"))
+	if err != nil {
+		return err
+	}
+	p, err := proc.Attach(ctx, proc.Config{Conn: c.(*net.UnixConn), Worker: n})
+	if err != nil {
+		return err
+	}
+	<-p.Stopping()
+	ctx, cancel = context.WithTimeout(context.Background(), attachWithin/2)
+	defer cancel()
+	return p.Close(ctx)
+}

@@ -1,0 +1,375 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/objstore/owner"
+	"github.com/kadrehq/kadre/sched"
+)
+
+func errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
+// Type is what the value of f is.
+func (f *Future) Type() *Type { return f.t }
+
+// Name is the registered name of the function that f runs.
+func (f *Future) Name() string {
+	if f.fn != nil {
+		return f.fn.Run.Name
+	}
+	return ""
+}
+
+// explain turns an error of the engine into one for users.
+func (f *Future) explain(err error) error {
+	var p *sched.PanicError
+	if errors.As(err, &p) || errors.Is(err, sched.ErrGoexit) {
+		return panicked(f.Name(), err)
+	}
+	return err
+}
+
+// Await returns nil once f has a result, its failure, or ctx.Err().
+func (p *Process) Await(ctx context.Context, f *Future) error {
+	if !f.Ready() {
+		p.Demand(f)
+	}
+	if err := p.engine.Await(ctx, &f.Task); err != nil {
+		return f.explain(err)
+	}
+	return nil
+}
+
+// WaitN returns once n of fs are done or ctx ends.
+func (p *Process) WaitN(ctx context.Context, fs []*Future, n int) error {
+	ts := make([]*sched.Task, len(fs))
+	for i, f := range fs {
+		p.Demand(f)
+		ts[i] = &f.Task
+	}
+	return p.engine.WaitN(ctx, ts, n)
+}
+
+// Demand asks the owner of a borrowed object for its outcome, once.
+func (p *Process) Demand(f *Future) {
+	o := f.obj.Load()
+	if o == nil || f.Ready() || f.fn != nil {
+		return
+	}
+	p.mu.Lock()
+	if o.asking {
+		p.mu.Unlock()
+		return
+	}
+	o.asking = true
+	p.mu.Unlock()
+	p.ask(o, func(info *wire.ObjectInfo) { p.learn(f, o, info) })
+}
+
+// ask calls told with what the owner of o says once the object is ready, failed or lost; where the owner is
+// gone, with what records say.
+func (p *Process) ask(o *object, told func(*wire.ObjectInfo)) {
+	if o.owner == p.self {
+		p.mu.Lock()
+		own := p.objects[o.id]
+		if own == nil {
+			p.mu.Unlock()
+			told(lostInfo(o.id, p.self, "its owner has freed it"))
+			return
+		}
+		own.waiters = append(own.waiters, told)
+		todo := p.stepLocked(owner.Want{ID: o.id})
+		p.mu.Unlock()
+		todo.run()
+		return
+	}
+	p.request(o.owner, wire.KObject, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}}), func(body []byte, err error) {
+		var info wire.ObjectInfo
+		if err == nil {
+			err = wire.Unmarshal(body, &info)
+		}
+		if err != nil {
+			p.locate(o, err, told)
+			return
+		}
+		told(&info)
+	})
+}
+
+// locate looks for the copies of an object whose owner does not answer.
+func (p *Process) locate(o *object, why error, told func(*wire.ObjectInfo)) {
+	q := wire.ObjectInfo{ID: o.id, Owner: o.owner}
+	p.request(p.nodeAddr(), wire.KLocate, wire.Marshal(&q), func(body []byte, err error) {
+		var info wire.ObjectInfo
+		if err == nil {
+			err = wire.Unmarshal(body, &info)
+		}
+		if err == nil && len(info.Holders) == 0 && len(o.info.Holders) > 0 && !p.dropHints {
+			info = o.info
+		}
+		if err != nil || len(info.Holders) == 0 {
+			told(lostInfo(o.id, o.owner, fmt.Sprintf("its owner %s is gone (%v) and no record names a copy", o.owner, why)))
+			return
+		}
+		info.ID, info.Owner, info.State, info.Stored = o.id, o.owner, wire.ObjectReady, true
+		told(&info)
+	})
+}
+
+// learn ends a future with what the object's owner said.
+func (p *Process) learn(f *Future, o *object, info *wire.ObjectInfo) {
+	switch {
+	case info.Err != nil:
+		f.Fail(failure(info.Err))
+	case info.Stored:
+		p.mu.Lock()
+		o.info = *info
+		p.mu.Unlock()
+		f.Finish()
+	default:
+		p.fill(f, append([]byte{}, info.Inline...))
+	}
+}
+
+// fill ends a future with an encoded value.
+func (p *Process) fill(f *Future, data []byte) {
+	if f.t.Plan != nil && f.t.Plan.Immediate() {
+		if !f.Settle() {
+			return
+		}
+		if err := f.t.Set(f, data); err != nil {
+			f.Fail(err)
+			return
+		}
+		f.SetDone()
+		return
+	}
+	if f.Settle() {
+		f.SetValue(&Value{Data: data})
+	}
+}
+
+// Read calls decode with the encoded value of a future that is done. The bytes are valid during the call;
+// references inside them stay held. It waits, while ctx lasts, for bytes that are elsewhere or have to be
+// made again.
+func (p *Process) Read(ctx context.Context, f *Future, decode func(data []byte) error) error {
+	if f.val != nil {
+		return decode(f.val.Data)
+	}
+	if f.set {
+		data, _, err := f.encoded()
+		if err != nil {
+			return err
+		}
+		return decode(data)
+	}
+	h, err := p.fetch(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer h.Release()
+	defer runtime.KeepAlive(f)
+	return decode(h.Bytes())
+}
+
+const (
+	// fetchTries bounds how often a stored object is looked for again after a failed transfer.
+	fetchTries = 20
+	// fetchPause is the longest pause between two tries.
+	fetchPause = 500 * time.Millisecond
+)
+
+// fetch gives a stored object's bytes in the node's arena.
+func (p *Process) fetch(ctx context.Context, f *Future) (*arena.Hold, error) {
+	o := f.obj.Load()
+	if o == nil {
+		return nil, fmt.Errorf("kadre: internal: object without bytes")
+	}
+	if h, ok := p.arena.Get(o.id); ok {
+		return h, nil
+	}
+	defer p.Block(ctx)()
+	var last error
+	for try := range fetchTries {
+		info, err := p.where(ctx, o, try > 0)
+		if err != nil {
+			return nil, err
+		}
+		if !info.Stored {
+			return nil, fmt.Errorf("kadre: internal: object %s changed its kind", o.id)
+		}
+		if last = p.pull(ctx, info); last == nil {
+			if h, ok := p.arena.Get(o.id); ok {
+				return h, nil
+			}
+			last = errors.New("it was freed while it was read")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(min(fetchPause, time.Millisecond<<try)):
+		}
+	}
+	return nil, &ObjectLostError{Object: o.id, Why: fmt.Sprintf("no holder could be read: %v", last)}
+}
+
+// where gives the holders of a stored object, from the owner when what is known may be old.
+func (p *Process) where(ctx context.Context, o *object, again bool) (*wire.ObjectInfo, error) {
+	if !again && o.owner != p.self {
+		p.mu.Lock()
+		info := o.info
+		p.mu.Unlock()
+		if len(info.Holders) > 0 {
+			info.Stored = true
+			return &info, nil
+		}
+	}
+	ch := make(chan *wire.ObjectInfo, 1)
+	p.ask(o, func(i *wire.ObjectInfo) {
+		c := *i
+		ch <- &c
+	})
+	select {
+	case info := <-ch:
+		if info.Err != nil {
+			return nil, failure(info.Err)
+		}
+		p.mu.Lock()
+		o.info = *info
+		p.mu.Unlock()
+		return info, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// pull has the node bring the bytes into its arena.
+func (p *Process) pull(ctx context.Context, info *wire.ObjectInfo) error {
+	q := *info
+	q.Inline = nil
+	ch := make(chan error, 1)
+	p.request(p.nodeAddr(), wire.KPull, wire.Marshal(&q), func(_ []byte, err error) { ch <- err })
+	select {
+	case err := <-ch:
+		return replied(err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Block gives back the CPU slot of the task whose context ctx is, until the function it returns is called.
+func (p *Process) Block(ctx context.Context) func() { return p.engine.Block(ctx) }
+
+// onObject answers what this process, as owner, knows of an object, once there is something to say.
+func (p *Process) onObject(f *wire.Frame) {
+	m, ok := body[wire.IDs](p, f)
+	if !ok || len(m.IDs) != 1 {
+		return
+	}
+	to := *f
+	to.Body = nil
+	p.ask(&object{id: m.IDs[0], owner: p.self}, func(info *wire.ObjectInfo) {
+		if len(info.Inline) > wire.MaxInline {
+			p.store(info.ID, &to)
+			return
+		}
+		p.reply(&to, wire.Marshal(info))
+	})
+}
+
+// store puts an own object's value from Go memory into the arena, since it is too large for a message, and
+// answers to then.
+func (p *Process) store(i id.Object, to *wire.Frame) {
+	p.mu.Lock()
+	o := p.objects[i]
+	var v *Value
+	if o != nil {
+		v = o.val
+	}
+	p.mu.Unlock()
+	if v == nil {
+		p.reply(to, wire.Marshal(lostInfo(i, p.self, "its owner has freed it")))
+		return
+	}
+	go func() {
+		err := p.putBytes(p.ctx, i, v.Data, 0)
+		if err != nil && !errors.Is(err, arena.ErrExists) {
+			p.refuse(to, err)
+			return
+		}
+		p.mu.Lock()
+		todo := p.stepLocked(owner.Copied{ID: i, Node: p.self.Node})
+		info := p.infoLocked(o)
+		p.mu.Unlock()
+		todo.run()
+		info.Inline, info.Stored, info.Holders = nil, true, []id.Node{p.self.Node}
+		p.reply(to, wire.Marshal(info))
+	}()
+}
+
+func (p *Process) onBorrow(f *wire.Frame) {
+	if m, ok := body[wire.IDs](p, f); ok {
+		p.mu.Lock()
+		var todo do
+		for _, i := range m.IDs {
+			todo = append(todo, p.stepLocked(owner.Borrow{ID: i, Addr: f.From})...)
+			todo = append(todo, p.shareLocked(i, f.From.Node)...)
+		}
+		p.mu.Unlock()
+		todo.run()
+		p.reply(f, nil)
+	}
+}
+
+// shareLocked publishes where a stored object is, once another node refers to it.
+func (p *Process) shareLocked(i id.Object, n id.Node) do {
+	o := p.objects[i]
+	if o == nil || o.shared || n == p.self.Node {
+		return nil
+	}
+	o.shared = true
+	if t, ok := p.table.Info(i); !ok || !t.Stored {
+		return nil
+	}
+	return do{func() { p.notify(p.nodeAddr(), wire.KPublish, wire.Marshal(&wire.IDs{IDs: []id.Object{i}})) }}
+}
+
+func (p *Process) onRelease(f *wire.Frame) {
+	if m, ok := body[wire.IDs](p, f); ok {
+		p.mu.Lock()
+		var todo do
+		for _, i := range m.IDs {
+			todo = append(todo, p.stepLocked(owner.Release{ID: i, Addr: f.From})...)
+		}
+		p.mu.Unlock()
+		todo.run()
+	}
+}
+
+func (p *Process) onCopied(f *wire.Frame) {
+	if m, ok := body[wire.Copied](p, f); ok {
+		p.mu.Lock()
+		if o := p.objects[m.ID]; o != nil {
+			o.shared = true
+		}
+		todo := p.stepLocked(owner.Copied{ID: m.ID, Attempt: m.Attempt, Node: m.Node})
+		p.mu.Unlock()
+		todo.run()
+	}
+}
+
+func (p *Process) onCollect(f *wire.Frame) {
+	to := *f
+	to.Body = nil
+	go func() {
+		runtime.GC()
+		p.reply(&to, nil)
+	}()
+}

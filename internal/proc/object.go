@@ -1,0 +1,434 @@
+package proc
+
+import (
+	"runtime"
+	"time"
+	"weak"
+
+	"github.com/kadrehq/kadre/internal/codec"
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/owner"
+	"github.com/kadrehq/kadre/sched"
+)
+
+// object is the entry that a future gets when its reference leaves the process, or when it came from
+// another one. The table owns the entry; the entry knows its future weakly, so that Go's collector says
+// when no reference is left.
+type object struct {
+	// constant
+	id    id.Object
+	owner id.Addr
+
+	// guarded by Process.mu
+	fut      weak.Pointer[Future]
+	pins     int                      // values in this process that contain a reference to it
+	val      *Value                   // own: the value, where it is in Go memory
+	err      *wire.ErrorRecord        // own: the failure
+	keep     []any                    // own and stored: what the value refers to
+	info     wire.ObjectInfo          // where it is stored
+	waiters  []func(*wire.ObjectInfo) // to be told once it is ready, failed or lost
+	rec      *record                  // own: its task, where that left the process
+	shared   bool                     // own: another node refers to it
+	asking   bool                     // borrowed: the owner was asked
+	replaced bool                     // another entry stands for it: this one's end is nobody's business
+}
+
+// do is a list of things to be done without Process.mu.
+type do []func()
+
+func (d do) run() {
+	for _, f := range d {
+		f()
+	}
+}
+
+// identify gives f its entry as an object of this process.
+func (p *Process) identify(f *Future) *object {
+	if o := f.obj.Load(); o != nil {
+		return o
+	}
+	p.mu.Lock()
+	if o := f.obj.Load(); o != nil {
+		p.mu.Unlock()
+		return o
+	}
+	o := &object{id: p.ids.Task().Object(0), owner: p.self}
+	todo := p.stepLocked(owner.Made{ID: o.id, Remakeable: f.fn != nil && f.fn.Export != nil})
+	todo = append(todo, p.enterLocked(f, o)...)
+	p.mu.Unlock()
+	todo.run()
+	f.OnDone(func() { p.settled(f, o) })
+	return o
+}
+
+// enterLocked binds a future and its entry.
+func (p *Process) enterLocked(f *Future, o *object) (todo do) {
+	o.fut = weak.Make(f)
+	p.objects[o.id] = o
+	f.obj.Store(o)
+	runtime.AddCleanup(f, func(o *object) { p.collected(o) }, o)
+	if o.owner == p.self {
+		todo = p.stepLocked(owner.Hold{ID: o.id})
+	}
+	return todo
+}
+
+// collected is the end of a future: no reference to it is left in this process.
+func (p *Process) collected(o *object) {
+	p.mu.Lock()
+	if p.closed != nil || o.replaced {
+		p.mu.Unlock()
+		return
+	}
+	var todo do
+	if o.owner == p.self {
+		todo = p.stepLocked(owner.Unhold{ID: o.id})
+	} else if o.pins == 0 {
+		todo = p.forgetBorrowedLocked(o)
+	}
+	p.mu.Unlock()
+	todo.run()
+}
+
+func (p *Process) forgetBorrowedLocked(o *object) do {
+	if p.objects[o.id] == o {
+		delete(p.objects, o.id)
+	}
+	return do{func() { p.notify(o.owner, wire.KRelease, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}})) }}
+}
+
+// settled tells the table how a task ended that ran in this process and was not exported.
+func (p *Process) settled(f *Future, o *object) {
+	err := f.Failure()
+	var (
+		data []byte
+		keep []any
+	)
+	if err == nil && (f.set || f.val != nil) {
+		data, keep, err = f.encoded()
+	}
+	p.mu.Lock()
+	if o.rec != nil || o.val != nil || o.err != nil || o.info.Stored || p.closed != nil {
+		p.mu.Unlock()
+		return // it has been told
+	}
+	var todo do
+	if err != nil {
+		o.err = p.record(f.explain(err), f.Name())
+		todo = p.stepLocked(owner.Failed{ID: o.id})
+	} else {
+		o.val = &Value{Data: data, Keep: keep}
+		todo = p.stepLocked(owner.Sealed{ID: o.id, Size: uint64(len(data))})
+	}
+	p.mu.Unlock()
+	todo.run()
+}
+
+// stepLocked gives the table an event and turns its actions into things to be done without the lock.
+func (p *Process) stepLocked(ev owner.Event) (todo do) {
+	for _, a := range p.table.Step(ev, 0) {
+		switch a := a.(type) {
+		case owner.Ready:
+			todo = append(todo, p.readyLocked(a.ID)...)
+		case owner.Lost:
+			todo = append(todo, p.lostLocked(a.ID)...)
+		case owner.Remake:
+			todo = append(todo, p.remakeLocked(a.ID, a.Attempt)...)
+		case owner.Free:
+			todo = append(todo, p.freeLocked(a.ID, a.Nodes)...)
+		case owner.Refuse:
+			todo = append(todo, func() { p.free(a.ID, []id.Node{a.Node}, true) })
+		case owner.ReleaseContained:
+			todo = append(todo, p.unpinLocked(a.IDs)...)
+		case owner.Forget:
+			todo = append(todo, p.forgetLocked(a.ID)...)
+		}
+	}
+	return todo
+}
+
+// readyLocked answers who waited.
+func (p *Process) readyLocked(i id.Object) do {
+	o := p.objects[i]
+	if o == nil || len(o.waiters) == 0 {
+		return nil
+	}
+	ws := o.waiters
+	o.waiters = nil
+	info := p.infoLocked(o)
+	return do{func() {
+		for _, w := range ws {
+			w(info)
+		}
+	}}
+}
+
+func (p *Process) lostLocked(i id.Object) do {
+	o := p.objects[i]
+	if o == nil {
+		return nil
+	}
+	ws := o.waiters
+	o.waiters = nil
+	info := lostInfo(i, p.self, "its last copy is gone, and it was not made by a task that could run again")
+	f := o.fut.Value()
+	return do{func() {
+		for _, w := range ws {
+			w(info)
+		}
+		if f != nil {
+			f.Fail(failure(info.Err))
+		}
+	}}
+}
+
+func lostInfo(i id.Object, owner id.Addr, why string) *wire.ObjectInfo {
+	return &wire.ObjectInfo{ID: i, Owner: owner, State: wire.ObjectLost,
+		Err: &wire.ErrorRecord{Class: wire.ErrorObjectLost, Text: why, Object: i}}
+}
+
+// infoLocked says what the owner knows of an own object.
+func (p *Process) infoLocked(o *object) *wire.ObjectInfo {
+	t, ok := p.table.Info(o.id)
+	if !ok {
+		return lostInfo(o.id, p.self, "its owner has freed it")
+	}
+	info := &wire.ObjectInfo{ID: o.id, Owner: p.self, Attempt: t.Attempt, Size: t.Size, Hash: t.Hash, Job: p.job}
+	switch {
+	case o.err != nil:
+		info.State, info.Err = wire.ObjectFailed, o.err
+	case t.State == owner.StatePending:
+		info.State = wire.ObjectPending
+	case t.Stored:
+		info.State, info.Stored, info.Holders = wire.ObjectReady, true, t.Holders
+	case o.val != nil:
+		info.State, info.Inline = wire.ObjectReady, o.val.Data
+	default:
+		return lostInfo(o.id, p.self, "its owner has freed it")
+	}
+	return info
+}
+
+// freeLocked deletes copies that nobody refers to.
+func (p *Process) freeLocked(i id.Object, nodes []id.Node) do {
+	o := p.objects[i]
+	shared := o == nil || o.shared || o.rec != nil
+	if o != nil {
+		o.info.Stored = false
+		o.keep = nil
+	}
+	return do{func() { p.free(i, nodes, shared) }}
+}
+
+// free deletes copies; shared says that nodes know of the object.
+func (p *Process) free(i id.Object, nodes []id.Node, shared bool) {
+	if !shared && len(nodes) == 1 && nodes[0] == p.self.Node {
+		p.arena.Delete(i)
+		return
+	}
+	p.notify(p.nodeAddr(), wire.KFree, wire.Marshal(&wire.Free{IDs: []id.Object{i}, Nodes: nodes}))
+}
+
+func (p *Process) forgetLocked(i id.Object) (todo do) {
+	o := p.objects[i]
+	if o == nil {
+		return nil
+	}
+	delete(p.objects, i)
+	rec := o.rec
+	o.rec, o.val, o.keep = nil, nil, nil
+	if rec != nil && rec.actor {
+		todo = append(todo, func() { p.abandonActor(rec) })
+	}
+	return todo
+}
+
+// pinLocked notes that a value in this process contains references: their objects stay known here.
+func (p *Process) pinLocked(refs []codec.Ref) (ids []id.Object, todo do) {
+	for i := range refs {
+		o := p.objects[refs[i].ID]
+		if refs[i].Owner == p.self {
+			if o == nil {
+				continue // freed: whoever reads the value is told
+			}
+			todo = append(todo, p.stepLocked(owner.Hold{ID: o.id})...)
+		} else {
+			if o == nil {
+				o = &object{id: refs[i].ID, owner: refs[i].Owner, info: hinted(&refs[i])}
+				p.objects[o.id] = o
+				todo = append(todo, p.registerLocked(o))
+			}
+			o.pins++
+		}
+		ids = append(ids, o.id)
+	}
+	return ids, todo
+}
+
+func (p *Process) unpinLocked(ids []id.Object) (todo do) {
+	for _, i := range ids {
+		o := p.objects[i]
+		switch {
+		case o == nil:
+		case o.owner == p.self:
+			todo = append(todo, p.stepLocked(owner.Unhold{ID: i})...)
+		default:
+			if o.pins--; o.pins == 0 && o.fut.Value() == nil {
+				todo = append(todo, p.forgetBorrowedLocked(o)...)
+			}
+		}
+	}
+	return todo
+}
+
+func hinted(r *codec.Ref) wire.ObjectInfo {
+	return wire.ObjectInfo{ID: r.ID, Owner: r.Owner, Size: r.Size, Hash: r.Hash, Attempt: r.Attempt, Holders: r.Hints}
+}
+
+// Escape gives what a reference to f carries.
+func (p *Process) Escape(f *Future) codec.Ref {
+	o := p.identify(f)
+	r := codec.Ref{ID: o.id, Owner: o.owner}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dropHints {
+		return r
+	}
+	if o.owner == p.self {
+		if t, ok := p.table.Info(o.id); ok && t.Stored {
+			r.Size, r.Hash, r.Attempt, r.Hints = t.Size, t.Hash, t.Attempt, t.Holders
+		}
+	} else {
+		r.Size, r.Hash, r.Attempt, r.Hints = o.info.Size, o.info.Hash, o.info.Attempt, o.info.Holders
+	}
+	r.Hints = r.Hints[:min(len(r.Hints), codec.MaxHints)]
+	return r
+}
+
+// Borrow gives the future of a reference that came from outside. The same reference gives the same future
+// as long as it is in use.
+func (p *Process) Borrow(r codec.Ref, t *Type) *Future {
+	p.mu.Lock()
+	o := p.objects[r.ID]
+	if o != nil {
+		if f := o.fut.Value(); f != nil {
+			p.mu.Unlock()
+			if f.t != t {
+				return p.newFailed(t, &TaskError{Cause: errorf("kadre: object %s is a %v here, not a %v", r.ID, nameOf(f.t.Plan.Type()), nameOf(t.Plan.Type()))})
+			}
+			return f
+		}
+	}
+	f := t.New()
+	f.Init(p, t, nil)
+	f.InitExternal(&t.ext, nil)
+	var todo do
+	switch {
+	case r.Owner == p.self && o == nil:
+		p.mu.Unlock()
+		return p.newFailed(t, failure(lostInfo(r.ID, p.self, "its owner has freed it").Err))
+	case r.Owner == p.self: // nobody here referred to it, but others did
+		todo = p.enterLocked(f, o)
+		o.waiters = append(o.waiters, func(info *wire.ObjectInfo) { p.learn(f, o, info) })
+		todo = append(todo, p.stepLocked(owner.Want{ID: o.id})...)
+	default:
+		n := &object{id: r.ID, owner: r.Owner, info: hinted(&r)}
+		if o != nil { // its future is gone, and its cleanup may not have run yet
+			o.replaced = true
+			n.pins, n.info = o.pins, o.info
+		}
+		todo = p.enterLocked(f, n)
+		todo = append(todo, p.registerLocked(n))
+	}
+	p.mu.Unlock()
+	todo.run()
+	return f
+}
+
+func (p *Process) newFailed(t *Type, err error) *Future {
+	f := t.New()
+	f.Init(p, t, nil)
+	f.InitFailed(err)
+	return f
+}
+
+// InitFailed makes f a future that carries an error. Its process may be nil.
+func (f *Future) InitFailed(err error) {
+	f.InitExternal(&failedFunc, nil)
+	f.Fail(err)
+}
+
+var failedFunc sched.Func
+
+// ImportArg gives the future of an argument whose value this process needs for one task. The submitter
+// holds the object meanwhile, so that its owner need not be told.
+func (p *Process) ImportArg(r *codec.Ref) *Future {
+	p.mu.Lock()
+	if o := p.objects[r.ID]; o != nil {
+		if f := o.fut.Value(); f != nil {
+			p.mu.Unlock()
+			p.Demand(f)
+			return f
+		}
+	}
+	f := &Future{}
+	f.Init(p, rawType, nil)
+	f.InitExternal(&rawType.ext, nil)
+	o := &object{id: r.ID, owner: r.Owner, info: hinted(r), fut: weak.Make(f), replaced: true}
+	f.obj.Store(o)
+	p.mu.Unlock()
+	p.Demand(f)
+	return f
+}
+
+// rawType is the type of futures whose values stay encoded.
+var rawType = &Type{}
+
+// borrowing is a registration with an owner under way, and what waits for it.
+type borrowing struct{ after []*barrier }
+
+// barrier runs a function after a number of registrations.
+type barrier struct {
+	n int
+	f func()
+}
+
+// registerLocked tells an object's owner that this process refers to it.
+func (p *Process) registerLocked(o *object) func() {
+	b := &borrowing{}
+	p.asks[b] = struct{}{}
+	return func() {
+		p.request(o.owner, wire.KBorrow, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}}), func([]byte, error) {
+			p.mu.Lock()
+			delete(p.asks, b)
+			var fs do
+			for _, r := range b.after {
+				if r.n--; r.n == 0 {
+					fs = append(fs, r.f)
+				}
+			}
+			p.mu.Unlock()
+			fs.run()
+		})
+	}
+}
+
+// afterBorrows runs f once all owners know of the references that came so far. Whoever gave them to us
+// holds them until then.
+func (p *Process) afterBorrows(f func()) {
+	p.mu.Lock()
+	if len(p.asks) == 0 {
+		p.mu.Unlock()
+		f()
+		return
+	}
+	r := &barrier{n: len(p.asks), f: f}
+	for b := range p.asks {
+		b.after = append(b.after, r)
+	}
+	p.mu.Unlock()
+}
+
+// deadKept is how long an address counts as dead for messages that speak of it late.
+const deadKept = 10 * time.Second

@@ -1,0 +1,54 @@
+package proc
+
+import (
+	"log/slog"
+	"net"
+
+	"github.com/kadrehq/kadre/internal/id"
+)
+
+// Options are the wishes of one remote function, class or method.
+type Options struct {
+	Name       string             // registered name; default: the symbol
+	CPU        float64            // CPUs; -1: 1 for tasks, 0 for actors
+	Resources  map[string]float64 // other resources; default none
+	MaxRetries int                // after failures of the system; -1: DefaultRetries
+	OwnProcess bool               // in a process with nothing else in it
+	OnNode     id.Node            // on this node; default any
+	Soft       bool               // OnNode is a wish
+	Later      error              // an option that is not available yet: what every call gives
+}
+
+// DefaultRetries is how often a task runs again after its process or node died.
+const DefaultRetries = 3
+
+// NoOptions are the options of who asks for nothing.
+func NoOptions() Options { return Options{CPU: -1, MaxRetries: -1} }
+
+func (o *Options) retries() int {
+	if o.MaxRetries < 0 {
+		return DefaultRetries
+	}
+	return o.MaxRetries
+}
+
+// milli is the CPU of a task in thousandths.
+func (o *Options) milli() uint32 {
+	if o.CPU < 0 {
+		return 1000
+	}
+	return uint32(o.CPU*1000 + 0.5)
+}
+
+// placed says whether a node has to choose where it runs.
+func (o *Options) placed() bool { return o.OwnProcess || o.OnNode != "" || len(o.Resources) > 0 }
+
+// Config says how a process attaches.
+type Config struct {
+	Conn        *net.UnixConn // to the node; the process owns it from now on
+	Worker      uint64        // the number from KADRE_WORKER_ID; 0: a driver
+	Env         []string      // what workers of the job get, NAME=value
+	LogToDriver bool          // workers' output goes to this process's stderr
+	Isolate     bool          // every task runs in a worker process
+	Logger      *slog.Logger  // default slog.Default()
+}

@@ -1,0 +1,204 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/codec"
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/objstore/owner"
+)
+
+const (
+	// fullWait bounds how long a creator waits for room in the arena.
+	fullWait = 5 * time.Second
+	// collectEvery is the least time between two collections for want of room.
+	collectEvery = 50 * time.Millisecond
+)
+
+// Put stores an encoded value as an object of this process and ends f with it.
+func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
+	if p.isClosed() {
+		return ErrClosed
+	}
+	i := p.ids.Task().Object(0)
+	w, err := p.create(ctx, i, int64(e.Len()), 0)
+	if err != nil {
+		return err
+	}
+	e.CopyTo(w.Bytes())
+	if _, err := w.Seal(false); err != nil {
+		return err
+	}
+	p.own(f, i, uint64(e.Len()), e.Keep)
+	return nil
+}
+
+// own makes f the future of an object that this process has just sealed in the arena.
+func (p *Process) own(f *Future, i id.Object, size uint64, keep []any) {
+	o := &object{id: i, owner: p.self, keep: keep}
+	o.info.Stored = true
+	p.mu.Lock()
+	todo := p.stepLocked(owner.Made{ID: i})
+	todo = append(todo, p.enterLocked(f, o)...)
+	todo = append(todo, p.stepLocked(owner.Sealed{ID: i, Stored: true, Node: p.self.Node, Size: size})...)
+	p.mu.Unlock()
+	todo.run()
+	f.InitExternal(&f.t.ext, nil)
+	f.Finish()
+}
+
+// create makes room for an object. Where the arena is full, it has Go's collector look for forgotten
+// references, here and in the node's other processes, and waits with a bound.
+func (p *Process) create(ctx context.Context, i id.Object, size int64, attempt uint32) (*arena.Writer, error) {
+	var end time.Time
+	for {
+		w, err := p.arena.Create(i, size, p.job, attempt)
+		if err == nil || !errors.Is(err, arena.ErrFull) {
+			return w, p.outOfMemory(err, size)
+		}
+		if end.IsZero() {
+			end = time.Now().Add(fullWait)
+		}
+		if time.Now().After(end) {
+			return nil, p.outOfMemory(err, size)
+		}
+		p.collect()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// outOfMemory turns the arena's refusals into the store's.
+func (p *Process) outOfMemory(err error, size int64) error {
+	var full *arena.FullError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &full):
+		return &OutOfMemoryError{Want: size, Used: full.Total - full.Free, Capacity: full.Total,
+			Text: fmt.Sprintf("object store of node %s: %v", p.self.Node.Short(), err)}
+	case errors.Is(err, arena.ErrTooLarge):
+		return &OutOfMemoryError{Want: size, Capacity: p.arena.Size(),
+			Text: fmt.Sprintf("object store of node %s: an object of %d bytes does not fit into its %d bytes: start the node with a larger --object-store-memory, or split the value", p.self.Node.Short(), size, p.arena.Size())}
+	}
+	return err
+}
+
+var lastCollect atomic.Int64
+
+// collect runs Go's collector for want of room, at most every collectEvery, and asks the node to have the
+// other processes do the same.
+func (p *Process) collect() {
+	now := time.Now().UnixNano()
+	last := lastCollect.Load()
+	if now-last < int64(collectEvery) || !lastCollect.CompareAndSwap(last, now) {
+		return
+	}
+	p.notify(p.nodeAddr(), wire.KCollect, nil)
+	runtime.GC()
+}
+
+// putBytes seals data in the arena.
+func (p *Process) putBytes(ctx context.Context, i id.Object, data []byte, attempt uint32) error {
+	w, err := p.create(ctx, i, int64(len(data)), attempt)
+	if err != nil {
+		return err
+	}
+	copy(w.Bytes(), data)
+	_, err = w.Seal(false)
+	return err
+}
+
+// Free deletes the object's data everywhere, whoever still refers to it. Only the owner can.
+func (p *Process) Free(_ context.Context, f *Future) error {
+	o := f.obj.Load()
+	if o == nil {
+		return nil // its value is only in this process
+	}
+	if o.owner != p.self {
+		return fmt.Errorf("kadre: Free: object %s belongs to %s: free it in the process that made it", o.id, o.owner)
+	}
+	p.mu.Lock()
+	t, ok := p.table.Info(o.id)
+	var todo do
+	if ok && t.Stored {
+		for _, n := range t.Holders {
+			todo = append(todo, p.stepLocked(owner.Dropped{ID: o.id, Node: n})...)
+		}
+		todo = append(todo, p.freeLocked(o.id, t.Holders)...)
+	}
+	p.mu.Unlock()
+	todo.run()
+	return nil
+}
+
+// Buffer is an object that is being filled in place.
+type Buffer struct {
+	p *Process
+	f *Future
+	w *arena.Writer
+	i id.Object
+}
+
+// NewBuffer makes room for an object of so many encoded bytes; f becomes its future when it is sealed.
+func (p *Process) NewBuffer(ctx context.Context, f *Future, size int64) (*Buffer, error) {
+	i := p.ids.Task().Object(0)
+	w, err := p.create(ctx, i, size, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Buffer{p, f, w, i}, nil
+}
+
+// Bytes is the writable memory of the whole encoded object.
+func (b *Buffer) Bytes() []byte { return b.w.Bytes() }
+
+// Seal ends the filling; the future is done then.
+func (b *Buffer) Seal() error {
+	n := uint64(len(b.w.Bytes()))
+	if _, err := b.w.Seal(false); err != nil {
+		return err
+	}
+	b.p.own(b.f, b.i, n, nil)
+	return nil
+}
+
+// Abort gives the memory back unsealed.
+func (b *Buffer) Abort() { b.w.Abort() }
+
+// View is a read-only look at a stored object's encoded bytes.
+type View struct {
+	h *arena.Hold
+	f *Future
+}
+
+// View waits until the object's bytes are in the node's arena and holds them there.
+func (p *Process) View(ctx context.Context, f *Future) (*View, error) {
+	if err := p.Await(ctx, f); err != nil {
+		return nil, err
+	}
+	h, err := p.fetch(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return &View{h, f}, nil
+}
+
+// Data is the object's bytes, until Release.
+func (v *View) Data() []byte { return v.h.Bytes() }
+
+// Release gives the hold back; the future may go too.
+func (v *View) Release() {
+	v.h.Release()
+	runtime.KeepAlive(v.f)
+}

@@ -1,0 +1,197 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/kadrehq/kadre/internal/codec"
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/sched"
+)
+
+// onRun takes a task that another process submitted.
+func (p *Process) onRun(f *wire.Frame) { p.runSpec(append([]byte{}, f.Body...)) }
+
+// runSpec queues the task of an encoded specification; its outcome goes to its owner.
+func (p *Process) runSpec(b []byte) {
+	s, err := wire.ParseSpec(b)
+	if err != nil {
+		p.log.Warn("kadre: bad task specification", "err", err)
+		return
+	}
+	p.stats.imported.Add(1)
+	f, deps, err := p.importSpec(s)
+	if err != nil {
+		p.send1(&s, &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self, Err: p.record(&UnschedulableError{Text: err.Error()}, s.Func)}, nil)
+		return
+	}
+	if s.Kind == wire.KindCall {
+		p.called(f, deps)
+		return
+	}
+	ctx, cancel := p.bound(&s)
+	f.OnDone(func() {
+		cancel()
+		p.report(f)
+	})
+	so := sched.Opts{Milli: s.CPU, Deps: tasksOf(deps), NoInline: true}
+	if so.Milli == 0 {
+		so.Milli = sched.NoSlot
+	}
+	if m := uint32(p.engine.Slots()) * 1000; so.Milli > m && so.Milli != sched.NoSlot {
+		so.Milli = m
+	}
+	p.engine.Submit(p.engine.NewRoot(ctx), &f.Task, &f.fn.Run, so)
+}
+
+// importSpec makes a task of a specification.
+func (p *Process) importSpec(s wire.Spec) (*Future, []*Future, error) {
+	fn, err := lookup(s.Func)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, deps, err := fn.Import(p, s.Args)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Args = nil
+	f.in = &inbound{spec: s}
+	return f, deps, nil
+}
+
+// bound is the context of a task that came from elsewhere.
+func (p *Process) bound(s *wire.Spec) (context.Context, context.CancelFunc) {
+	if s.Left > 0 {
+		return context.WithTimeout(p.ctx, s.Left)
+	}
+	return context.WithCancel(p.ctx)
+}
+
+// report sends the outcome of a task to its owner. It runs where the task ended and does not block.
+func (p *Process) report(f *Future) {
+	s := &f.in.spec
+	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self}
+	if err := f.Failure(); err != nil {
+		r.Err = p.record(f.explain(err), s.Func)
+		p.send1(s, r, f)
+		return
+	}
+	data, keep, err := f.encoded()
+	if err == nil {
+		r.Refs, err = codec.Refs(data)
+	}
+	if err != nil {
+		r.Err = p.record(err, s.Func)
+		p.send1(s, r, f)
+		return
+	}
+	if len(data) <= wire.MaxInline {
+		r.Inline = data
+		p.send1(s, r, keep)
+		return
+	}
+	go func() {
+		i := s.Task.Object(0)
+		err := p.putBytes(p.ctx, i, data, s.Attempt)
+		if errors.Is(err, arena.ErrExists) { // an earlier attempt of this task ended on this node
+			p.arena.Delete(i)
+			err = p.putBytes(p.ctx, i, data, s.Attempt)
+		}
+		if err != nil {
+			r.Err, r.Refs = p.record(err, s.Func), nil
+		} else {
+			r.Stored, r.Size = true, uint64(len(data))
+			if s.Owner.Node != p.self.Node {
+				p.notify(p.nodeAddr(), wire.KPublish, wire.Marshal(&wire.IDs{IDs: []id.Object{i}}))
+			}
+		}
+		p.send1(s, r, keep)
+	}()
+}
+
+// send1 sends a result when the owners of the references that the task kept know of this process; keep stays
+// alive until the owner has it.
+func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any) {
+	node := s.OwnProcess || s.OnNode != "" || len(s.Resources) > 0 || s.Kind == wire.KindCreate && r.Err != nil || p.cfg.Isolate || p.cfg.Worker != 0
+	if node && s.Kind != wire.KindCall {
+		p.notify(p.nodeAddr(), wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{s.Task}}))
+	}
+	if s.Owner == p.self {
+		p.result(r, func() {})
+		return
+	}
+	p.afterBorrows(func() {
+		p.request(s.Owner, wire.KResult, wire.Marshal(r), func([]byte, error) { _ = keep })
+	})
+}
+
+// Info is what a task may know of itself.
+type Info struct {
+	Job     id.Job
+	Task    id.Task
+	Actor   id.Actor
+	Node    id.Node
+	Attempt int
+	PID     int
+}
+
+// ProcessOf is the process whose task t is; nil for tasks that are not of a registered function.
+func ProcessOf(t *sched.Task) *Process {
+	if p, ok := sched.UserOf(t).(*Process); ok {
+		return p
+	}
+	return nil
+}
+
+// InfoOf tells the task whose context ctx is about itself; false outside of tasks.
+func InfoOf(ctx context.Context) (Info, bool) {
+	t := sched.TaskOf(ctx)
+	if t == nil || !registered(t.Func()) {
+		return Info{}, false
+	}
+	f := futureOf(t)
+	p := f.p
+	i := Info{Job: p.job, Node: p.self.Node, PID: os.Getpid()}
+	if f.in != nil {
+		i.Task, i.Actor, i.Attempt = f.in.spec.Task, f.in.spec.Actor, int(f.in.spec.Attempt)
+	} else {
+		i.Task = f.ID().Task()
+	}
+	if f.at != nil {
+		i.Actor = f.at.id
+	}
+	return i, true
+}
+
+// Nodes lists the living nodes.
+func (p *Process) Nodes(ctx context.Context) ([]wire.NodeInfo, error) {
+	type answer struct {
+		m   wire.Nodes
+		err error
+	}
+	ch := make(chan answer, 1)
+	p.request(p.nodeAddr(), wire.KNodes, nil, func(b []byte, err error) {
+		var a answer
+		if a.err = replied(err); err == nil {
+			a.err = wire.Unmarshal(b, &a.m)
+		}
+		ch <- a
+	})
+	select {
+	case a := <-ch:
+		return a.m.Nodes, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// onLog prints a line that a worker wrote.
+func (p *Process) onLog(f *wire.Frame) {
+	if m, ok := body[wire.LogLine](p, f); ok && p.cfg.LogToDriver {
+		fmt.Fprintf(os.Stderr, "(%s pid=%d node=%s) %s\n", m.Func, m.PID, m.Node.Short(), m.Line)
+	}
+}

@@ -1,0 +1,501 @@
+package proc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/owner"
+	"github.com/kadrehq/kadre/sched"
+)
+
+// record is a task of this process that left it, kept until its result has come and, where the result lies
+// in an arena and may be lost, for as long as somebody refers to it. Process.mu guards it.
+type record struct {
+	o       *object
+	f       *Future // nil once it is done
+	spec    []byte
+	keep    []any // what the specification refers to and must outlive it
+	deps    []any // the objects it takes: held until it is done
+	attempt uint32
+	left    int     // retries
+	at      id.Addr // where it is; zero: not known yet
+	placed  bool
+	actor   bool
+	session *session // KindCall: where the outcome goes
+	seq     uint64
+}
+
+// Submit runs f's function under ctx: here, in another process of the node or on another node. deps must be
+// done before it starts.
+func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Future) {
+	f.opts = o
+	for _, d := range deps {
+		p.Demand(d)
+	}
+	if o.placed() || p.cfg.Isolate || o.milli() > uint32(p.engine.Slots())*1000 {
+		f.InitExternal(&f.fn.Run, ctx)
+		p.place(ctx, f, wire.KindTask, deps)
+		return
+	}
+	so := sched.Opts{Milli: o.milli()}
+	if so.Milli == 0 {
+		so.Milli = sched.NoSlot
+	}
+	if len(deps) > 0 {
+		so.Deps = tasksOf(deps)
+	}
+	p.engine.Submit(ctx, &f.Task, &f.fn.Run, so)
+}
+
+func tasksOf(fs []*Future) []*sched.Task {
+	ts := make([]*sched.Task, len(fs))
+	for i, f := range fs {
+		ts[i] = &f.Task
+	}
+	return ts
+}
+
+// place asks the node where f is to run, once its arguments are ready.
+func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, deps []*Future) {
+	if err := ctx.Err(); err != nil {
+		f.Fail(&sched.CancelledError{Cause: err})
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { f.Fail(&sched.CancelledError{Cause: ctx.Err()}) })
+	f.OnDone(func() { stop() })
+	left, _ := remaining(ctx)
+	p.whenDone(deps, func() {
+		rec, _, err := p.specify(f, k, left)
+		if err != nil {
+			f.Fail(err)
+			return
+		}
+		rec.placed = true
+		p.askPlace(rec)
+	})
+}
+
+// whenDone runs f on a goroutine of its own once all of deps are done; at once where there are none.
+func (p *Process) whenDone(deps []*Future, f func()) {
+	if len(deps) == 0 {
+		f()
+		return
+	}
+	b := &barrier{n: len(deps), f: f}
+	for _, d := range deps {
+		d.OnDone(func() {
+			p.mu.Lock()
+			b.n--
+			last := b.n == 0
+			p.mu.Unlock()
+			if last {
+				go b.f()
+			}
+		})
+	}
+}
+
+func remaining(ctx context.Context) (time.Duration, bool) {
+	d, ok := ctx.Deadline()
+	if !ok {
+		return 0, false
+	}
+	return max(1, time.Until(d)), true
+}
+
+// specify writes the specification of an own task and starts its record.
+func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*record, wire.Spec, error) {
+	args, keep, err := f.fn.Export(f)
+	if err != nil {
+		return nil, wire.Spec{}, err
+	}
+	o := p.identify(f)
+	s := wire.Spec{Kind: k, Job: p.job, Task: o.id.Task(), Epoch: p.epoch, Owner: p.self, Func: f.fn.Run.Name,
+		Args: args, Left: left, CPU: 1000}
+	rec := &record{o: o, f: f, left: DefaultRetries, actor: k == wire.KindCreate}
+	if x := f.opts; x != nil {
+		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.Resources, x.OwnProcess, x.OnNode, x.Soft
+		s.Retries, s.CPU = uint32(x.retries()), x.milli()
+		if k == wire.KindCreate && x.CPU < 0 {
+			s.CPU = 0
+		}
+		rec.left = x.retries()
+	}
+	if k == wire.KindCreate {
+		s.Actor = id.Actor(s.Task)
+		rec.left = 0
+	}
+	var ids []id.Object
+	for _, x := range keep {
+		if d, ok := x.(*Future); ok && d.obj.Load() != nil {
+			ids = append(ids, d.obj.Load().id)
+			rec.deps = append(rec.deps, x)
+		}
+	}
+	for i := range args {
+		if args[i].Value != nil && len(keep) > 0 { // references inside plain values stay held with the lineage
+			rec.keep = keep
+		}
+	}
+	rec.spec = s.Append(nil)
+	if len(rec.spec) > wire.MaxBody {
+		return nil, s, fmt.Errorf("kadre: the arguments of %s take %d bytes in its specification, at most %d: put them first and pass references", s.Func, len(rec.spec), wire.MaxBody)
+	}
+	p.mu.Lock()
+	o.rec = rec
+	todo := p.stepLocked(owner.Made{ID: o.id, Remakeable: k == wire.KindTask, Args: ids})
+	p.mu.Unlock()
+	todo.run()
+	return rec, s, nil
+}
+
+// askPlace asks the node where to run a task; the answer says where it went.
+func (p *Process) askPlace(rec *record) {
+	p.stats.exported.Add(1)
+	p.request(p.nodeAddr(), wire.KPlace, rec.spec, func(b []byte, err error) {
+		var m wire.Placed
+		if err == nil {
+			err = wire.Unmarshal(b, &m)
+		}
+		if err != nil {
+			p.failRecord(rec, replied(err))
+			return
+		}
+		p.moved(rec.o.id.Task(), m.To)
+	})
+}
+
+// failRecord ends a task that left with an error of the system.
+func (p *Process) failRecord(rec *record, err error) {
+	p.mu.Lock()
+	f := rec.f
+	rec.f = nil
+	rec.o.err = p.record(err, "")
+	todo := p.stepLocked(owner.Failed{ID: rec.o.id, Attempt: rec.attempt})
+	p.endRecordLocked(rec, false)
+	p.mu.Unlock()
+	todo.run()
+	if f != nil {
+		f.Fail(err)
+	}
+	if rec.session != nil {
+		rec.session.arrived(rec.seq)
+	}
+}
+
+// endRecordLocked lets go of what a task that is done does not need any more.
+func (p *Process) endRecordLocked(rec *record, stored bool) {
+	rec.f, rec.deps = nil, nil
+	if !stored && !rec.actor {
+		rec.o.rec, rec.keep, rec.spec = nil, nil, nil
+	}
+}
+
+// ExportArg gives an argument that is a future: its value where that is small and here, else a reference.
+func (p *Process) ExportArg(f *Future) (wire.Arg, error) {
+	if f.Ready() && f.Failure() == nil {
+		if f.val != nil || f.set {
+			data, keep, err := f.encoded()
+			if err != nil {
+				return wire.Arg{}, err
+			}
+			if len(data) <= maxArg && len(keep) == 0 {
+				return wire.Arg{Value: data}, nil
+			}
+		}
+	}
+	r := p.Escape(f)
+	return wire.Arg{Ref: &r}, nil
+}
+
+// maxArg bounds a plain argument inside a specification; a larger one becomes an object.
+const maxArg = 32 << 10
+
+// ExportValue gives an argument that is an encoded value.
+func (p *Process) ExportValue(data []byte, keep []any, err error) (wire.Arg, []any, error) {
+	if err != nil || len(data) <= maxArg {
+		return wire.Arg{Value: data}, keep, err
+	}
+	f := &Future{}
+	f.Init(p, rawType, nil)
+	i := p.ids.Task().Object(0)
+	if err := p.putBytes(p.ctx, i, data, 0); err != nil {
+		return wire.Arg{}, nil, err
+	}
+	p.own(f, i, uint64(len(data)), keep)
+	r := p.Escape(f)
+	return wire.Arg{Ref: &r}, []any{f}, nil
+}
+
+// onTake gives queued tasks to the node, for another process or node.
+func (p *Process) onTake(f *wire.Frame) {
+	m, ok := body[wire.Take](p, f)
+	if !ok {
+		return
+	}
+	to := *f
+	to.Body = nil
+	go func() { p.reply(&to, wire.Marshal(&wire.Batch{Specs: p.take(m.Max, m.Bytes)})) }()
+}
+
+// take claims queued tasks and writes their specifications.
+func (p *Process) take(most, bytes int) (specs [][]byte) {
+	var back []*sched.Task
+	for _, t := range p.engine.Take(most, exportable) {
+		if bytes <= 0 {
+			back = append(back, t)
+			continue
+		}
+		b, err := p.export(futureOf(t))
+		if err != nil {
+			t.Fail(err)
+			continue
+		}
+		bytes -= len(b)
+		specs = append(specs, b)
+	}
+	p.engine.Return(back)
+	return specs
+}
+
+// exportable says whether t is a task of a registered function, which another process can run.
+func exportable(t *sched.Task) bool { return registered(t.Func()) }
+
+// export writes the specification of a task that was claimed for another process.
+func (p *Process) export(f *Future) ([]byte, error) {
+	p.stats.exported.Add(1)
+	left, _ := remaining(&f.Task)
+	if f.in == nil {
+		rec, _, err := p.specify(f, wire.KindTask, left)
+		if err != nil {
+			return nil, err
+		}
+		return rec.spec, nil
+	}
+	args, keep, err := f.fn.Export(f) // it is somebody else's task and travels on
+	if err != nil {
+		return nil, err
+	}
+	s := f.in.spec
+	s.Args, s.Left = args, left
+	_ = keep // its owner holds what it refers to
+	return s.Append(nil), nil
+}
+
+// onRequeue takes tasks back that nobody else runs.
+func (p *Process) onRequeue(f *wire.Frame) {
+	m, ok := body[wire.Batch](p, f)
+	if !ok {
+		return
+	}
+	for _, b := range m.Specs {
+		p.runSpec(b)
+	}
+}
+
+// onMoved notes where own tasks are now.
+func (p *Process) onMoved(f *wire.Frame) {
+	m, ok := body[wire.Moved](p, f)
+	if !ok || len(m.Attempts) != len(m.Tasks) {
+		return
+	}
+	for _, t := range m.Tasks {
+		p.moved(t, m.To)
+	}
+}
+
+func (p *Process) moved(t id.Task, to id.Addr) {
+	p.mu.Lock()
+	var todo do
+	if o := p.objects[t.Object(0)]; o != nil && o.rec != nil && o.rec.f != nil && !to.IsZero() {
+		o.rec.at = to
+		if p.isDeadLocked(to) {
+			todo = p.retryLocked(o.rec, "it had ended before the task got there")
+		}
+	}
+	p.mu.Unlock()
+	todo.run()
+}
+
+func (p *Process) isDeadLocked(a id.Addr) bool {
+	for _, d := range []id.Addr{a, {Node: a.Node}} {
+		if t, ok := p.dead[d]; ok && time.Since(t) < deadKept {
+			return true
+		}
+	}
+	return false
+}
+
+// onDead is the end of processes and nodes: tasks there run again, objects and references there are gone.
+func (p *Process) onDead(f *wire.Frame) {
+	m, ok := body[wire.Dead](p, f)
+	if !ok {
+		return
+	}
+	for _, a := range m.Addrs {
+		p.addrDead(a, m.Why)
+	}
+}
+
+func (p *Process) addrDead(a id.Addr, why string) {
+	is := func(b id.Addr) bool { return b == a || a.Proc == 0 && b.Node == a.Node }
+	p.mu.Lock()
+	for d, t := range p.dead {
+		if time.Since(t) > deadKept {
+			delete(p.dead, d)
+		}
+	}
+	p.dead[a] = time.Now()
+	todo := p.stepLocked(owner.AddrDead{Addr: a})
+	var gone []*session
+	for _, o := range p.objects {
+		if o.rec != nil && o.rec.f != nil && o.rec.session == nil && is(o.rec.at) {
+			todo = append(todo, p.retryLocked(o.rec, why)...)
+		}
+	}
+	for s := range p.sessions {
+		gone = append(gone, s)
+	}
+	var links []*sibling
+	if s := p.links[a.Proc]; s != nil && a.Node == p.self.Node {
+		links = append(links, s)
+		delete(p.links, a.Proc)
+	}
+	p.mu.Unlock()
+	p.calls.FailAddr(a, &UnavailableError{Text: fmt.Sprintf("%s has ended: %s", a, why)})
+	todo.run()
+	for _, s := range gone {
+		s.addrDead(is, why)
+	}
+	for _, s := range links {
+		go s.close() // not within a drain of it
+	}
+}
+
+// retryLocked runs a task again whose process or node is gone, or fails it when it has used its retries up.
+func (p *Process) retryLocked(rec *record, why string) do {
+	if rec.left <= 0 {
+		at := rec.at
+		name := rec.f.Name()
+		actor := rec.actor
+		return do{func() {
+			if actor {
+				p.failRecord(rec, &ActorDiedError{Actor: id.Actor(rec.o.id.Task()), Why: "its process on node " + at.Node.Short() + " ended while it was made: " + why})
+				return
+			}
+			p.failRecord(rec, &WorkerDiedError{Func: name, Node: at.Node, Why: why})
+		}}
+	}
+	rec.left--
+	rec.at = id.Addr{}
+	return p.stepLocked(owner.Retry{ID: rec.o.id})
+}
+
+// remakeLocked submits an own task again, as another attempt.
+func (p *Process) remakeLocked(i id.Object, attempt uint32) do {
+	o := p.objects[i]
+	if o == nil || o.rec == nil {
+		return nil
+	}
+	rec := o.rec
+	rec.attempt, rec.at = attempt, id.Addr{}
+	o.info.Stored = false
+	p.stats.retried.Add(1)
+	return do{func() {
+		s, err := wire.ParseSpec(rec.spec)
+		if err != nil {
+			p.failRecord(rec, err)
+			return
+		}
+		s.Attempt = attempt
+		b := s.Append(nil)
+		if rec.placed {
+			p.mu.Lock()
+			rec.spec = b
+			p.mu.Unlock()
+			p.askPlace(rec)
+			return
+		}
+		p.runSpec(b)
+	}}
+}
+
+// onResult takes the outcome of an own task.
+func (p *Process) onResult(f *wire.Frame) {
+	m, ok := body[wire.Result](p, f)
+	if !ok {
+		return
+	}
+	to := *f
+	to.Body = nil
+	p.result(&m, func() { p.reply(&to, nil) })
+}
+
+// result takes an outcome in; done is called when the references inside are registered here.
+func (p *Process) result(m *wire.Result, done func()) {
+	p.mu.Lock()
+	o := p.objects[m.Task.Object(0)]
+	if o == nil || o.rec == nil || p.closed != nil {
+		p.mu.Unlock()
+		if m.Stored {
+			p.free(m.Task.Object(0), []id.Node{m.By.Node}, true)
+		}
+		done()
+		return
+	}
+	rec := o.rec
+	var todo do
+	f := rec.f
+	accepted := false
+	if m.Err != nil {
+		if o.err == nil && o.val == nil {
+			o.err = m.Err
+		}
+		todo = p.stepLocked(owner.Failed{ID: o.id, Attempt: m.Attempt})
+		accepted = f != nil && m.Attempt == rec.attempt
+	} else {
+		pins, more := p.pinLocked(m.Refs)
+		todo = more
+		before, _ := p.table.Info(o.id)
+		if before.State == owner.StatePending && before.Attempt == m.Attempt {
+			accepted = true
+			if m.Stored {
+				o.info = wire.ObjectInfo{ID: o.id, Owner: p.self, State: wire.ObjectReady, Stored: true, Size: m.Size, Hash: m.Hash, Attempt: m.Attempt}
+			} else {
+				o.val = &Value{Data: append([]byte{}, m.Inline...)}
+			}
+		}
+		todo = append(todo, p.stepLocked(owner.Sealed{ID: o.id, Attempt: m.Attempt, Stored: m.Stored,
+			Node: m.By.Node, Size: max(m.Size, uint64(len(m.Inline))), Hash: m.Hash, Contains: pins})...)
+	}
+	val := o.val
+	sess, seq := rec.session, rec.seq
+	if accepted {
+		if m.By.Node != p.self.Node {
+			o.shared = true
+		}
+		p.endRecordLocked(rec, m.Stored)
+	}
+	p.mu.Unlock()
+	todo.run()
+	if accepted && f != nil {
+		switch {
+		case m.Err != nil:
+			f.Fail(failure(m.Err))
+		case m.Stored:
+			f.Finish()
+		default:
+			p.fill(f, val.Data)
+		}
+	}
+	if accepted && sess != nil {
+		if m.Err != nil && m.Err.Class == wire.ErrorActorDied {
+			sess.died(m.Err.Text)
+		}
+		sess.arrived(seq)
+	}
+	p.afterBorrows(done)
+}
