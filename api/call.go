@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"runtime"
-	"strings"
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/proc"
@@ -21,12 +19,12 @@ type remote[A, R any] struct {
 	run  func(ctx context.Context, a *A) (R, error)
 	pos  []position[A]
 	opts proc.Options
-	err  error // an option of a later release: what every call gives
 }
 
 // position is one argument's place in the tuple A, with its type hidden.
 type position[A any] struct {
 	plan   *codec.Plan
+	err    error // why values cannot cross
 	encode func(c any, a *A) (codec.Encoded, error)
 	decode func(c any, a *A, data []byte) error
 	load   func(ctx context.Context, a *A, f *proc.Future) error
@@ -34,18 +32,19 @@ type position[A any] struct {
 	clear  func(a *A)
 }
 
-// at describes the argument that field finds in the tuple. It panics when values of T cannot cross.
+// at describes the argument that field finds in the tuple.
 func at[A, T any](field func(*A) *T) position[A] {
-	pl, err := codec.PlanOf[T]()
+	typ, err := typeOf[T]()
 	if err != nil {
-		panic(err)
+		return position[A]{err: err}
 	}
+	pl := typ.Plan
 	return position[A]{
 		plan:   pl,
 		encode: func(c any, a *A) (codec.Encoded, error) { return encodeAt(c, pl, field(a)) },
 		decode: func(c any, a *A, data []byte) error { return decodeAt(c, pl, data, field(a)) },
 		load: func(ctx context.Context, a *A, f *proc.Future) (err error) {
-			if f.IsSet() {
+			if f.IsSet() && f.Type() == typ {
 				*field(a) = typed[T](f).v
 				return nil
 			}
@@ -83,73 +82,73 @@ func gather(ctx context.Context, into reflect.Value, fs []*proc.Future) error {
 	return nil
 }
 
-// newRemote registers a function. fn is the user's, for its name; run calls it.
-func newRemote[A, R any](fn any, opts proc.Options, run func(context.Context, *A) (R, error), pos ...position[A]) *remote[A, R] {
-	typ, err := typeOf[R]()
+// newRemote registers a function. fn is the user's, for its name; run calls it. It panics when the name is
+// taken or unstable, and when an argument or the result cannot cross.
+func newRemote[A, R any](fn any, change func(*proc.Options), run func(context.Context, *A) (R, error), pos []position[A]) *remote[A, R] {
+	opts := proc.NoOptions()
+	change(&opts)
 	name, where := symbol(fn, opts.Name)
-	if err != nil {
-		panic(fmt.Errorf("kadre: result of %s: %w", name, err))
+	for i := range pos {
+		if err := pos[i].err; err != nil {
+			panic(fmt.Errorf("kadre: argument %d of %s (%s): %w", i+1, name, where, err))
+		}
 	}
-	f := &remote[A, R]{typ: typ, run: run, pos: pos, opts: opts, err: opts.Later}
+	typ, err := typeOf[R]()
+	if err != nil {
+		panic(fmt.Errorf("kadre: result of %s (%s): %w", name, where, err))
+	}
+	f := &remote[A, R]{typ: typ, run: run, pos: pos, opts: opts}
 	f.fn = &proc.Func{Where: where, Result: typ, Export: f.export, Import: f.importCall}
 	f.fn.Run = sched.Func{Name: name, Run: f.runTask}
 	proc.Register(f.fn)
 	return f
 }
 
-// symbol names a function by its symbol, or as the user asks, and says where it is registered.
-func symbol(fn any, as string) (name, where string) {
-	for skip := 2; skip < 12; skip++ {
-		pc, file, line, ok := runtime.Caller(skip)
-		if !ok {
-			break
-		}
-		if name := runtime.FuncForPC(pc).Name(); !strings.HasPrefix(name, apiPackage+".") || strings.HasSuffix(file, "_test.go") {
-			where = fmt.Sprintf("%s:%d", file, line)
-			break
-		}
-	}
-	if as != "" {
-		return as, where
-	}
-	name = runtime.FuncForPC(reflect.ValueOf(fn).Pointer()).Name()
-	last := name[strings.LastIndexByte(name, '/')+1:]
-	if strings.Contains(last, ".func") || strings.HasSuffix(last, "-fm") || strings.Contains(last, "[...]") {
-		panic(fmt.Sprintf("kadre: %s (%s) has no stable symbol, being a literal, a method value or an instance of a generic function: give it api.RegisterAs(\"name\")", name, where))
-	}
-	return name, where
-}
-
-// apiPackage is the path of this package.
-var apiPackage = reflect.TypeFor[Runtime]().PkgPath()
-
-// submit calls with plain values.
-func (f *remote[A, R]) submit(ctx context.Context, a *A) Ref[R] {
-	return f.submitWith(ctx, a, nil)
-}
-
-// submitWith calls with the values in a, but for the positions of given that are references.
-func (f *remote[A, R]) submitWith(ctx context.Context, a *A, given []argument) Ref[R] {
-	c := &call[A, R]{a: *a}
-	p, err := f.start(ctx, c, given)
+// submit calls f as a task. rest, where it is not nil, has the arguments that are not in a yet.
+func (f *remote[A, R]) submit(ctx context.Context, a A, rest []argument) Ref[R] {
+	c := &call[A, R]{a: a}
+	p, err := f.start(ctx, c, rest)
 	if err != nil {
 		return failed[R](p, f.typ, err)
 	}
-	p.Submit(ctx, &c.Future, f.opts, c.deps())
+	p.Submit(ctx, &c.Future, &f.opts, c.deps())
 	return Ref[R]{&c.future}
 }
 
+// with calls f as a task with the arguments of With.
+func (f *remote[A, R]) with(ctx context.Context, g given[A]) Ref[R] {
+	if g.err != nil {
+		return f.refuse(g.err)
+	}
+	return f.submit(ctx, g.values, g.rest)
+}
+
+// refuse is a call that was never submitted.
+func (f *remote[A, R]) refuse(err error) Ref[R] {
+	return failed[R](nil, f.typ, fmt.Errorf("%s: %w", f.fn.Run.Name, err))
+}
+
+// changed gives a copy of f, the same registered function, with other options.
+func (f *remote[A, R]) changed(change func(*proc.Options)) *remote[A, R] {
+	c := *f
+	change(&c.opts)
+	if c.opts.Name != f.opts.Name {
+		fail(&c.opts, fmt.Errorf("kadre: Options of %s: RegisterAs belongs where the function is registered", f.fn.Run.Name))
+	}
+	return &c
+}
+
 // start makes c ready for submission: everything that is not immediate is encoded now.
-func (f *remote[A, R]) start(ctx context.Context, c *call[A, R], given []argument) (*proc.Process, error) {
+func (f *remote[A, R]) start(ctx context.Context, c *call[A, R], rest []argument) (*proc.Process, error) {
 	p, err := processOf(ctx)
 	if err == nil {
-		err = f.err
+		err = f.opts.Later
 	}
 	if err != nil {
 		return p, err
 	}
 	c.Init(p, f.typ, f.fn)
-	c.args = given
+	c.args = rest
 	for i := range f.pos {
 		if f.pos[i].plan.Immediate() || i < len(c.args) && c.args[i].deferred() {
 			continue

@@ -38,12 +38,15 @@ func Init(ctx context.Context, opts ...InitOption) (*Runtime, error) {
 	RunWorker()
 	var o embed.Options
 	for _, opt := range opts {
-		opt.applyInit(&o)
+		if err := opt.applyInit(&o); err != nil {
+			return nil, err
+		}
 	}
 	s, err := embed.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}
+	started.Store(true)
 	rt := &Runtime{s: s, p: s.Process}
 	rt.ctx = context.WithValue(context.Background(), runtimeKey{}, rt)
 	open.Lock()

@@ -7,7 +7,6 @@ import (
 	"iter"
 
 	"github.com/kadrehq/kadre/internal/codec"
-	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/proc"
 )
 

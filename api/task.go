@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"sync"
 	"unsafe"
@@ -46,6 +47,23 @@ func decodeAt[T any](c any, pl *codec.Plan, data []byte, v *T) error {
 }
 func decodeInto(c any, pl *codec.Plan, data []byte, v reflect.Value) error {
 	return pl.Decode(c, data, v.UnsafePointer())
+}
+
+// bytesOf and elementsOf see the same memory as bytes and as numbers.
+
+func bytesOf[T Number](s []T) []byte {
+	var zero T
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(zero)))
+}
+
+func elementsOf[T Number](b []byte) ([]T, error) {
+	var zero T
+	size := int(unsafe.Sizeof(zero))
+	at := unsafe.Pointer(unsafe.SliceData(b))
+	if len(b)%size != 0 || uintptr(at)%unsafe.Alignof(zero) != 0 {
+		return nil, fmt.Errorf("kadre: %d bytes at %p are no elements of %T", len(b), at, zero)
+	}
+	return unsafe.Slice((*T)(at), len(b)/size), nil
 }
 
 // decoding is the Context of codec's decoders: whose process the references join, and what bounds waiting.

@@ -1,0 +1,177 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/kadrehq/kadre/internal/codec"
+	"github.com/kadrehq/kadre/internal/proc"
+)
+
+// Actor is a handle of an actor whose state is an S. It is one pointer and travels like a Ref: copy it,
+// compare it, keep it in values, pass it on. The zero Actor names nothing and gives ErrZero.
+type Actor[S any] struct{ f *future[proc.Location] }
+
+// ID names the actor. It is the same in all processes.
+func (a Actor[S]) ID() ActorID {
+	if a.f == nil || a.f.Process() == nil {
+		return ActorID{}
+	}
+	return ActorID(a.f.ID().Task())
+}
+
+// IsZero says whether a names nothing.
+func (a Actor[S]) IsZero() bool { return a.f == nil }
+
+// String prints ActorID(hex).
+func (a Actor[S]) String() string { return a.ID().String() }
+
+// MarshalJSON fails: an Actor means nothing outside the cluster.
+func (a Actor[S]) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("kadre: an Actor cannot be written as JSON: pass the handle to a task")
+}
+
+// Ready waits until the actor is constructed and gives nil, or the constructor's error. ctx bounds only the
+// waiting.
+func (a Actor[S]) Ready(ctx context.Context) error {
+	if a.f == nil {
+		return ErrZero
+	}
+	return await(ctx, &a.f.Future)
+}
+
+// Kill ends the actor for good. Calls that have not returned, and all later ones, give an *ActorDiedError.
+func (a Actor[S]) Kill(ctx context.Context) error {
+	f, err := a.living()
+	if err != nil {
+		return err
+	}
+	return f.Process().Kill(ctx, f)
+}
+
+// living gives the handle's future, or why there is none that could be called.
+func (a Actor[S]) living() (*proc.Future, error) {
+	switch {
+	case a.f == nil:
+		return nil, ErrZero
+	case a.f.Process() == nil:
+		return nil, a.f.Failure()
+	}
+	return &a.f.Future, nil
+}
+
+// EncodeSpecial adds a to the references of a value. It is for the codec.
+func (a *Actor[S]) EncodeSpecial(e *codec.Encoder) error {
+	if a.f == nil {
+		return encodeRef(e, nil)
+	}
+	return encodeRef(e, &a.f.Future)
+}
+
+// DecodeSpecial makes a the handle that a value holds. It is for the codec.
+func (a *Actor[S]) DecodeSpecial(d *codec.Decoder) error {
+	typ, err := typeOf[proc.Location]()
+	if err != nil {
+		return err
+	}
+	f, err := decodeRef(d, typ)
+	if f != nil {
+		a.f = typed[proc.Location](f)
+	}
+	return err
+}
+
+// class is what the remote classes share: a remote function whose result says where the actor lives.
+type class[S, A any] struct{ *remote[A, proc.Location] }
+
+func newClass[S, A any](fn any, opts []ClassOption, run func(context.Context, *A) (*S, error), pos []position[A]) class[S, A] {
+	var c class[S, A]
+	c.remote = newRemote(fn, applying(opts, ClassOption.applyClass), func(ctx context.Context, a *A) (l proc.Location, err error) {
+		s, err := run(ctx, a)
+		if err != nil {
+			return l, err
+		}
+		if s == nil {
+			return l, errors.New("the constructor returned neither an actor nor an error")
+		}
+		return proc.Host(ctx, s)
+	}, pos)
+	return c
+}
+
+func (c class[S, A]) create(ctx context.Context, a A, rest []argument) Actor[S] {
+	k := &call[A, proc.Location]{a: a}
+	p, err := c.start(ctx, k, rest)
+	if err != nil {
+		return Actor[S]{failed[proc.Location](p, c.typ, err).f}
+	}
+	p.Create(ctx, &k.Future, &c.opts, k.deps())
+	return Actor[S]{&k.future}
+}
+
+func (c class[S, A]) with(ctx context.Context, g given[A]) Actor[S] {
+	if g.err != nil {
+		return Actor[S]{c.refuse(g.err).f}
+	}
+	return c.create(ctx, g.values, g.rest)
+}
+
+func (c class[S, A]) changed(opts []ClassOption) class[S, A] {
+	return class[S, A]{c.remote.changed(applying(opts, ClassOption.applyClass))}
+}
+
+// method is what the remote methods share: a remote function that runs where its actor lives.
+type method[S, A, R any] struct{ *remote[A, R] }
+
+func newMethod[S, A, R any](fn any, opts []MethodOption, run func(*S, context.Context, *A) (R, error), pos []position[A]) method[S, A, R] {
+	var m method[S, A, R]
+	m.remote = newRemote(fn, applying(opts, MethodOption.applyMethod), func(ctx context.Context, a *A) (r R, err error) {
+		on := proc.Receiver(ctx)
+		s, ok := on.(*S)
+		if !ok {
+			return r, fmt.Errorf("kadre: a method of %T is called on an actor that is a %T", s, on)
+		}
+		return run(s, ctx, a)
+	}, pos)
+	return m
+}
+
+func (m method[S, A, R]) call(ctx context.Context, on Actor[S], a A, rest []argument) Ref[R] {
+	h, err := on.living()
+	if err != nil {
+		return m.refuse(err)
+	}
+	c := &call[A, R]{a: a}
+	p, err := m.start(ctx, c, rest)
+	if err != nil {
+		return failed[R](p, m.typ, err)
+	}
+	p.Call(ctx, h, &c.Future, &m.opts, c.deps())
+	return Ref[R]{&c.future}
+}
+
+func (m method[S, A, R]) with(ctx context.Context, on Actor[S], g given[A]) Ref[R] {
+	if g.err != nil {
+		return m.refuse(g.err)
+	}
+	return m.call(ctx, on, g.values, g.rest)
+}
+
+func (m method[S, A, R]) changed(opts []MethodOption) method[S, A, R] {
+	return method[S, A, R]{m.remote.changed(applying(opts, MethodOption.applyMethod))}
+}
+
+// GetActor will find the living actor of a name.
+func GetActor[S any](ctx context.Context, name string, opts ...GetActorOption) (Actor[S], error) {
+	return Actor[S]{}, later("GetActor")
+}
+
+// Self will give the actor whose method runs under ctx.
+func Self[S any](ctx context.Context) (Actor[S], bool) { panic(later("Self")) }
+
+// ExitActor will end the actor whose method runs under ctx when the method returns.
+func ExitActor(ctx context.Context) error { return later("ExitActor") }
+
+// Checkpoint will keep a snapshot of the actor whose method runs under ctx.
+func Checkpoint(ctx context.Context) error { return later("Checkpoint") }

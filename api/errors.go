@@ -1,0 +1,48 @@
+package api
+
+import "github.com/kadrehq/kadre/internal/proc"
+
+// The failures of tasks, actors and objects, for errors.As.
+type (
+	// TaskError is the failure of a user's function: the error it returned, or its panic with the stack.
+	TaskError = proc.TaskError
+	// WorkerDiedError says that the process that ran a task ended, more often than the task's retries allow.
+	WorkerDiedError = proc.WorkerDiedError
+	// WorkerStartError says that a worker process did not reach Init or RunWorker.
+	WorkerStartError = proc.WorkerStartError
+	// ActorDiedError says that an actor is gone, and whether the call may have run.
+	ActorDiedError = proc.ActorDiedError
+	// ObjectLostError says that the last copy of an object is gone and that it cannot be made again.
+	ObjectLostError = proc.ObjectLostError
+	// OutOfMemoryError says that the node's object store has no room.
+	OutOfMemoryError = proc.OutOfMemoryError
+	// UnschedulableError says what no node of the cluster can give.
+	UnschedulableError = proc.UnschedulableError
+	// UnavailableError says that a part of the cluster did not answer.
+	UnavailableError = proc.UnavailableError
+	// VersionSkewError says that two parts of the system do not understand each other.
+	VersionSkewError = proc.VersionSkewError
+)
+
+// Sentinels, for errors.Is.
+var (
+	// ErrCancelled is the failure of a task whose context ended. It is also context.Canceled.
+	ErrCancelled = proc.ErrCancelled
+	// ErrClosed is what calls on a closed Runtime give.
+	ErrClosed = proc.ErrClosed
+	// ErrNoRuntime is what calls give before Init.
+	ErrNoRuntime = proc.ErrNoRuntime
+	// ErrZero is what calls on the zero Ref or Actor give.
+	ErrZero = proc.ErrZero
+	// ErrNotFound says that there is nothing of that name.
+	ErrNotFound = proc.ErrNotFound
+	// ErrBusy says that there are too many unfinished calls.
+	ErrBusy = proc.ErrBusy
+)
+
+// RegisterError will make errors.Is find errs in the error of a task that ran in another process. Sentinels
+// of context, io and io/fs are known already.
+func RegisterError(errs ...error) { panic(later("RegisterError")) }
+
+// RegisterErrorType will make errors.As find an E in the error of a task that ran in another process.
+func RegisterErrorType[E error]() { panic(later("RegisterErrorType")) }

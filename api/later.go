@@ -1,0 +1,26 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What comes with a later release. A call gives the error of later, or its Ref, Actor or Stream carries
+// it; an option makes the calls fail that use it; a call without an error result panics with that text.
+// The README's status table is checked against this one.
+//
+//	Map, MapRefs, Bind, Reduce           Stream, Buffer
+//	HeapMemory, Priority                 RetryErrors, Timeout
+//	OnLabels, Spread, InBundle           NewPlacementGroup
+//	Cancel, Replicas                     Checkpoint
+//	Name, Namespace                      GetIfExists, Detached
+//	GetActor, Self, ExitActor            ListActors
+//	MaxRestarts, MaxTaskRetries          MaxConcurrency, MaxPendingCalls
+//	RegisterError, RegisterErrorType
+
+// ErrLater is matched by the errors of everything that comes with a later release.
+var ErrLater = errors.New("it comes with a later release")
+
+func later(name string) error {
+	return fmt.Errorf("kadre: %s is not available yet: %w", name, ErrLater)
+}

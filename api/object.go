@@ -1,0 +1,55 @@
+package api
+
+import (
+	"context"
+	"fmt"
+)
+
+// Put makes an object of a copy of v. The object lives as long as a Ref refers to it.
+func Put[T any](ctx context.Context, v T, opts ...PutOption) (Ref[T], error) {
+	p, err := processOf(ctx)
+	if err != nil {
+		return Ref[T]{}, err
+	}
+	for _, o := range opts {
+		if err := o.putError(); err != nil {
+			return Ref[T]{}, err
+		}
+	}
+	typ, err := typeOf[T]()
+	if err != nil {
+		return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
+	}
+	e, err := encodeAt(&decoding{p, ctx}, typ.Plan, &v)
+	if err != nil {
+		return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
+	}
+	f := &future[T]{}
+	f.Init(p, typ, nil)
+	if err := p.Put(ctx, &f.Future, e); err != nil {
+		return Ref[T]{}, err
+	}
+	return Ref[T]{f}, nil
+}
+
+// Free deletes the objects of refs now, in all of the cluster. A later Get of one gives an
+// *ObjectLostError. It is not needed: an object is freed when nothing refers to it any more.
+func Free[R AnyRef](ctx context.Context, refs ...R) error {
+	fs, err := futures(refs)
+	if err != nil {
+		return err
+	}
+	for i, f := range fs {
+		p := f.Process()
+		if p == nil {
+			continue // it carries an error and has no object
+		}
+		if err := p.Free(ctx, f); err != nil {
+			return fmt.Errorf("ref %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// Cancel will cancel the task of ref.
+func Cancel(ctx context.Context, ref AnyRef, opts ...CancelOption) error { return later("Cancel") }
