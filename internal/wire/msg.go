@@ -39,8 +39,9 @@ type Done struct {
 
 // IDs names objects.
 type IDs struct {
-	_   struct{} `cbor:",toarray"`
-	IDs []id.Object
+	_     struct{} `cbor:",toarray"`
+	IDs   []id.Object
+	Owner id.Addr // KPublish: whose they are; zero: the sender's
 }
 
 // ObjectState is what an owner knows of an object.
