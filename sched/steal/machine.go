@@ -106,6 +106,7 @@ func (m *Machine) Step(ev Event, now int64) []Action {
 		m.down(e.Peer, e.Epoch, now)
 	case Lifelines:
 		m.life = e.Peers
+		m.stir(probes, now)
 	case Recv:
 		m.mix(e.Rand)
 		m.recv(e.From, e.Msg, now)
@@ -155,6 +156,7 @@ func (m *Machine) up(name Peer, epoch uint64, now int64) {
 	m.byName[name] = p
 	at, _ := slices.BinarySearchFunc(m.peers, name, func(p *peer, n Peer) int { return cmp.Compare(p.name, n) })
 	m.peers = slices.Insert(m.peers, at, p)
+	m.stir(probes-1, now)
 }
 
 func (m *Machine) down(name Peer, epoch uint64, now int64) {

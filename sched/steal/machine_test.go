@@ -89,10 +89,15 @@ func TestThief(t *testing.T) {
 		{PeerDown{Peer: "v", Epoch: 1}, 9 * second, ""},        // nobody left
 		{from("v", 1, grant), 9 * second, ""},                  // fenced
 		{PeerUp{"v", 1}, 9 * second, ""},                       // stays fenced
-		{PeerUp{"v", 2}, 9 * second, ""},                       //
-		{Tick{}, 10 * second, "STEAL6>v"},                      //
-		{PeerUp{"v", 3}, 10 * second, ""},                      // a new start fences the old epoch: denied
-		{Tick{}, 11 * second, "STEAL7>v"},
+		{PeerUp{"v", 2}, 9 * second, "STEAL6>v"},               // somebody new
+		{Tick{}, 10 * second, "STEAL7>v life"},                 // denied by silence: quiet
+		{PeerUp{"v", 3}, 10 * second, "STEAL8>v"},              // a new start fences the old epoch
+		{PeerDown{Peer: "v", Epoch: 3}, 10 * second, ""},       //
+		{Idle{Free: 0}, 10 * second, ""},                       //
+		{Idle{Free: 500}, 11 * second, ""},                     // nobody to ask
+		{PeerUp{"w", 1}, 11 * second, "STEAL9>w"},              //
+		{from("w", 1, Msg{Kind: Deny, Seq: 9}), 11 * second, "denied by w load 0"},
+		{Lifelines{[]Peer{"w"}}, 11 * second, "STEAL10>w life"}, //
 	})
 }
 

@@ -29,6 +29,14 @@ func (m *Machine) hunt(now int64) {
 	}
 }
 
+// stir makes a quiet thief go on, as after the given number of failed probes: there is somebody new to ask.
+func (m *Machine) stir(fails int, now int64) {
+	if m.quiet {
+		m.quiet, m.fails = false, fails
+		m.hunt(now)
+	}
+}
+
 // ask sends p a STEAL with a number of its own.
 func (m *Machine) ask(p *peer, life bool) {
 	m.seq++
@@ -72,8 +80,7 @@ func (m *Machine) tickThief(now int64) {
 	if m.probe.peer != nil && now-m.probe.at >= probeTimeout {
 		m.failed(now)
 	}
-	if m.quiet && now-m.since >= reprobeAfter {
-		m.quiet, m.fails = false, probes-1
-		m.hunt(now)
+	if now-m.since >= reprobeAfter {
+		m.stir(probes-1, now)
 	}
 }
