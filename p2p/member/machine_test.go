@@ -142,10 +142,7 @@ func (w *world) run(d int64) {
 	for end := w.now + d; w.now < end; w.now += TickEvery {
 		todo := w.todo
 		w.todo = nil
-		w.rand.Shuffle(len(todo), func(i, j int) {
-			// Frames of a pair keep their order only roughly here; the machine does not rest on it.
-			todo[i], todo[j] = todo[j], todo[i]
-		})
+		w.rand.Shuffle(len(todo), func(i, j int) { todo[i], todo[j] = todo[j], todo[i] })
 		for _, f := range todo {
 			f()
 		}

@@ -1,0 +1,234 @@
+package admit
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func keys(t testing.TB, tokens ...string) Keys {
+	t.Helper()
+	k, err := Parse(tokens...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// pipe gives both ends of a TLS connection.
+func pipe(t *testing.T, version uint16) (dialer, listener *tls.Conn) {
+	t.Helper()
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, pub, priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := net.Pipe()
+	t.Cleanup(func() { a.Close(); b.Close() })
+	dialer = tls.Client(a, &tls.Config{InsecureSkipVerify: true, MaxVersion: version})
+	listener = tls.Server(b, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: priv}}, MaxVersion: version})
+	var wg sync.WaitGroup
+	wg.Go(func() { listener.Handshake() })
+	if err := dialer.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	return dialer, listener
+}
+
+// meet lets two gates prove themselves to each other.
+func meet(t *testing.T, d, l Gate) (dialed, listened error) {
+	t.Helper()
+	dc, lc := pipe(t, tls.VersionTLS13)
+	by := time.Now().Add(5 * time.Second)
+	dc.SetDeadline(by)
+	lc.SetDeadline(by)
+	var wg sync.WaitGroup
+	wg.Go(func() { _, listened = l.Prove(lc, lc.ConnectionState(), UseLane, false) })
+	_, dialed = d.Prove(dc, dc.ConnectionState(), UseLane, true)
+	wg.Wait()
+	return dialed, listened
+}
+
+func TestProve(t *testing.T) {
+	a, b := NewToken(), NewToken()
+	for _, c := range []struct {
+		name string
+		d, l Gate
+		want error
+	}{
+		{"same token", Gate{keys(t, a), "c"}, Gate{keys(t, a), "c"}, nil},
+		{"another token", Gate{keys(t, a), "c"}, Gate{keys(t, b), "c"}, ErrToken},
+		{"another cluster", Gate{keys(t, a), "c"}, Gate{keys(t, a), "other"}, ErrCluster},
+		{"rotating, listener first", Gate{keys(t, a, b), "c"}, Gate{keys(t, b, a), "c"}, nil},
+		{"dialer proves what the listener has not learned", Gate{keys(t, b, a), "c"}, Gate{keys(t, a), "c"}, ErrToken},
+		{"listener proves what the dialer has not learned", Gate{keys(t, a), "c"}, Gate{keys(t, b, a), "c"}, ErrToken},
+	} {
+		d, l := meet(t, c.d, c.l)
+		if !errors.Is(d, c.want) {
+			t.Errorf("%s: dialer %v", c.name, d)
+		}
+		if !errors.Is(l, c.want) && !strings.HasPrefix(c.name, "listener proves") {
+			t.Errorf("%s: listener %v", c.name, l)
+		}
+	}
+}
+
+func TestProofIsBoundToItsConnection(t *testing.T) {
+	g := Gate{keys(t, NewToken()), "c"}
+	d1, _ := pipe(t, tls.VersionTLS13)
+	e1, err := exporter(d1.ConnectionState(), UseLane)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := []byte{magic[0], magic[1], VersionMin, VersionMax, 1, 'c'}
+	proof := append(h[:6:6], mac(g.Keys.k[0], "dialer", e1, h)...)
+	_, l2 := pipe(t, tls.VersionTLS13)
+	for _, use := range []Use{UseLane, UseLibp2p} {
+		e2, err := exporter(l2.ConnectionState(), use)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.listen(buffer{bytes.NewReader(proof)}, e2); !errors.Is(err, ErrToken) {
+			t.Errorf("a replayed proof: %v", err)
+		}
+	}
+	if _, err := g.listen(buffer{bytes.NewReader(proof)}, e1); err != nil {
+		t.Errorf("the proof itself: %v", err)
+	}
+}
+
+func TestVersions(t *testing.T) {
+	g := Gate{keys(t, NewToken()), "c"}
+	ekm := make([]byte, 32)
+	for _, c := range []struct {
+		min, max byte
+		ok       bool
+	}{{1, 1, true}, {1, 2, true}, {2, 3, false}, {0, 0, false}} {
+		h := []byte{magic[0], magic[1], c.min, c.max, 1, 'c'}
+		_, err := g.listen(buffer{bytes.NewReader(append(h[:6:6], mac(g.Keys.k[0], "dialer", ekm, h)...))}, ekm)
+		if (err == nil) != c.ok || !c.ok && !errors.Is(err, ErrVersion) {
+			t.Errorf("%d to %d: %v", c.min, c.max, err)
+		}
+	}
+	if _, err := g.dial(buffer{bytes.NewReader([]byte{statusVersion, 7, 0})}, ekm); !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "7") {
+		t.Errorf("refused for its version: %v", err)
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	d, _ := pipe(t, tls.VersionTLS12)
+	if _, err := (Gate{NewKeys(), "c"}).Prove(d, d.ConnectionState(), UseLane, true); err == nil {
+		t.Error("TLS 1.2 was taken")
+	}
+}
+
+func TestTokens(t *testing.T) {
+	a := NewToken()
+	if b := NewToken(); a == b {
+		t.Fatal("two tokens are one")
+	}
+	if _, err := Parse(strings.ToUpper(a)); err != nil {
+		t.Errorf("in capitals: %v", err)
+	}
+	for i := len(tokenPrefix); i < len(a); i++ {
+		b := []byte(a)
+		if b[i] = 'a'; a[i] == 'a' {
+			b[i] = 'b'
+		}
+		if _, err := Parse(string(b)); !errors.Is(err, ErrChecksum) {
+			t.Errorf("mistyped at %d: %v", i, err)
+		}
+	}
+	if _, err := Parse(a, a, a); !errors.Is(err, ErrForm) {
+		t.Errorf("three tokens: %v", err)
+	}
+	k := keys(t, a)
+	if s := fmt.Sprintf("%v %+v %#v %s", k, k, k, k); strings.Contains(s, fmt.Sprintf("%v", k.k[0])) || !strings.Contains(s, "hidden") {
+		t.Errorf("keys print as %s", s)
+	}
+}
+
+func TestSecretIsDrawnOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	got := make([]Keys, 8)
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() {
+			var err error
+			if got[i], err = LoadOrCreateSecret(path); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, k := range got {
+		if len(k.k) != 1 || !bytes.Equal(k.k[0], got[0].k[0]) {
+			t.Fatal("two secrets")
+		}
+	}
+	l, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(l) != 1 {
+		t.Errorf("left behind: %v, %v", l, err)
+	}
+}
+
+// buffer reads from r and forgets what is written.
+type buffer struct{ r *bytes.Reader }
+
+func (b buffer) Read(p []byte) (int, error)  { return b.r.Read(p) }
+func (b buffer) Write(p []byte) (int, error) { return len(p), nil }
+
+func FuzzListen(f *testing.F) {
+	g := Gate{keys(f, "kadre1"+text.EncodeToString(append(make([]byte, tokenBytes), sum(make([]byte, tokenBytes))...))), "c"}
+	ekm := make([]byte, 32)
+	h := []byte{magic[0], magic[1], 1, 1, 1, 'c'}
+	f.Add(append(h[:6:6], mac(g.Keys.k[0], "dialer", ekm, h)...))
+	f.Add(h)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if v, err := g.listen(buffer{bytes.NewReader(b)}, ekm); err == nil && (v != 1 || !bytes.HasPrefix(b, magic[:])) {
+			t.Errorf("%x was let in", b)
+		}
+	})
+}
+
+func FuzzDial(f *testing.F) {
+	g := Gate{NewKeys(), "c"}
+	f.Add([]byte{statusOK, 1, 0})
+	f.Add([]byte{statusCluster, 1, 2, 'x', 'y'})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := g.dial(buffer{bytes.NewReader(b)}, make([]byte, 32)); err == nil {
+			t.Errorf("%x proved itself", b)
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(NewToken())
+	f.Add("kadre1")
+	f.Fuzz(func(t *testing.T, s string) {
+		if k, err := Parse(s); err == nil && len(k.k) != 1 {
+			t.Error("no key")
+		}
+	})
+}

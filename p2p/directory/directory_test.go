@@ -1,0 +1,304 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// mesh is a network in memory. Which nodes are closest is the order of the hashes of key and name.
+type mesh struct {
+	mu    sync.Mutex
+	nodes map[id.Node]*Directory
+	calls atomic.Int64
+}
+
+type meshNet struct {
+	m    *mesh
+	self id.Node
+}
+
+func (n meshNet) Self() id.Node { return n.self }
+
+func (n meshNet) Closest(_ context.Context, key Key) ([]id.Node, error) {
+	n.m.mu.Lock()
+	defer n.m.mu.Unlock()
+	var l []id.Node
+	for p := range n.m.nodes {
+		l = append(l, p)
+	}
+	rank := func(p id.Node) []byte { s := sha256.Sum256(append(key[:], p...)); return s[:] }
+	slices.SortFunc(l, func(a, b id.Node) int { return bytes.Compare(rank(a), rank(b)) })
+	return l[:min(len(l), Copies)], nil
+}
+
+func (n meshNet) Call(ctx context.Context, to id.Node, req []byte) ([]byte, error) {
+	n.m.calls.Add(1)
+	n.m.mu.Lock()
+	d := n.m.nodes[to]
+	n.m.mu.Unlock()
+	if d == nil {
+		return nil, errors.New("mesh: nobody there")
+	}
+	return d.Serve(n.self, req), nil
+}
+
+func (m *mesh) add(t *testing.T, name id.Node) *Directory {
+	d := New(meshNet{m, name})
+	t.Cleanup(d.Close)
+	m.mu.Lock()
+	m.nodes[name] = d
+	m.mu.Unlock()
+	m.moved(name)
+	return d
+}
+
+func (m *mesh) remove(name id.Node) {
+	m.mu.Lock()
+	delete(m.nodes, name)
+	m.mu.Unlock()
+	m.moved(name)
+}
+
+func (m *mesh) moved(name id.Node) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.nodes {
+		d.Moved(name)
+	}
+}
+
+func rec(key byte, sub uint32, value string) Record {
+	r := Record{Key: Key{key}, Value: []byte(value), Epoch: 1}
+	r.Sub[0], r.Sub[1], r.Sub[2] = byte(sub>>16), byte(sub>>8), byte(sub)
+	return r
+}
+
+func TestPutGetDelete(t *testing.T) {
+	m := &mesh{nodes: map[id.Node]*Directory{}}
+	var ds []*Directory
+	for i := range 6 {
+		ds = append(ds, m.add(t, id.Node(fmt.Sprintf("n%d", i))))
+	}
+	ctx := context.Background()
+	if err := ds[0].Put(ctx, []Record{rec(1, 1, "a"), rec(1, 2, "b"), rec(2, 1, "c")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ds[1].Put(ctx, []Record{rec(1, 1, "a too")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range ds {
+		if rs, err := d.Get(ctx, Key{1}); err != nil || len(rs) != 3 {
+			t.Fatalf("%v, %v", rs, err)
+		}
+		if rs, err := d.Find(ctx, Key{1}, rec(1, 2, "").Sub); err != nil || len(rs) != 1 || string(rs[0].Value) != "b" || rs[0].Writer != "n0" {
+			t.Fatalf("%v, %v", rs, err)
+		}
+		if rs, err := d.Get(ctx, Key{9}); err != nil || len(rs) != 0 {
+			t.Fatalf("a miss: %v, %v", rs, err)
+		}
+	}
+	if s := ds[0].Stats(); s.Hits != 2 || s.Misses != 1 || s.Own != 3 {
+		t.Errorf("%+v", s)
+	}
+	// The later write counts; nobody deletes another's.
+	if err := ds[0].Put(ctx, []Record{rec(1, 1, "newer")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ds[2].Delete(ctx, []Record{rec(1, 1, "")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ds[1].Delete(ctx, []Record{rec(1, 1, "")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range ds {
+		if rs, err := d.Find(ctx, Key{1}, rec(1, 1, "").Sub); err != nil || len(rs) != 1 || string(rs[0].Value) != "newer" {
+			t.Fatalf("%v, %v", rs, err)
+		}
+	}
+}
+
+func TestPutsAreBatched(t *testing.T) {
+	m := &mesh{nodes: map[id.Node]*Directory{}}
+	d := m.add(t, "n0")
+	for i := range 10 {
+		m.add(t, id.Node(fmt.Sprintf("h%d", i)))
+	}
+	const n = 2000
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := d.Put(context.Background(), []Record{rec(byte(i%8), uint32(i), "v")}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if c := m.calls.Load(); c > n/10 {
+		t.Errorf("%d requests for %d records", c, n)
+	}
+	all := 0
+	for k := range byte(8) {
+		rs, err := d.Get(context.Background(), Key{k})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += len(rs)
+	}
+	if all != n {
+		t.Errorf("%d of %d records", all, n)
+	}
+}
+
+func TestPages(t *testing.T) {
+	m := &mesh{nodes: map[id.Node]*Directory{}}
+	d := m.add(t, "n0")
+	const n = 3000
+	var rs []Record
+	for i := range n {
+		rs = append(rs, rec(1, uint32(i), string(make([]byte, MaxValue))))
+	}
+	if err := d.Put(context.Background(), rs); err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Get(context.Background(), Key{1})
+	if err != nil || len(got) != n {
+		t.Fatalf("%d of %d records, %v", len(got), n, err)
+	}
+}
+
+func TestRecordsMove(t *testing.T) {
+	m := &mesh{nodes: map[id.Node]*Directory{}}
+	w := m.add(t, "writer")
+	for i := range 3 {
+		m.add(t, id.Node(fmt.Sprintf("old%d", i)))
+	}
+	ctx := context.Background()
+	if err := w.Put(ctx, []Record{rec(1, 1, "here")}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		m.add(t, id.Node(fmt.Sprintf("new%d", i)))
+	}
+	for i := range 3 {
+		m.remove(id.Node(fmt.Sprintf("old%d", i)))
+	}
+	for end := time.Now().Add(5 * time.Second); ; {
+		rs, err := w.Get(ctx, Key{1})
+		held := 0
+		m.mu.Lock()
+		for _, d := range m.nodes {
+			held += int(d.Stats().Held)
+		}
+		m.mu.Unlock()
+		if err == nil && len(rs) == 1 && held >= Copies {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d copies, %v, %v", held, rs, err)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func TestLimitsAndClose(t *testing.T) {
+	m := &mesh{nodes: map[id.Node]*Directory{}}
+	d := m.add(t, "n0")
+	ctx := context.Background()
+	if err := d.Put(ctx, []Record{rec(1, 1, string(make([]byte, MaxValue+1)))}); !errors.Is(err, ErrTooBig) {
+		t.Errorf("%v", err)
+	}
+	if err := d.Put(ctx, make([]Record, 0)); err != nil {
+		t.Errorf("%v", err)
+	}
+	d.Close()
+	if err := d.Put(ctx, []Record{rec(1, 1, "")}); !errors.Is(err, ErrClosed) {
+		t.Errorf("%v", err)
+	}
+	if _, err := d.Get(ctx, Key{1}); !errors.Is(err, ErrClosed) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestStore(t *testing.T) {
+	s, now := NewStore(), time.Now()
+	put := func(from id.Node, epoch, seq uint64, value string, del bool) {
+		t.Helper()
+		p := newPut()
+		p.add(place{key: Key{1}}, item{[]byte(value), epoch, seq, now.Add(time.Minute), del}, now)
+		if err := parsePutAnswer(s.Serve(from, p.bytes(), now)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(at time.Time) (l []string) {
+		page, _, err := parsePage(s.Serve("r", ask{key: Key{1}, all: true}.append(nil), at), Key{1}, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page {
+			if !r.dead {
+				l = append(l, string(r.rec.Writer)+string(r.rec.Value))
+			}
+		}
+		return l
+	}
+	put("w", 2, 5, "five", false)
+	put("w", 2, 4, "four", false)  // late
+	put("w", 1, 9, "stale", false) // of an earlier start
+	put("x", 1, 1, "other", false)
+	if l := read(now); !slices.Equal(l, []string{"wfive", "xother"}) {
+		t.Fatalf("%q", l)
+	}
+	put("w", 2, 6, "", true)
+	put("w", 2, 5, "five", false) // written again by a slower path
+	if l := read(now); !slices.Equal(l, []string{"xother"}) {
+		t.Fatalf("%q", l)
+	}
+	if n, _ := s.Size(); n != 1 {
+		t.Errorf("%d held", n)
+	}
+	if l := read(now.Add(2 * time.Minute)); len(l) != 0 {
+		t.Errorf("expired: %q", l)
+	}
+	s.Sweep(now.Add(2 * time.Minute))
+	if n, b := s.Size(); n != 0 || b != 0 || len(s.keys) != 0 {
+		t.Errorf("%d records, %d bytes, %d keys after the sweep", n, b, len(s.keys))
+	}
+}
+
+func FuzzServe(f *testing.F) {
+	now := time.Now()
+	p := newPut()
+	p.add(place{key: Key{1}}, item{[]byte("v"), 1, 1, now.Add(time.Minute), false}, now)
+	f.Add(p.bytes())
+	f.Add(ask{key: Key{1}, all: true}.append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := NewStore()
+		s.Serve("w", b, now)
+		if n, size := s.Size(); n < 0 || size > len(b)*entryBytes {
+			t.Errorf("%d records, %d bytes of %d", n, size, len(b))
+		}
+	})
+}
+
+func FuzzPage(f *testing.F) {
+	now := time.Now()
+	f.Add(appendStored([]byte{tagPage, 0}, stored{Record{Writer: "w", Value: []byte("v"), Expiry: now}, 1, false}, now))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if page, _, err := parsePage(b, Key{1}, now); err == nil && len(page)*storedFixed > len(b) {
+			t.Error("records out of nothing")
+		}
+	})
+}
