@@ -70,6 +70,7 @@ func (a *Arena) Get(o ID) (*Hold, bool) {
 		if !ok {
 			return nil, false
 		}
+		a.at(killFound)
 		switch a.retain(e, gen) {
 		case retained:
 			return a.hold(e), true

@@ -46,6 +46,7 @@ func (a *Arena) takeFar(e, gen uint32) bool {
 		if farGen(v) == gen {
 			bits |= uint32(v)
 		}
+		a.at(killFarLook)
 		if w.CompareAndSwap(v, farWord(gen, bits)) {
 			break
 		}

@@ -135,6 +135,7 @@ func (a *Arena) settle(e, gen uint32, k key, h uint64, pos int) bool {
 			case stateOf(w) == sealed || phase == phaseSettled || phase == phaseClaimed && at < pos:
 				won = false
 			case phase == phaseLost || a.move(o, w, w|phaseLost):
+				a.at(killMarked)
 				return true
 			default: // it just settled, sealed or gave up
 				now := a.entries[o].main.Load()

@@ -1,13 +1,14 @@
 package arena
 
-// killPoint is a place between two steps at which a process may die. The kill test ends real processes at
-// each of them.
+// killPoint is a place between two steps at which a process may die or be overtaken. One test ends real
+// processes at each of them, another one lets several clients take turns there in every order.
 type killPoint int
 
 const (
 	killClaimed  killPoint = iota // entry CREATING, nothing else written
 	killNamed                     // its ID is written
 	killIndexed                   // its index slot is filled
+	killMarked                    // a later creator of the same ID is marked as the loser
 	killSettled                   // it is the only one of its ID
 	killIntent                    // size and place are written, nothing claimed there
 	killBlock                     // a block is claimed and not yet checked
@@ -16,6 +17,8 @@ const (
 	killSealing                   // about to seal
 	killFarSeal                   // the creator's further holder bit is set, the entry still CREATING
 	killSealed                    // SEALED, nobody woken
+	killFound                     // an object is found, nothing taken
+	killFarLook                   // it is seen SEALED, the further holder bit not yet set
 	killHeld                      // holder bit taken
 	killFarHeld                   // further holder bit set, main word not yet read again
 	killFarDrop                   // further holder bit cleared, main word not yet read
@@ -25,6 +28,7 @@ const (
 	killEvicting                  // EVICTING
 	killMidFree                   // half of a run of granules is free
 	killFreed                     // all words free, entry still EVICTING or CREATING
+	killEmpty                     // a slab is seen empty, not yet being closed
 	killClosing                   // a slab is being closed
 	killWaiting                   // wait bit set
 	killCPU                       // CPU word claimed

@@ -134,6 +134,7 @@ func (a *Arena) closeSlabs() (n int) {
 			continue
 		}
 		c := int(w & 0xff)
+		a.at(killEmpty)
 		closing := closeWord(c, a.client)
 		if !a.grans[g].CompareAndSwap(w, closing) {
 			continue
