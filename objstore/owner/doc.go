@@ -7,6 +7,7 @@
 // # A record's states
 //
 //	Pending -> Ready    the first seal of the current attempt
+//	Pending -> Freed    the same, and nobody refers to the data any more
 //	Pending -> Failed   the task of the current attempt failed for good
 //	Ready   -> Freed    nobody refers to the data, but objects made from it may have to be made again
 //	Ready   -> Pending  made again: its last copy is gone and somebody wants it
