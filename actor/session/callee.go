@@ -82,7 +82,7 @@ func (c *Callee) Step(ev CalleeEvent, _ int64) []CalleeAction {
 	case Finished:
 		if s := c.slots[e.Seq]; s != nil && e.Seq < c.next && !s.finished {
 			s.finished, s.value = true, e.Result
-			return []CalleeAction{Answer{e.Seq, e.Result}}
+			return []CalleeAction{Answer(e)}
 		}
 	case Taken:
 		if s := c.slots[e.Seq]; s != nil && s.finished {
