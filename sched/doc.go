@@ -1,2 +1,81 @@
-// Package sched runs the tasks of one process.
+// Package sched runs the tasks of one process on its CPU slots.
+//
+// The nouns: a [Task] is a header that package api embeds first in the struct that holds result and
+// argument; it is task, future and context.Context in one. A [Func] is what all tasks of one function
+// share; the engine knows neither arguments nor results. An [Engine] has executors, goroutines with a
+// queue each, and CPU slots, of which a task needs one, several (wide) or none (free). A [Root] is a
+// context that no task made: it bounds what is submitted under it, and all that this submits.
+//
+// Any goroutine may call any method. Only one caller may store a task's result: who was called through
+// Func.Run, who owns an external task, or who won Settle; Finish publishes it to all who see the task
+// ready. First of Finish and Fail wins, and only it returns true.
+//
+// The states of a task:
+//
+//	         Submit       claim        Finish
+//	zero --------> New --------> Run --------> Done
+//	  |  \          ^ |           |      Fail
+//	  |   Deps      | Take        |-----------> Failed, from every state before
+//	  |    \     Return, |        | Run returned without either
+//	  |     v  deps done v        v
+//	  |    Hung ----'  External <-'  --Settle--> Settling --> Done, Failed
+//	  '-InitExternal------^
+//
+// The claim, one CAS from New to Run, is the only arbiter of who runs a task. Entries of queues are hints
+// and may be stale. Beside the state, one bit says that the task's slots are given back because one of its
+// goroutines waits; who clears it takes them again.
+//
+// # Submitting and parking
+//
+// One task alone is left to its getter, or to the watcher: waking an executor costs more than most tasks.
+//
+//	a submitter (enqueue, pushed)           an executor (rest, watch)
+//	S1 push, under the queue's lock         E1 leave searching
+//	S2 read idle, searching, watching       E2 enter idleQ, and be the watcher if there is none
+//	S3 wake one of idleQ: nobody searches,  E3 the watcher: look at all queues each 50 us, for 10 ms;
+//	   and the queue holds more than this      take what is still the oldest at the second look
+//	   task, or nobody watches              E4 the watcher: leave watching
+//	                                        E5 look into every queue, under its lock   <- the safe step
+//	                                        E6 sleep until woken
+//
+// A queue's lock orders S1 and E5. If E5 comes later, the executor sees the task. If S1 comes later, S2 sees
+// the executor in idleQ, and the watcher's place empty (E4), and wakes it; or sees another that watches,
+// which has its own E3 and E5 before it. If S2 sees somebody search, that one has E1 to E5 before it, after
+// S1. The last searcher that finds work sends another (found), so that one wake-up grows into as many as
+// there is work for.
+//
+// A waiter and a finisher:
+//
+//	attach                                  Finish
+//	A1 store the node in the task's list    F1 state to Done
+//	A2 read the state; done: take the node  F2 read the list; not empty: take it off under the lock,
+//	   off again and wake it                   wake all
+//
+// Both are in one order for everybody, so that A2 sees F1, or F2 sees A1. A waiter for slots and release
+// do the same with the count of waiters and that of slots in use; putWords and letGo with spare and hold.
+//
+// # Getters
+//
+// A getter may run a task inline that nobody has started: where the task takes as many slots as the getter
+// holds, at most 64 deep, if its function never called Goexit; and where the getter's context may end before
+// the task's, only if the function is known to run below 50 us and 1% of what is left. WaitN never does.
+//
+// # What it does not do
+//
+// It encodes nothing, retries nothing, places nothing, and knows no other process: Take and Return hand
+// queued tasks to who does. It cannot stop a running function: a cancelled task that runs on for Grace
+// is failed, and its goroutine abandoned and counted.
+//
+// # Lock order
+//
+// A task's list lock, then Engine.mu; Root.mu, aside.mu, slots.mu and the queues' locks are leaves.
+// Callbacks (OnDone, a scope's cancel on Finish) run under none of them, Take's fits under a queue's.
+//
+// # Rejected
+//
+// Parents in the header: a chain in which each task submits the next would stay reachable from its end, and
+// children outlive their parent's return anyway; the Root is what they share. Failing queued tasks by one
+// context.AfterFunc each: one a Root costs the submitter nothing. Letting waiters for a slot in between any two
+// tasks: each task then rotates the slots; only under pressure (wide tasks, CPU words wanted). Inline runs
+// of narrower tasks by a wide getter: who parks deeper on its stack would give back less than the stack holds.
 package sched

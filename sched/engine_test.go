@@ -319,6 +319,47 @@ func TestBlindNesting(t *testing.T) {
 	})
 }
 
+// A task that waits outside of the engine and says so holds no slot.
+func TestBlock(t *testing.T) {
+	e := start(t, Config{Slots: 1})
+	ctx := with(e)
+	gate := make(chan struct{})
+	waits := fn("waits", func(c context.Context, _ int) (int, error) {
+		resume := e.Block(c)
+		defer resume()
+		defer e.Block(c)() // gives nothing: the first has
+		<-gate
+		return 1, nil
+	})
+	c := submit[int, int](e, ctx, waits, 0, Opts{NoInline: true})
+	if v, err := submit[int, int](e, ctx, inc, 1, Opts{NoInline: true}).get(e, ctx); v != 2 || err != nil {
+		t.Fatal(v, err)
+	}
+	if c.Ready() || e.Stats().Extra != 0 {
+		t.Fatal(e.Stats())
+	}
+	e.Block(ctx)()
+	close(gate)
+	if v, err := c.get(e, ctx); v != 1 || err != nil {
+		t.Fatal(v, err)
+	}
+	until(t, "slots whole", func() bool { return e.Stats().Running == 0 })
+}
+
+// The header stays small, and a call allocates itself and nothing else.
+func TestCost(t *testing.T) {
+	if n := unsafe.Sizeof(Task{}); n != 48 {
+		t.Error("header of", n, "bytes")
+	}
+	e := start(t, Config{})
+	ctx := with(e)
+	one := func() { submit[int, int](e, ctx, inc, 1, Opts{}).get(e, ctx) }
+	one()
+	if n := testing.AllocsPerRun(5000, one); n >= 1.1 {
+		t.Error(n, "allocations a call")
+	}
+}
+
 func TestTakeReturn(t *testing.T) {
 	e := start(t, Config{})
 	ctx := with(e)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"sync/atomic"
-	"unsafe"
 )
 
 // NoSlot as Opts.Milli says that a task needs no CPU slot: it starts whatever else runs, up to maxFree.
@@ -45,7 +44,7 @@ func (e *Engine) Submit(ctx context.Context, t *Task, f *Func, o Opts) {
 		t.Fail(ErrCancelled)
 		return
 	}
-	t.root = unsafe.Pointer(r)
+	t.setRoot(r)
 	if r.done != nil && r.over() {
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
 		return
@@ -73,7 +72,7 @@ func (t *Task) InitExternal(f *Func, ctx context.Context) {
 	default:
 		r = &Root{ctx: ctx, done: ctx.Done(), user: ctx.Value(userKey{}), derived: TaskOf(ctx) != nil}
 	}
-	t.root = unsafe.Pointer(r)
+	t.setRoot(r)
 	t.state.Store(stExternal)
 }
 

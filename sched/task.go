@@ -156,6 +156,9 @@ func (t *Task) sever() {
 	}
 }
 
+// setRoot is for before t is published.
+func (t *Task) setRoot(r *Root) { t.root = unsafe.Pointer(r) }
+
 func (t *Task) rootOf() *Root { return (*Root)(atomic.LoadPointer(&t.root)) }
 
 // Failure is the error that t failed with; nil when it has not.

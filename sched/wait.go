@@ -118,6 +118,16 @@ func (e *Engine) park(ctx context.Context, p *parker, me *Task) error {
 	}
 }
 
+// Block gives back the slots of the task that ctx belongs to, before the calling goroutine waits for
+// something the engine does not know. Resume, which is to be called once, waits for them again.
+func (e *Engine) Block(ctx context.Context) (resume func()) {
+	me := TaskOf(ctx)
+	if me == nil || !e.give(me) {
+		return func() {}
+	}
+	return func() { e.takeBack(me) }
+}
+
 // give frees the slots of a task one of whose goroutines is about to block; false when it has none to
 // give. The first goroutine to block gives, and takes back.
 func (e *Engine) give(t *Task) bool {

@@ -71,10 +71,10 @@ func (w *World[M]) Now() time.Duration { return w.now }
 // Steps is how many things have happened so far.
 func (w *World[M]) Steps() int { return w.steps }
 
-// Up says whether node i is up, and Life its incarnation, from 1 on.
+// Up says whether node i is up.
 func (w *World[M]) Up(i int) bool { return w.nodes[i].up }
 
-// Life is the incarnation of node i, counted from 1.
+// Life is the incarnation of node i, from 1 on.
 func (w *World[M]) Life(i int) int { return w.nodes[i].life }
 
 // After plans f, whatever happens to the nodes.
