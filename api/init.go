@@ -73,6 +73,20 @@ func (rt *Runtime) Done() <-chan struct{} { return rt.p.Stopping() }
 // Drain takes no new work and returns when what is there has finished or is handed over, or ctx ends.
 func (rt *Runtime) Drain(ctx context.Context) error { return rt.p.Drain(ctx) }
 
+// RuntimeStats counts what crossed the border of this process.
+type RuntimeStats struct {
+	Exported int64 // tasks that other processes took or were given
+	Imported int64 // tasks of other processes that came here
+	Retried  int64 // own tasks that ran again: their process died, or their result's last copy was lost
+	Objects  int   // entries of the table of references
+}
+
+// Stats is a copy of rt's counts.
+func (rt *Runtime) Stats() RuntimeStats {
+	s := rt.p.Stats()
+	return RuntimeStats{Exported: s.Exported, Imported: s.Imported, Retried: s.Retried, Objects: s.Objects}
+}
+
 // Close ends the job: it cancels what runs, frees its objects and returns within 5 s. Wait for your refs
 // before. Later calls return what the first did.
 func (rt *Runtime) Close() error {

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"sync/atomic"
 	"unsafe"
 
@@ -58,7 +59,8 @@ type Func struct {
 
 // inbound is what a task knows of the specification it came by.
 type inbound struct {
-	spec wire.Spec
+	spec   wire.Spec
+	cancel context.CancelFunc // ends what bounds the task
 }
 
 // futureOf finds the future that t starts.

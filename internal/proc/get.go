@@ -275,43 +275,7 @@ func (p *Process) onObject(f *wire.Frame) {
 	}
 	to := *f
 	to.Body = nil
-	p.ask(&object{id: m.IDs[0], owner: p.self}, func(info *wire.ObjectInfo) {
-		if len(info.Inline) > wire.MaxInline {
-			p.store(info.ID, &to)
-			return
-		}
-		p.reply(&to, wire.Marshal(info))
-	})
-}
-
-// store puts an own object's value from Go memory into the arena, since it is too large for a message, and
-// answers to then.
-func (p *Process) store(i id.Object, to *wire.Frame) {
-	p.mu.Lock()
-	o := p.objects[i]
-	var v *Value
-	if o != nil {
-		v = o.val
-	}
-	p.mu.Unlock()
-	if v == nil {
-		p.reply(to, wire.Marshal(lostInfo(i, p.self, "its owner has freed it")))
-		return
-	}
-	go func() {
-		err := p.putBytes(p.ctx, i, v.Data, 0)
-		if err != nil && !errors.Is(err, arena.ErrExists) {
-			p.refuse(to, err)
-			return
-		}
-		p.mu.Lock()
-		todo := p.stepLocked(owner.Copied{ID: i, Node: p.self.Node})
-		info := p.infoLocked(o)
-		p.mu.Unlock()
-		todo.run()
-		info.Inline, info.Stored, info.Holders = nil, true, []id.Node{p.self.Node}
-		p.reply(to, wire.Marshal(info))
-	}()
+	p.ask(&object{id: m.IDs[0], owner: p.self}, func(info *wire.ObjectInfo) { p.reply(&to, wire.Marshal(info)) })
 }
 
 func (p *Process) onBorrow(f *wire.Frame) {

@@ -34,6 +34,7 @@ func (p *Process) runSpec(b []byte) {
 		return
 	}
 	ctx, cancel := p.bound(&s)
+	f.in.cancel = cancel
 	f.OnDone(func() {
 		cancel()
 		p.report(f)

@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -273,6 +274,7 @@ func (p *Process) export(f *Future) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		context.AfterFunc(&f.Task, func() { f.Fail(&sched.CancelledError{Cause: f.Err()}) })
 		return rec.spec, nil
 	}
 	args, keep, err := f.fn.Export(f) // it is somebody else's task and travels on
@@ -281,7 +283,8 @@ func (p *Process) export(f *Future) ([]byte, error) {
 	}
 	s := f.in.spec
 	s.Args, s.Left = args, left
-	_ = keep // its owner holds what it refers to
+	f.in.cancel()
+	runtime.KeepAlive(keep) // from here on its owner alone holds what it refers to
 	return s.Append(nil), nil
 }
 
