@@ -84,6 +84,7 @@ type Directory struct {
 	own     map[Key]*owned
 	owns    int
 	cache   map[Key]cached
+	moves   uint64 // what was looked up before the last move is not remembered
 }
 
 // place is where one writer's record goes.
@@ -156,6 +157,7 @@ func (d *Directory) Stats() Stats {
 func (d *Directory) Moved(n id.Node) {
 	d.mu.Lock()
 	clear(d.cache)
+	d.moves++
 	for _, o := range d.own {
 		delete(o.holders, n)
 	}
@@ -187,6 +189,7 @@ func (d *Directory) holders(ctx context.Context, key Key, fresh bool) ([]id.Node
 	now := time.Now()
 	d.mu.Lock()
 	c, ok := d.cache[key]
+	moves := d.moves
 	d.mu.Unlock()
 	if ok && !fresh && now.Sub(c.at) < cacheFor {
 		return c.nodes, c.at, nil
@@ -201,7 +204,9 @@ func (d *Directory) holders(ctx context.Context, key Key, fresh bool) ([]id.Node
 	if len(d.cache) >= maxCached {
 		clear(d.cache)
 	}
-	d.cache[key] = cached{nodes, now}
+	if d.moves == moves {
+		d.cache[key] = cached{nodes, now}
+	}
 	return nodes, now, nil
 }
 
