@@ -20,7 +20,7 @@ const (
 
 // Limits of the messages that attach a process.
 const (
-	MaxAttach    = 1 << 20 // bytes of one message
+	MaxAttach    = 8 << 20 // bytes of one message: a whole event ring as JSON
 	MaxAttachFDs = 8       // descriptors of one message
 )
 

@@ -1,0 +1,32 @@
+// Package node is what only the node does: it owns the arena and the network, lets processes attach, carries
+// their frames, starts and ends workers, places what does not stay in its process, and lets other nodes steal.
+// It has no user functions, and data never passes through it between two processes of the machine.
+//
+// The nouns. A [Node] is one running node. A process is a driver or worker that attached, with a link, a slot
+// in the arena and a socket that stays open for its life. A job is one driver's run, here or elsewhere; a
+// worker is a process that this node started for a job. An errand is a task or actor on its way to a process
+// of this node, with the resources that it holds until it has ended.
+//
+// The user's runtime folder ($XDG_RUNTIME_DIR/kadre, else /run/user/<uid>/kadre where that is there, else
+// /tmp/kadre-<uid>) has a folder for each cluster, in which a node keeps <short>.lock (locked while it
+// lives), <short>.json (its record) and <short>.sock. Whoever looks into it sweeps what dead nodes left: the
+// kernel drops the lock with its holder.
+//
+// Concurrency. All methods of Node may be called by any goroutine. Frames of one sender are handled in order:
+// those of attached processes on the poll goroutine, those of other nodes on the reader of their lane.
+// Handlers do not block; what takes time has a goroutine of its own, counted by Node.wg.
+//
+// How a worker's life goes; every arrow is a change under Node.mu:
+//
+//	starting -> attached -> dead     the ordinary way
+//	starting -> dead                 it did not come up within workerStart
+//
+// It does not retry tasks, own objects or know what a task does: owners do.
+//
+// Lock order: stealer.mu, Node.mu, then those of links, lanes, arena and calls. No lock is held while a link
+// is closed or a process waited for.
+//
+// Rejected: a thread for each worker's Pdeathsig (one locked thread starts all); process groups alone (a
+// worker's children would outlive a killed node); reserving CPUs for placed tasks (one that waits for another
+// on the same node would never end: CPU words in the arena do it, which are given back while a task waits).
+package node

@@ -1,0 +1,411 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/trace"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore"
+	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/p2p"
+)
+
+// Node is a running node.
+type Node struct {
+	// Constant after Start.
+	cfg       Config
+	log       *slog.Logger
+	id        id.Node
+	epoch     uint64
+	started   time.Time
+	dir       string // runtime folder of the cluster
+	state     string // state folder
+	short     string // name of our files in dir
+	socket    string
+	stateLock *os.File
+	lock      *os.File
+	ln        *net.UnixListener
+	arena     *arena.Arena
+	host      *p2p.Host // nil when private
+	store     *objstore.Store
+	poller    *wire.Poller
+	spawner   *spawner
+	steal     *stealer
+	ctx       context.Context // ends when the node closes
+	cancel    context.CancelFunc
+	ready     chan struct{} // closed when Start is through
+	done      chan struct{} // closed when the node is told to stop
+
+	gate      sync.Mutex // a leaf
+	shutting  bool       // under gate: no new goroutines
+	wg        sync.WaitGroup
+	polling   sync.WaitGroup // the poll goroutine, which outlives the others
+	pollStop  atomic.Bool
+	busy      atomic.Int64 // requests that have a goroutine
+	calls     wire.Calls
+	events    trace.Ring
+	procs     atomic.Pointer[map[id.Proc]*process] // changed under mu
+	stats     counters
+	told      []byte    // our descriptor as the peers know it; the ticker's
+	collected time.Time // when idle processes were last asked to collect; the ticker's
+
+	closing  sync.Once
+	closed   chan struct{} // closed when Close is through
+	closeErr error
+
+	mu       sync.Mutex
+	stopped  bool // Close has begun
+	draining bool
+	conns    map[*net.UnixConn]struct{}
+	jobs     map[id.Job]*job
+	ended    endedJobs
+	workers  map[uint64]*worker
+	members  map[id.Node]*member
+	place    placement
+}
+
+type counters struct {
+	framesIn, framesOut   atomic.Uint64 // of other nodes
+	bytesIn, bytesOut     atomic.Uint64
+	dropped               atomic.Uint64
+	stealsSent            atomic.Uint64
+	stealsDenied          atomic.Uint64
+	stealsGranted         atomic.Uint64
+	tasksIn, tasksOut     atomic.Uint64
+	workersStarted        atomic.Uint64
+	linesDropped, exeSent atomic.Uint64
+}
+
+// Start runs a node. The context bounds starting only.
+func Start(ctx context.Context, cfg Config) (n *Node, err error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	n = &Node{
+		cfg: cfg, log: cfg.Logger, started: time.Now(),
+		ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
+		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, workers: map[uint64]*worker{},
+		members: map[id.Node]*member{},
+	}
+	n.place.init(cfg)
+	n.procs.Store(&map[id.Proc]*process{})
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			n.abandon()
+		}
+	}()
+	if n.dir, err = runtimeDir(cfg.RuntimeDir, cfg.Cluster); err != nil {
+		return nil, err
+	}
+	if _, err = sweep(n.dir); err != nil {
+		return nil, err
+	}
+	if cfg.Private {
+		n.name(privateName())
+		n.epoch = uint64(n.started.UnixMicro())
+	}
+	if err = n.openFolders(); err != nil {
+		return nil, err
+	}
+	size := cfg.ObjectStoreMemory
+	if size == 0 && cfg.Private {
+		size = min(arena.DefaultSize(), privateStoreSize)
+	}
+	if n.arena, err = arena.Create(arena.Config{Size: size, Dir: n.state}); err != nil {
+		return nil, fmt.Errorf("node: object store: %w", err)
+	}
+	n.arena.SetCPUs(int(cfg.CPUs * 1000))
+	n.poller = wire.NewPoller(n.arena)
+	n.steal = newStealer(n)
+	if !cfg.Private {
+		if err = n.openNetwork(ctx); err != nil {
+			return nil, err
+		}
+	}
+	n.openStore()
+	if err = n.listen(); err != nil {
+		return nil, err
+	}
+	n.steal.begin()
+	n.spawner = newSpawner()
+	n.polling.Go(func() {
+		n.poller.Run(n.pollStop.Load, n.steal.poked)
+	})
+	n.spawn(n.accept)
+	n.spawn(n.tick)
+	close(n.ready)
+	n.log.Info("node: started", "node", n.id.Short(), "socket", n.socket, "cpus", cfg.CPUs, "store", n.arena.Size(), "backing", n.arena.Backing().Kind)
+	return n, nil
+}
+
+func (n *Node) name(name id.Node) { n.id, n.short = name, name.Short() }
+
+func privateName() id.Node {
+	var b [8]byte
+	rand.Read(b[:])
+	return id.Node("private-" + hex.EncodeToString(b[:]))
+}
+
+// openFolders finds the state folder. A private node's is a temporary one that its record names, so the
+// record is written before the folder is made.
+func (n *Node) openFolders() (err error) {
+	if !n.cfg.Private || n.cfg.StateDir != "" {
+		if n.state, n.stateLock, err = openState(n.cfg); err != nil {
+			return err
+		}
+		return prepareState(n.state)
+	}
+	n.state = filepath.Join(n.dir, n.short+".state")
+	if err := n.claim(); err != nil {
+		return err
+	}
+	if err := n.register(); err != nil {
+		return err
+	}
+	if err := privateDir(n.state); err != nil {
+		return err
+	}
+	return prepareState(n.state)
+}
+
+func (n *Node) openNetwork(ctx context.Context) error {
+	host, err := p2p.Start(ctx, p2p.Config{
+		Cluster: n.cfg.Cluster, StateDir: n.state, RuntimeDir: n.dir, TokenFile: n.cfg.TokenFile,
+		Listen: n.cfg.Listen, Join: n.cfg.Join, Meta: n.describeStart(), Logger: n.log,
+		Control: n.fromNode, Serve: n.serveBulk, Event: n.memberEvent,
+	})
+	if err != nil {
+		return err
+	}
+	n.host = host
+	n.name(host.ID())
+	n.epoch = host.Epoch()
+	return nil
+}
+
+// claim finds the path of the socket and locks our name in the runtime folder.
+func (n *Node) claim() (err error) {
+	if n.socket = n.cfg.Socket; n.socket == "" {
+		n.socket = filepath.Join(n.dir, n.short+".sock")
+	}
+	if n.socket, err = filepath.Abs(n.socket); err != nil {
+		return fmt.Errorf("node: socket: %w", err)
+	}
+	if len(n.socket) > maxSocketPath {
+		return fmt.Errorf("node: the socket path %s has %d bytes, at most %d: give a shorter one with --socket, or a shorter XDG_RUNTIME_DIR", n.socket, len(n.socket), maxSocketPath)
+	}
+	n.lock, err = lockFile(filepath.Join(n.dir, n.short+".lock"))
+	if err == nil && n.lock == nil {
+		err = fmt.Errorf("node: another node is running as %s: give this one its own --state-dir", n.short)
+	}
+	return err
+}
+
+// register writes the record that lets others find us and clean up after us.
+func (n *Node) register() error {
+	r := record{Node: n.id, Epoch: n.epoch, PID: os.Getpid(), Socket: n.socket, Started: n.started, StateDir: n.state, Private: n.cfg.Private}
+	if n.stateLock == nil {
+		r.Temp = []string{n.state}
+	} else {
+		r.Temp = []string{filepath.Join(n.state, scratchDir)}
+	}
+	return writeRecord(n.dir, n.short, r)
+}
+
+// listen opens the socket. The record of a node that can be found comes after it: whoever finds it can attach.
+func (n *Node) listen() error {
+	if n.lock == nil {
+		if err := n.claim(); err != nil {
+			return err
+		}
+	}
+	if c, err := net.Dial("unix", n.socket); err == nil {
+		c.Close()
+		return fmt.Errorf("node: a process listens on the socket %s already: choose another with --socket", n.socket)
+	}
+	if s, err := os.Lstat(n.socket); err == nil && s.Mode().Type() == os.ModeSocket {
+		os.Remove(n.socket) // nobody listens on it
+	}
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: n.socket, Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("node: socket: %w", err)
+	}
+	n.ln = ln
+	if err := os.Chmod(n.socket, 0o600); err != nil {
+		return fmt.Errorf("node: socket: %w", err)
+	}
+	return n.register()
+}
+
+// abandon undoes a Start that failed.
+func (n *Node) abandon() {
+	n.closing.Do(func() {
+		n.mu.Lock()
+		n.stopped = true
+		n.mu.Unlock()
+		close(n.done)
+		n.cancel()
+		select {
+		case <-n.ready:
+		default:
+			close(n.ready)
+		}
+		n.closeErr = n.shut()
+		close(n.closed)
+	})
+}
+
+// ID is the node's name.
+func (n *Node) ID() id.Node { return n.id }
+
+// Epoch tells this start of the node from others.
+func (n *Node) Epoch() uint64 { return n.epoch }
+
+// Socket is where processes attach.
+func (n *Node) Socket() string { return n.socket }
+
+// Addrs are where other nodes reach this one; none when it is private.
+func (n *Node) Addrs() []string {
+	if n.host == nil {
+		return nil
+	}
+	return n.host.Addrs()
+}
+
+// Done is closed when the node has been told to stop, by Drain or Close.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Close ends the node: its workers are killed, attached drivers are told, peers see it leave. It returns when
+// nothing is left behind. The order:
+//
+//  1. Nobody attaches any more, nothing is placed, stolen or granted; goroutines that only work for the
+//     node (ticker, listener, transfers) end. What arrives from now on is dropped.
+//  2. Processes are told Bye; workers are killed and waited for, drivers are detached.
+//  3. The network says goodbye and closes, so that nothing is delivered any more.
+//  4. Requests that still wait fail; the poll goroutine ends.
+//  5. Store, links and arena are unmapped.
+//  6. Socket, record, temporary folders and, last of all, the locks go.
+func (n *Node) Close() error {
+	n.closing.Do(func() {
+		defer close(n.closed)
+		n.mu.Lock()
+		n.stopped = true
+		if !n.draining {
+			close(n.done)
+		}
+		n.draining = true
+		n.mu.Unlock()
+		n.cancel()
+		n.steal.stop()
+		n.closeErr = n.shut()
+		n.log.Info("node: closed", "node", n.id.Short())
+	})
+	<-n.closed
+	return n.closeErr
+}
+
+// shut is Close from its first step on; it copes with a node of which only parts were opened.
+func (n *Node) shut() error {
+	var errs []error
+	if n.ln != nil {
+		n.ln.Close() // removes the socket
+	}
+	n.detachAll()
+	n.gate.Lock()
+	n.shutting = true
+	n.gate.Unlock()
+	n.wg.Wait()
+	if n.spawner != nil {
+		n.spawner.stop()
+	}
+	if n.host != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+		errs = append(errs, ignoreTimeout(n.host.Leave(ctx)), n.host.Close())
+		cancel()
+	}
+	n.calls.Close(&wire.ErrorRecord{Class: wire.ErrorClosed, Text: "node: the node has closed", Node: n.id})
+	n.pollStop.Store(true)
+	if n.arena != nil {
+		n.arena.Ring(n.arena.Client())
+	}
+	n.polling.Wait()
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.arena != nil {
+		errs = append(errs, n.arena.Close())
+	}
+	n.removeTraces()
+	return errors.Join(errs...)
+}
+
+// leaveTime bounds saying goodbye to peers.
+const leaveTime = 2 * time.Second
+
+func ignoreTimeout(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// removeTraces removes what the node has on disk beyond its state, the locks last.
+func (n *Node) removeTraces() {
+	if n.lock != nil {
+		if r, err := readRecord(n.dir, n.short); err == nil && r.PID == os.Getpid() {
+			r.remove()
+		}
+		removeFiles(n.dir, n.short)
+		n.lock.Close()
+	}
+	if n.stateLock != nil {
+		n.stateLock.Close()
+	}
+}
+
+// Attach serves a process at the other end of a connected unix socket, which the node owns from now on.
+func (n *Node) Attach(c *net.UnixConn) error {
+	n.mu.Lock()
+	ok := !n.stopped && len(n.conns) < maxConns
+	if ok {
+		n.conns[c] = struct{}{}
+	}
+	n.mu.Unlock()
+	if ok && n.spawn(func() { n.serve(c) }) {
+		return nil
+	}
+	n.untrack(c)
+	return fmt.Errorf("node: attach: the node has closed, or %d processes are attached already", maxConns)
+}
+
+func (n *Node) untrack(c *net.UnixConn) {
+	n.mu.Lock()
+	delete(n.conns, c)
+	n.mu.Unlock()
+	c.Close()
+}
+
+// spawn runs f on a goroutine that Close waits for; false when the node is closing.
+func (n *Node) spawn(f func()) bool {
+	n.gate.Lock()
+	defer n.gate.Unlock()
+	if n.shutting {
+		return false
+	}
+	n.wg.Go(f)
+	return true
+}

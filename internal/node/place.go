@@ -1,0 +1,398 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/trace"
+	"github.com/kadrehq/kadre/internal/wire"
+)
+
+const (
+	cpuName = "CPU"
+
+	maxErrands  = 1 << 20 // errands that wait on this node; more are refused
+	maxTries    = 4       // nodes that are asked to take one task
+	ownGrowth   = 500 * time.Millisecond
+	maxOwnProcs = 128 // processes with one task each at a time
+)
+
+// refused marks the errors after which a task may be placed elsewhere: it certainly did not arrive.
+const refused = "node: refused"
+
+// errand is a task or actor on its way to a process of this node, or running there.
+type errand struct {
+	spec  wire.Spec
+	raw   []byte      // spec, encoded
+	from  id.Node     // who sent it, and knows its job
+	need  []amount    // named resources, held from the queue on until it has ended
+	asked *wire.Frame // the KPlace to answer; nil for stolen tasks and once answered
+	held  bool
+}
+
+// amount is a quantity of a named resource in millionths, so that sums come out even.
+type amount struct {
+	name  string
+	micro int64
+}
+
+func micro(v float64) int64 { return int64(math.Round(v * 1e6)) }
+
+// placement is what this node has, and who waits for it. All of it is guarded by Node.mu.
+type placement struct {
+	total, used map[string]int64 // named resources, in millionths
+	milli       int64            // CPUs of what was placed and runs here: a measure of load, not reserved
+	queue       []*errand        // waiting for resources, oldest first
+	sent        map[id.Node]int64
+
+	own      []*errand // OwnProcess tasks that wait for a process
+	ownBusy  int       // processes with such a task
+	ownLimit int       // how many there may be; grows while none ends, so that nested ones come through
+	ownMoved time.Time // when one last ended or the limit grew
+}
+
+func (pl *placement) init(cfg Config) {
+	pl.total, pl.used, pl.sent = map[string]int64{}, map[string]int64{}, map[id.Node]int64{}
+	for k, v := range cfg.Resources {
+		pl.total[k] = micro(v)
+	}
+	pl.ownLimit = max(1, int(math.Ceil(cfg.CPUs)))
+}
+
+// needs lists what a specification reserves.
+func needs(s *wire.Spec) []amount {
+	var l []amount
+	for _, k := range slices.Sorted(maps.Keys(s.Resources)) {
+		if m := micro(s.Resources[k]); m > 0 {
+			l = append(l, amount{k, m})
+		}
+	}
+	return l
+}
+
+// candidate is a node that a task could be placed on.
+type candidate struct {
+	id        id.Node
+	here      bool
+	resources map[string]float64 // all of it, with CPU
+	available map[string]float64
+	load      float64 // CPUs in use per CPU
+}
+
+func (c *candidate) has(s *wire.Spec, in map[string]float64) bool {
+	if float64(s.CPU)/1000 > c.resources[cpuName]+1e-9 {
+		return false
+	}
+	for k, v := range s.Resources {
+		if v > in[k]+1e-9 {
+			return false
+		}
+	}
+	return true
+}
+
+// choose picks a node: the one that was asked for; here, while it has room and is less than half used; else
+// the less loaded of two random ones of those with room, or of those that fit when none has.
+func choose(s *wire.Spec, cs []candidate, random func(n int) int) (id.Node, *wire.ErrorRecord) {
+	var fit, free []candidate
+	for _, c := range cs {
+		if !c.has(s, c.resources) {
+			continue
+		}
+		if c.id == s.OnNode {
+			return c.id, nil
+		}
+		fit = append(fit, c)
+		if c.has(s, c.available) {
+			if free = append(free, c); c.here && c.load < 0.5 && (s.OnNode == "" || s.Soft) {
+				free = []candidate{c}
+				break
+			}
+		}
+	}
+	if s.OnNode != "" && !s.Soft || len(fit) == 0 {
+		return "", unschedulable(s, cs)
+	}
+	if len(free) == 0 {
+		free = fit
+	}
+	a, b := free[random(len(free))], free[random(len(free))]
+	if b.load < a.load {
+		a = b
+	}
+	return a.id, nil
+}
+
+// unschedulable says what is missing.
+func unschedulable(s *wire.Spec, cs []candidate) *wire.ErrorRecord {
+	e := &wire.ErrorRecord{Class: wire.ErrorUnschedulable, Func: s.Func, Node: s.OnNode, Actor: s.Actor}
+	if s.OnNode != "" && !s.Soft {
+		i := slices.IndexFunc(cs, func(c candidate) bool { return c.id == s.OnNode })
+		if i < 0 {
+			e.Text = fmt.Sprintf("node: %s is to run on node %s, which is not in the cluster (any more)", s.Func, s.OnNode)
+			return e
+		}
+		cs = cs[i : i+1]
+	}
+	want := map[string]float64{}
+	for k, v := range s.Resources {
+		want[k] = v
+	}
+	if s.CPU > 0 {
+		want[cpuName] = float64(s.CPU) / 1000
+	}
+	var missing []string
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		most := 0.0
+		for _, c := range cs {
+			most = max(most, c.resources[k])
+		}
+		if want[k] > most+1e-9 {
+			missing = append(missing, fmt.Sprintf("%s %v (the most a node has is %v)", k, want[k], most))
+		}
+	}
+	if missing == nil {
+		for _, k := range slices.Sorted(maps.Keys(want)) {
+			missing = append(missing, fmt.Sprintf("%s %v", k, want[k]))
+		}
+		missing = []string{strings.Join(missing, " and ") + " together on one node"}
+	}
+	e.Text = fmt.Sprintf("node: %s can run on none of %d nodes: missing %s", s.Func, len(cs), strings.Join(missing, ", "))
+	return e
+}
+
+// placeFrame takes a request to place a task: from a process, to choose a node; from a node that chose this
+// one, to run it here.
+func (n *Node) placeFrame(f *wire.Frame) error {
+	raw := bytes.Clone(f.Body)
+	spec, err := wire.ParseSpec(raw)
+	if err != nil {
+		return err
+	}
+	asked := *f
+	asked.Body = nil
+	e := &errand{spec: spec, raw: raw, from: f.From.Node, need: needs(&spec), asked: &asked}
+	if f.From.Proc != 0 {
+		n.placeErrand(e, nil)
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	here := n.hereLocked()
+	if n.draining || !here.has(&spec, here.resources) {
+		return n.refusal("node: node %s is draining, or has not what the task needs any more", n.id.Short())
+	}
+	return n.acceptLocked(e)
+}
+
+func (n *Node) refusal(format string, args ...any) *wire.ErrorRecord {
+	return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: n.id, Text: fmt.Sprintf(format, args...), Known: []string{refused}}
+}
+
+// placeErrand chooses a node for a task of this node's process, and sends it there unless it is this one.
+func (n *Node) placeErrand(e *errand, tried []id.Node) {
+	n.mu.Lock()
+	cs := n.candidatesLocked(tried)
+	to, why := choose(&e.spec, cs, rand.IntN)
+	if why != nil && len(tried) > 0 {
+		why = n.refusal("node: placing %s: %d nodes refused", e.spec.Func, len(tried))
+	}
+	if why == nil && to == n.id {
+		why = n.acceptLocked(e)
+	}
+	if why != nil || to == n.id {
+		n.mu.Unlock()
+		if why != nil {
+			n.reply(e.asked, nil, why)
+		}
+		return
+	}
+	n.place.sent[to] += int64(max(1, e.spec.CPU))
+	n.mu.Unlock()
+	n.events.Add(trace.Event{Layer: "place", Kind: "sent", Peer: string(to), Task: e.spec.Task.String()})
+	n.request(id.Addr{Node: to}, wire.KPlace, e.raw, func(body []byte, err error) {
+		n.mu.Lock()
+		if n.place.sent[to] -= int64(max(1, e.spec.CPU)); n.place.sent[to] <= 0 {
+			delete(n.place.sent, to)
+		}
+		n.mu.Unlock()
+		if rec := asRecord(err, wire.ErrorUnavailable); err != nil && slices.Contains(rec.Known, refused) && len(tried) < maxTries {
+			n.placeErrand(e, append(tried, to))
+			return
+		}
+		n.reply(e.asked, body, err)
+	})
+}
+
+// hereLocked is this node as a candidate.
+func (n *Node) hereLocked() candidate {
+	c := candidate{id: n.id, here: true, resources: map[string]float64{cpuName: n.cfg.CPUs}, available: map[string]float64{}}
+	for k, v := range n.place.total {
+		c.resources[k] = float64(v) / 1e6
+		c.available[k] = float64(v-n.place.used[k]) / 1e6
+	}
+	total, free := n.arena.CPUs()
+	busy := max(int64(total-free), n.place.milli)
+	c.available[cpuName] = float64(max(0, int64(total)-busy)) / 1000
+	c.load = float64(busy) / float64(max(1, total))
+	return c
+}
+
+func (n *Node) candidatesLocked(but []id.Node) []candidate {
+	cs := make([]candidate, 0, len(n.members)+1)
+	if !n.draining {
+		cs = append(cs, n.hereLocked())
+	}
+	for name, m := range n.members {
+		if m.desc.Draining || slices.Contains(but, name) {
+			continue
+		}
+		cpus := max(m.desc.Resources[cpuName], 1e-3)
+		cs = append(cs, candidate{id: name, resources: m.desc.Resources, available: m.desc.Available,
+			load: m.desc.Load + float64(n.place.sent[name])/1000/cpus})
+	}
+	return cs
+}
+
+// acceptLocked runs a task here, now or when its resources are free.
+func (n *Node) acceptLocked(e *errand) *wire.ErrorRecord {
+	if len(n.place.queue) >= maxErrands {
+		return n.refusal("node: %d tasks wait on node %s already", maxErrands, n.id.Short())
+	}
+	n.place.queue = append(n.place.queue, e)
+	n.advanceLocked()
+	return nil
+}
+
+// advanceLocked starts what waits and can start. A task that wants a resource for which an older one waits
+// waits behind it; others pass.
+func (n *Node) advanceLocked() {
+	blocked := map[string]bool{}
+	queue := n.place.queue
+	n.place.queue = nil // starting one may queue nothing, but may fail it and release what it held
+	kept := queue[:0]
+	for _, e := range queue {
+		if !n.takeLocked(e, blocked) {
+			kept = append(kept, e)
+			continue
+		}
+		n.startLocked(e)
+	}
+	clear(queue[len(kept):])
+	n.place.queue = append(kept, n.place.queue...)
+	n.startOwnLocked()
+}
+
+func (n *Node) advance() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.advanceLocked()
+}
+
+func (n *Node) takeLocked(e *errand, blocked map[string]bool) bool {
+	for _, a := range e.need {
+		if blocked[a.name] || n.place.total[a.name]-n.place.used[a.name] < a.micro {
+			for _, a := range e.need {
+				blocked[a.name] = true
+			}
+			return false
+		}
+	}
+	for _, a := range e.need {
+		n.place.used[a.name] += a.micro
+	}
+	n.place.milli += int64(e.spec.CPU)
+	e.held = true
+	return true
+}
+
+// releaseLocked gives back what an errand held.
+func (n *Node) releaseLocked(e *errand) {
+	if !e.held {
+		return
+	}
+	e.held = false
+	for _, a := range e.need {
+		n.place.used[a.name] -= a.micro
+	}
+	n.place.milli -= int64(e.spec.CPU)
+}
+
+// releaseAllLocked gives back what the errands of a process that ended held.
+func (n *Node) releaseAllLocked(p *process) {
+	for _, e := range p.errands {
+		n.releaseLocked(e)
+	}
+	clear(p.errands)
+}
+
+// doneFrame takes the news that placed tasks or actors have ended.
+func (n *Node) doneFrame(p *process, f *wire.Frame) error {
+	var d wire.Done
+	if err := wire.Unmarshal(f.Body, &d); err != nil {
+		return err
+	}
+	if p == nil {
+		return fmt.Errorf("node: only processes of the node report to it")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, t := range d.Tasks {
+		if e := p.errands[t]; e != nil {
+			delete(p.errands, t)
+			n.releaseLocked(e)
+			if p.worker != nil {
+				n.workerDoneLocked(p.worker)
+			}
+		}
+	}
+	n.advanceLocked()
+	return nil
+}
+
+// failLocked ends an errand that never reached a process.
+func (n *Node) failLocked(e *errand, why *wire.ErrorRecord) {
+	n.releaseLocked(e)
+	if e.asked != nil {
+		n.reply(e.asked, nil, why)
+		e.asked = nil
+		return
+	}
+	w := *why
+	w.Func = e.spec.Func
+	r := wire.Result{Task: e.spec.Task, Attempt: e.spec.Attempt, By: n.self(), Err: &w}
+	n.tell(e.spec.Owner, wire.KResult, wire.Marshal(&r))
+}
+
+// dropOrphansLocked forgets waiting errands whose owner is dead.
+func (n *Node) dropOrphansLocked(dead []id.Addr) {
+	orphan := func(e *errand) bool {
+		o := e.spec.Owner
+		if !slices.Contains(dead, o) && !slices.Contains(dead, id.Addr{Node: o.Node}) {
+			return false
+		}
+		n.releaseLocked(e)
+		return true
+	}
+	n.dropWaitingLocked(orphan)
+	n.advanceLocked()
+}
+
+// dropWaitingLocked forgets errands that wait anywhere on this node.
+func (n *Node) dropWaitingLocked(drop func(*errand) bool) {
+	n.place.queue = slices.DeleteFunc(n.place.queue, drop)
+	n.place.own = slices.DeleteFunc(n.place.own, drop)
+	for _, j := range n.jobs {
+		j.waiting = slices.DeleteFunc(j.waiting, drop)
+	}
+	for _, w := range n.workers {
+		w.waiting = slices.DeleteFunc(w.waiting, drop)
+	}
+}

@@ -1,0 +1,314 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/trace"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore"
+	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/p2p/directory"
+)
+
+// Status is a copy of where a node stands. It prints, and encodes as JSON.
+type Status struct {
+	Node      id.Node            `json:"node"`
+	Epoch     uint64             `json:"epoch"`
+	PID       int                `json:"pid"`
+	Cluster   string             `json:"cluster"`
+	Addrs     []string           `json:"addrs"`
+	Socket    string             `json:"socket"`
+	UptimeSec float64            `json:"uptime_sec"`
+	Draining  bool               `json:"draining,omitempty"`
+	CPUs      CPUs               `json:"cpus"`
+	Resources map[string]float64 `json:"resources"`
+	Available map[string]float64 `json:"available"`
+	Labels    map[string]string  `json:"labels,omitempty"`
+	Members   []MemberStatus     `json:"members"` // this node first
+	Table     int                `json:"routing_table"`
+	Records   uint64             `json:"records_held"`
+	Directory directory.Stats    `json:"directory"`
+	Store     StoreStatus        `json:"store"`
+	Transfers objstore.Stats     `json:"transfers"`
+	Jobs      []JobStatus        `json:"jobs"`
+	Drivers   []ProcessStatus    `json:"drivers"`
+	Workers   []ProcessStatus    `json:"workers"`
+	Queued    Queued             `json:"queued"`
+	Steals    StealStatus        `json:"steals"`
+	Bytes     TrafficStatus      `json:"bytes"`
+}
+
+// CPUs says how many CPUs tasks may use, and how many of them are free.
+type CPUs struct {
+	Total float64 `json:"total"`
+	Free  float64 `json:"free"`
+}
+
+// MemberStatus is one node of the cluster.
+type MemberStatus struct {
+	ID    id.Node  `json:"id"`
+	Addrs []string `json:"addrs"`
+	Found string   `json:"found"`
+	Via   string   `json:"via"`
+	State string   `json:"state"`
+	Epoch uint64   `json:"epoch"`
+}
+
+// StoreStatus is what the arena holds.
+type StoreStatus struct {
+	Objects int    `json:"objects"` // in any state
+	Holders int    `json:"holders"` // holds of all processes together
+	Blocks  int    `json:"blocks"`  // blocks and granules in use
+	Bytes   int64  `json:"bytes"`
+	Size    int64  `json:"size"`
+	Backing string `json:"backing"`
+}
+
+// JobStatus is a job that the node knows.
+type JobStatus struct {
+	Job    string  `json:"job"`
+	Driver string  `json:"driver"`
+	Home   id.Node `json:"home"`
+	Ready  bool    `json:"ready"`
+}
+
+// ProcessStatus is a driver or worker of the node.
+type ProcessStatus struct {
+	PID    int    `json:"pid"`
+	Job    string `json:"job"`
+	Proc   string `json:"proc,omitempty"` // none before it has attached
+	Kind   string `json:"kind"`           // "driver", or what a worker is for: "shared", "task", "actor"
+	Func   string `json:"func,omitempty"`
+	Queued int    `json:"queued"`
+	Placed int    `json:"placed"` // placed tasks and actors that it runs
+}
+
+// Queued counts what waits on the node: for resources, for a process of its own, for a worker or job.
+type Queued struct {
+	Resources  int `json:"resources"`
+	OwnProcess int `json:"own_process"`
+	Worker     int `json:"worker"`
+}
+
+// StealStatus counts stealing between nodes, as thief and as victim.
+type StealStatus struct {
+	Sent     uint64 `json:"sent"`
+	Denied   uint64 `json:"denied"`
+	Granted  uint64 `json:"granted"`
+	TasksIn  uint64 `json:"tasks_in"`
+	TasksOut uint64 `json:"tasks_out"`
+}
+
+// TrafficStatus counts what went between nodes: control frames, and objects.
+type TrafficStatus struct {
+	In        uint64 `json:"in"`
+	Out       uint64 `json:"out"`
+	FramesIn  uint64 `json:"frames_in"`
+	FramesOut uint64 `json:"frames_out"`
+	Dropped   uint64 `json:"dropped"` // frames
+	ExeOut    uint64 `json:"exe_out"` // bytes of executables given to other nodes
+}
+
+// Status tells where the node stands.
+func (n *Node) Status() Status {
+	c := &n.stats
+	s := Status{Node: n.id, Epoch: n.epoch, PID: os.Getpid(), Cluster: n.cfg.Cluster, Addrs: n.Addrs(), Socket: n.socket,
+		UptimeSec: time.Since(n.started).Seconds(), Labels: n.cfg.Labels, Store: n.storeStatus(), Transfers: n.store.Stats(),
+		Steals: StealStatus{c.stealsSent.Load(), c.stealsDenied.Load(), c.stealsGranted.Load(), c.tasksIn.Load(), c.tasksOut.Load()},
+		Bytes:  TrafficStatus{c.bytesIn.Load(), c.bytesOut.Load(), c.framesIn.Load(), c.framesOut.Load(), c.dropped.Load(), c.exeSent.Load()}}
+	s.Members = []MemberStatus{{ID: n.id, Addrs: s.Addrs, Found: "self", State: "alive", Epoch: n.epoch}}
+	if n.host != nil {
+		h := n.host.Status()
+		s.Table, s.Directory, s.Records = h.RoutingTable, h.Directory, h.Directory.Held
+		s.Members = nil
+		for _, m := range h.Members {
+			s.Members = append(s.Members, MemberStatus{m.ID, m.Addrs, m.Found, m.Via, m.State, m.Epoch})
+		}
+		s.Bytes.In += h.BulkIn
+		s.Bytes.Out += h.BulkOut
+	}
+	total, free := n.arena.CPUs()
+	s.CPUs = CPUs{float64(total) / 1000, float64(free) / 1000}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.hereLocked()
+	s.Resources, s.Available, s.Draining = h.resources, h.available, n.draining
+	s.Queued = Queued{Resources: len(n.place.queue), OwnProcess: len(n.place.own)}
+	for _, name := range slices.SortedFunc(maps.Keys(n.jobs), func(a, b id.Job) int { return strings.Compare(string(a[:]), string(b[:])) }) {
+		j := n.jobs[name]
+		s.Jobs = append(s.Jobs, JobStatus{name.String(), j.desc.Driver.String(), j.desc.Home, j.ready})
+		s.Queued.Worker += len(j.waiting)
+	}
+	for _, p := range *n.procs.Load() {
+		if p.worker == nil {
+			s.Drivers = append(s.Drivers, n.processLocked(p, ProcessStatus{Kind: wire.AttachDriver, PID: p.pid, Job: p.job.String()}))
+		}
+	}
+	for _, w := range n.workers {
+		s.Queued.Worker += len(w.waiting)
+		st := ProcessStatus{PID: w.pid, Job: w.job.id.String(), Kind: w.duty.String(), Func: w.fn}
+		if w.proc != nil {
+			st = n.processLocked(w.proc, st)
+		}
+		s.Workers = append(s.Workers, st)
+	}
+	for _, l := range [][]ProcessStatus{s.Drivers, s.Workers} {
+		slices.SortFunc(l, func(a, b ProcessStatus) int { return a.PID - b.PID })
+	}
+	return s
+}
+
+func (n *Node) processLocked(p *process, s ProcessStatus) ProcessStatus {
+	s.Proc, s.Queued, s.Placed = p.addr.Proc.String(), n.queuedOf(p), len(p.errands)
+	return s
+}
+
+func (n *Node) storeStatus() StoreStatus {
+	a := n.arena.Audit()
+	s := StoreStatus{Objects: a.Creating + a.Sealed + a.Doomed + a.Evicting, Blocks: a.Blocks + a.Granules, Bytes: a.Bytes,
+		Size: n.arena.Size(), Backing: n.arena.Backing().Kind}
+	for _, h := range a.Holders {
+		s.Holders += h
+	}
+	return s
+}
+
+// String is the status for people.
+func (s Status) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "node %s of cluster %q, process %d, up %v", s.Node, s.Cluster, s.PID, time.Duration(s.UptimeSec*1e9).Round(time.Second))
+	if s.Draining {
+		b.WriteString(", draining")
+	}
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "\nsocket\t%s\n", s.Socket)
+	for _, a := range s.Addrs {
+		fmt.Fprintf(w, "listens on\t%s\n", a)
+	}
+	fmt.Fprintf(w, "CPUs\t%v of %v free\n", s.CPUs.Free, s.CPUs.Total)
+	for _, k := range slices.Sorted(maps.Keys(s.Resources)) {
+		if k != cpuName {
+			fmt.Fprintf(w, "%s\t%v of %v free\n", k, s.Available[k], s.Resources[k])
+		}
+	}
+	fmt.Fprintf(w, "store\t%d objects of %.1f MiB in %.0f MiB of %s memory, held %d times\n", s.Store.Objects, mib(s.Store.Bytes), mib(s.Store.Size), s.Store.Backing, s.Store.Holders)
+	fmt.Fprintf(w, "directory\t%d records held, %d of %d lookups found, %d nodes in the routing table\n", s.Records, s.Directory.Hits, s.Directory.Hits+s.Directory.Misses, s.Table)
+	fmt.Fprintf(w, "steals\t%d sent, %d granted, %d denied; %d tasks came, %d went\n", s.Steals.Sent, s.Steals.Granted, s.Steals.Denied, s.Steals.TasksIn, s.Steals.TasksOut)
+	fmt.Fprintf(w, "network\t%.1f MiB in, %.1f MiB out\n", mib(int64(s.Bytes.In)), mib(int64(s.Bytes.Out)))
+	fmt.Fprintf(w, "waiting\t%d tasks for resources, %d for a process of their own, %d for a worker\n", s.Queued.Resources, s.Queued.OwnProcess, s.Queued.Worker)
+	w.Flush()
+	fmt.Fprintf(w, "\nnode\tstate\tfound by\taddress\n")
+	for _, m := range s.Members {
+		addr := ""
+		if len(m.Addrs) > 0 {
+			addr = m.Addrs[0]
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID.Short(), m.State, m.Found, addr)
+	}
+	w.Flush()
+	if len(s.Drivers)+len(s.Workers) > 0 {
+		fmt.Fprintf(w, "\nprocess\tkind\tjob\tqueued\tplaced\tfunction\n")
+		for _, p := range slices.Concat(s.Drivers, s.Workers) {
+			fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%d\t%s\n", p.PID, p.Kind, p.Job, p.Queued, p.Placed, p.Func)
+		}
+		w.Flush()
+	}
+	return b.String()
+}
+
+func mib(n int64) float64 { return float64(n) / (1 << 20) }
+
+// Events are the node's last events, oldest first.
+func (n *Node) Events() []trace.Event { return n.events.Events() }
+
+// view gives one view of the node for those who ask by socket or message.
+func (n *Node) view(what string) (any, error) {
+	switch what {
+	case "", "status":
+		return n.Status(), nil
+	case "events":
+		return n.Events(), nil
+	case "nodes":
+		return n.nodes(), nil
+	case "workers":
+		return n.Status().Workers, nil
+	case "memory":
+		return n.memory(), nil
+	}
+	return nil, fmt.Errorf("node: no view %q of a node: ask for status, events, nodes, workers or memory", what)
+}
+
+// Memory is the arena in full.
+type Memory struct {
+	Store   StoreStatus   `json:"store"`
+	Audit   arena.Audit   `json:"audit"`
+	Why     []string      `json:"why,omitempty"` // why better kinds of memory were refused
+	Objects []arena.Entry `json:"objects"`
+}
+
+// maxListed bounds the objects in one answer.
+const maxListed = 2000
+
+func (n *Node) memory() Memory {
+	m := Memory{Store: n.storeStatus(), Audit: n.arena.Audit(), Why: n.arena.Backing().Why}
+	n.arena.List(func(e arena.Entry) bool {
+		m.Objects = append(m.Objects, e)
+		return len(m.Objects) < maxListed
+	})
+	return m
+}
+
+// viewJSON is view, within what one message takes.
+func (n *Node) viewJSON(what string, limit int) ([]byte, error) {
+	v, err := n.view(what)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(v)
+	if events, ok := v.([]trace.Event); ok {
+		for err == nil && len(b) > limit {
+			events = events[len(events)/4+1:]
+			b, err = json.Marshal(events)
+		}
+	}
+	if err == nil && len(b) > limit {
+		err = fmt.Errorf("node: the view %q takes %d bytes, at most %d", what, len(b), limit)
+	}
+	return b, err
+}
+
+// answer serves a query on the socket.
+func (n *Node) answer(c *net.UnixConn, what string) {
+	var a wire.Answer
+	b, err := n.viewJSON(what, wire.MaxAttach-1024)
+	if a.JSON = b; err != nil {
+		a.Err = asRecord(err, wire.ErrorInternal)
+	}
+	c.SetWriteDeadline(time.Now().Add(noticeTime))
+	if err := wire.SendMsg(c, &a); err != nil {
+		n.log.Debug("node: a query went unanswered", "what", what, "err", err)
+	}
+}
+
+// statusFrame serves a query of a process or node.
+func (n *Node) statusFrame(f *wire.Frame) error {
+	var q wire.StatusQuery
+	if err := wire.Unmarshal(f.Body, &q); err != nil {
+		return err
+	}
+	b, err := n.viewJSON(q.What, wire.MaxBody-1024)
+	if err != nil {
+		return err
+	}
+	n.reply(f, b, nil)
+	return nil
+}

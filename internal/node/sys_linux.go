@@ -1,0 +1,87 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// peerOf says who is at the other end of a unix socket.
+func peerOf(c *net.UnixConn) (pid, uid int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, 0, fmt.Errorf("node: peer of a socket: %w", err)
+	}
+	var cred *unix.Ucred
+	var cerr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, cerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return 0, 0, fmt.Errorf("node: peer of a socket: %w", err)
+	}
+	if cerr != nil {
+		return 0, 0, fmt.Errorf("node: peer of a socket: %w", cerr)
+	}
+	return int(cred.Pid), int(cred.Uid), nil
+}
+
+// pidfd tells of the death of one process, whatever becomes of its number.
+type pidfd struct{ f *os.File }
+
+func openPidfd(pid int) (*pidfd, error) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("node: watching process %d: %w", pid, err)
+	}
+	return &pidfd{os.NewFile(uintptr(fd), "pidfd")}, nil
+}
+
+// wait returns true once the process is dead, false when close was called first.
+func (p *pidfd) wait() bool {
+	raw, err := p.f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	dead := false
+	err = raw.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		dead = err == nil && n == 1
+		return dead
+	})
+	return dead && err == nil
+}
+
+func (p *pidfd) close() { p.f.Close() }
+
+// openExe opens the executable that a process runs, whatever became of its path.
+func openExe(pid int) (*os.File, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return nil, fmt.Errorf("node: executable of process %d: %w", pid, err)
+	}
+	return f, nil
+}
+
+// exePath is a path by which a child of this process can run f.
+func exePath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
+
+// leashed makes a command's process die with this one, in a session and process group of its own. It is
+// started from a locked thread: the kernel ends it with the thread that started it.
+func leashed(c *exec.Cmd) {
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// killGroup ends what a worker left in its process group. It is called before the worker is waited for, so
+// that the number still is its own.
+func killGroup(pid int) error {
+	if err := unix.Kill(-pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("node: killing the process group of worker %d: %w", pid, err)
+	}
+	return nil
+}

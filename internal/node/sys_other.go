@@ -1,0 +1,25 @@
+//go:build !linux
+
+package node
+
+import (
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+)
+
+var errLinuxOnly = errors.New("node: nodes run on Linux only so far")
+
+func peerOf(*net.UnixConn) (pid, uid int, err error) { return 0, 0, errLinuxOnly }
+
+type pidfd struct{}
+
+func openPidfd(int) (*pidfd, error) { return nil, errLinuxOnly }
+func (p *pidfd) wait() bool         { return false }
+func (p *pidfd) close()             {}
+
+func openExe(int) (*os.File, error) { return nil, errLinuxOnly }
+func exePath(f *os.File) string     { return f.Name() }
+func leashed(*exec.Cmd)             {}
+func killGroup(int) error           { return errLinuxOnly }
