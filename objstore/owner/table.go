@@ -100,7 +100,7 @@ func (t *Table) made(e Made) {
 	}
 	r.remakeable = e.Remakeable
 	for _, a := range e.Args {
-		if t.recs[a] != nil {
+		if t.recs[a] != nil && a != e.ID {
 			r.args = add(r.args, a)
 		}
 	}

@@ -194,3 +194,18 @@ func TestFailedArgumentsAreLetGo(t *testing.T) {
 		{Failed{b, 1}, []Action{Ready{b}, Forget{b}, Free{a, 0, []id.Node{n1}}, Forget{a}}},
 	})
 }
+
+func TestSecondMadeAddsArguments(t *testing.T) {
+	run(t, []step{
+		{Made{ID: a}, nil},
+		{Hold{a}, nil},
+		{Sealed{ID: a, Stored: true, Node: n1}, []Action{Ready{a}}},
+		{Made{ID: b}, nil},
+		{Made{ID: b, Remakeable: true, Args: []id.Object{a, b}}, nil}, // no object is made from itself
+		{Made{ID: b, Args: []id.Object{c}}, nil},
+		{Unhold{a}, nil},
+		{Failed{b, 0}, []Action{Ready{b}, Forget{b}, Free{a, 0, []id.Node{n1}}, Forget{a}}},
+		{Made{ID: a}, nil},
+		{Sealed{ID: a}, []Action{Ready{a}, Forget{a}}},
+	})
+}
