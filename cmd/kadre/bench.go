@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kadrehq/kadre/bench"
+)
+
+// maxSamples bounds --samples.
+const maxSamples = 1000
+
+func newBench() *cobra.Command {
+	var list, asJSON bool
+	var samples int
+	cmd := &cobra.Command{
+		Use:   "bench [NAME…]",
+		Short: "Measure this runtime against plain Go on this machine",
+		Long: `Measures rows of the benchmark table: all of them, or those named. A NAME is a
+suite ("walk"), a row ("task-sync") or both ("walk/task-sync").
+
+Each row runs its exact work and the same work in plain Go in turn, and shows
+the medians and their ratio; where less is better, below 1 means faster than
+plain Go. The column "others" is how many cores other programs used meanwhile:
+a row taken while it was high is worth little.`,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			rows, err := bench.Find(bench.Scenarios(), names...)
+			if err != nil {
+				return usageError{err}
+			}
+			if cmd.Flags().Changed("samples") && (samples < bench.MinSamples || samples > maxSamples) {
+				return usagef("--samples %d: want %d to %d", samples, bench.MinSamples, maxSamples)
+			}
+			out := cmd.OutOrStdout()
+			if list {
+				return bench.WriteList(out, rows)
+			}
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			var done []bench.Row
+			for _, s := range rows {
+				if !asJSON {
+					fmt.Fprintf(cmd.ErrOrStderr(), "measuring %s/%s …\n", s.Bench, s.Name)
+				}
+				row, err := bench.Measure(ctx, s, samples)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					if err := row.WriteJSON(out); err != nil {
+						return err
+					}
+				}
+				done = append(done, row)
+			}
+			if asJSON {
+				return nil
+			}
+			return bench.WriteTable(out, done)
+		},
+	}
+	cmd.Flags().BoolVar(&list, "list", false, "tell each row's exact work, and measure nothing")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per row and line")
+	cmd.Flags().IntVar(&samples, "samples", 0, "samples of each side (default: the row's own number)")
+	return cmd
+}

@@ -1,0 +1,143 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/kadrehq/kadre/api"
+)
+
+// Nodes is how many nodes the demo starts.
+const Nodes = 3
+
+// Options say what to show and where.
+type Options struct {
+	Corpus   string    // folder of Go files; default: the sources of the installed Go toolchain
+	Out      io.Writer // where the show is printed
+	Terminal bool      // whether Out is a terminal, on which a line can be drawn again
+}
+
+// Run shows everything and checks it. It returns an error that tells the difference where something is
+// not as it must be. The nodes and their folders are gone when it returns.
+func Run(ctx context.Context, o Options) (err error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("demo: finding the own executable: %w", err)
+	}
+	if o.Corpus == "" {
+		if o.Corpus, err = goSources(ctx); err != nil {
+			return err
+		}
+	}
+	text, err := findCorpus(ctx, o.Corpus, groupSize)
+	if err != nil {
+		return err
+	}
+	text = text.spread()
+
+	s := &screen{w: o.Out, terminal: o.Terminal}
+	s.title("Kadre: %d nodes on this machine, none of them the head", Nodes)
+	begin := time.Now()
+	c, err := startCluster(ctx, exe, Nodes, flags(text))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	s.nodes(c, time.Since(begin))
+
+	if err := attached(ctx, c, s, text); err != nil {
+		return err
+	}
+	s.title("The driver has left")
+	if err := c.awaitEmpty(ctx); err != nil {
+		return err
+	}
+	for _, m := range c.living() {
+		s.line("%s  store is empty: no object, no holder, no block", m.Name)
+	}
+	s.line("")
+	s.line("All is as it must be.")
+	return nil
+}
+
+// attached is what the demo does as a driver.
+func attached(ctx context.Context, c *cluster, s *screen, text *corpus) (err error) {
+	if err := os.Setenv("KADRE_SOCKET", c.nodes[0].Socket); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	begin := time.Now()
+	rt, err := api.Init(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rt.Close()) }()
+	ctx = rt.With(ctx)
+	if err := walkthrough(ctx, c, s, begin); err != nil {
+		return err
+	}
+
+	j := &job{cluster: c, screen: s, text: text}
+	s.title("Word count: %d files, %s, in %d groups", text.Files, mebibytes(text.Bytes), len(text.Groups))
+	first, err := j.run(ctx, false)
+	if err != nil {
+		return err
+	}
+	s.title("The same words counted one file after the other, by the same function")
+	begin = time.Now()
+	counts, err := countSequentially(ctx, text)
+	if err != nil {
+		return err
+	}
+	if err := check(first.table, counts); err != nil {
+		return err
+	}
+	s.line("%d different words in %s; all counts agree", len(counts), seconds(time.Since(begin)))
+	if err := s.top(first.table); err != nil {
+		return err
+	}
+
+	s.title("Word count again, and a node is killed")
+	second, err := j.run(ctx, true)
+	if err != nil {
+		return err
+	}
+	s.line("re-executed %d", second.report.Again)
+	if second.report.Again == 0 {
+		return errors.New("demo: re-executed 0: a node died with work on it, and nothing was made again")
+	}
+	if err := check(second.table, counts); err != nil {
+		return err
+	}
+	s.line("all counts agree")
+	return nil
+}
+
+// flags are those that every node is started with.
+func flags(text *corpus) []string {
+	cpus := max(1, runtime.NumCPU()/Nodes)
+	store := 256<<20 + 3*text.Bytes // the texts, their tables and those of the tree
+	return []string{"--cluster", "demo", "--cpus", strconv.Itoa(cpus), "--object-store-memory", strconv.FormatInt(store, 10)}
+}
+
+// check compares the cluster's counts with the sequential ones.
+func check(t Table, counts map[string]int) error {
+	const shown = 10
+	d, err := differences(t, counts, shown)
+	if err != nil {
+		return err
+	}
+	if len(d) == 0 {
+		return nil
+	}
+	errs := []error{errors.New("demo: the counts differ:")}
+	for _, line := range d {
+		errs = append(errs, errors.New("  "+line))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,65 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/kadrehq/kadre/api"
+)
+
+// What the word count runs remotely, on whichever node has a CPU to spare.
+var (
+	Read  = api.Func3(readTask)
+	Count = api.Func3(countTask)
+	Merge = api.Func4(mergeTask)
+)
+
+// readTask makes the contents of a group's files an object in the arena of the node it runs on.
+func readTask(ctx context.Context, p api.Actor[Progress], i int, paths []string) (api.Array[byte], error) {
+	return noted(ctx, p, task{stageRead, i}, func() (api.Array[byte], int, error) {
+		text, err := readGroup(paths)
+		if err != nil {
+			return api.Array[byte]{}, 0, err
+		}
+		a, err := api.ArrayOf(ctx, text)
+		return a, len(text), err
+	})
+}
+
+// countTask is the map task: it counts the words of one group.
+func countTask(ctx context.Context, p api.Actor[Progress], i int, text api.Array[byte]) (Table, error) {
+	return noted(ctx, p, task{stageCount, i}, func() (Table, int, error) {
+		counts := map[string]int{}
+		countWords(counts, text.Data())
+		t := tableOf(counts)
+		return t, len(t), nil
+	})
+}
+
+// mergeTask is an inner node of the reduce tree.
+func mergeTask(ctx context.Context, p api.Actor[Progress], i int, a, b Table) (Table, error) {
+	return noted(ctx, p, task{stageMerge, i}, func() (Table, int, error) {
+		t, err := mergeTables(a, b)
+		return t, len(t), err
+	})
+}
+
+// noted runs a task's work between two notes to the progress actor. It waits for the first, so that a
+// task that runs is known to run.
+func noted[R any](ctx context.Context, p api.Actor[Progress], t task, work func() (R, int, error)) (r R, err error) {
+	info, ok := api.FromContext(ctx)
+	if !ok {
+		return r, fmt.Errorf("demo: %s %d runs outside a task", t.Stage, t.Index)
+	}
+	n := Note{Stage: t.Stage, Index: t.Index, Node: info.Node, PID: info.PID, Attempt: info.Attempt}
+	if _, err := Tell.Remote(ctx, p, n).Get(ctx); err != nil {
+		return r, err
+	}
+	r, n.Size, err = work()
+	if err != nil {
+		return r, err
+	}
+	n.Done = true
+	Tell.Remote(ctx, p, n)
+	return r, nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kadrehq/kadre/internal/node"
+	"github.com/kadrehq/kadre/internal/shm"
+	"github.com/kadrehq/kadre/objstore/arena"
+)
+
+// What doctor finds enough.
+const (
+	trialArena = 16 << 20 // bytes of the arena that is made to see what it lies on
+	enoughFD   = 1024     // descriptors of a process
+)
+
+// finding is what one look at this machine gave.
+type finding struct {
+	Check  string `json:"check"`
+	OK     bool   `json:"ok"`
+	Found  string `json:"found"`
+	Advice string `json:"advice,omitempty"`
+}
+
+func newDoctor() *cobra.Command {
+	var asJSON bool
+	var cluster string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Tell what this machine offers, and what is missing",
+		Long: `Looks at what nodes and programs need on this machine and says what was found
+and what to do about it. Exits with 1 where something keeps Kadre from working;
+advice alone is no failure.`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnv(cmd.Flags(), "cluster"); err != nil {
+				return err
+			}
+			found := examine(cluster)
+			out := cmd.OutOrStdout()
+			write := writeFindings
+			if asJSON {
+				write = func(w io.Writer, found []finding) error { return json.NewEncoder(w).Encode(found) }
+			}
+			if err := write(out, found); err != nil {
+				return err
+			}
+			for _, f := range found {
+				if !f.OK {
+					return errors.New("doctor: Kadre does not work here as it is; see above")
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
+	cmd.Flags().StringVar(&cluster, "cluster", "default", "the cluster to look for, or $KADRE_CLUSTER")
+	return cmd
+}
+
+func examine(cluster string) []finding {
+	found := []finding{examineRuntime(cluster)}
+	found = append(found, examineArena()...)
+	return append(found, examineFDs(), finding{Check: "CPUs", OK: true, Found: fmt.Sprint(runtime.GOMAXPROCS(0))})
+}
+
+func examineRuntime(cluster string) finding {
+	f := finding{Check: "runtime folder"}
+	socket, err := node.FindNode(cluster)
+	switch {
+	case err != nil:
+		f.Found = err.Error()
+	case socket == "":
+		f.OK, f.Found = true, "usable; no node is running"
+	default:
+		f.OK, f.Found = true, "usable; the oldest node is at "+socket
+	}
+	return f
+}
+
+// examineArena makes a small arena.
+func examineArena() []finding {
+	a, err := arena.Create(arena.Config{Size: trialArena})
+	if err != nil {
+		return []finding{{Check: "shared memory", Found: err.Error()}}
+	}
+	b := a.Backing()
+	pages := finding{Check: "shared memory", OK: true, Found: b.Kind}
+	if b.Kind != shm.KindHuge {
+		pages.Advice = "no huge pages, so the first use of memory is several times slower: " + strings.Join(b.Why, "; ")
+	}
+	seal := finding{Check: "sealed objects", OK: true, Found: "a write through an Array's old slice faults"}
+	if !a.Protects() {
+		seal.Found = "a write through an Array's old slice would damage the object"
+		seal.Advice = "set KADRE_CHECK=seal while testing"
+	}
+	found := []finding{pages, seal, {Check: "object store", OK: true, Found: bytesText(arena.DefaultSize()) + " unless told otherwise"}}
+	if err := a.Close(); err != nil {
+		found = append(found, finding{Check: "unmapping", Found: err.Error()})
+	}
+	return found
+}
+
+func examineFDs() finding {
+	f := finding{Check: "open files", OK: true}
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		f.Found = err.Error()
+		return f
+	}
+	f.Found = fmt.Sprint(l.Cur)
+	if l.Cur < enoughFD {
+		f.Advice = fmt.Sprintf("a node with many peers and programs needs more: ulimit -n %d", enoughFD)
+	}
+	return f
+}
+
+func writeFindings(w io.Writer, found []finding) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range found {
+		mark := "ok"
+		switch {
+		case !f.OK:
+			mark = "BAD"
+		case f.Advice != "":
+			mark = "note"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", mark, f.Check, f.Found)
+		if f.Advice != "" {
+			fmt.Fprintf(tw, "\t\t%s\n", f.Advice)
+		}
+	}
+	return tw.Flush()
+}

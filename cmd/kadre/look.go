@@ -1,0 +1,45 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kadrehq/kadre/cmd/kadre/ask"
+)
+
+// look has the flags of commands that ask a node.
+type look struct {
+	socket, cluster string
+	json            bool
+}
+
+func (l *look) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&l.socket, "socket", "", "the node's socket (default $KADRE_SOCKET, else the cluster's oldest node on this machine)")
+	f.StringVar(&l.cluster, "cluster", "default", "the cluster whose node to ask, or $KADRE_CLUSTER")
+	f.BoolVar(&l.json, "json", false, "print JSON")
+}
+
+// show asks for a view, decodes it into v and prints v: as JSON, or with table.
+func (l *look) show(cmd *cobra.Command, view string, v any, table func(io.Writer) error) error {
+	if err := fromEnv(cmd.Flags(), "cluster"); err != nil {
+		return err
+	}
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	socket, err := ask.Socket(l.socket, l.cluster)
+	if err != nil {
+		return err
+	}
+	if err := ask.Into(ctx, socket, view, v); err != nil {
+		return err
+	}
+	if !l.json {
+		return table(cmd.OutOrStdout())
+	}
+	enc := json.NewEncoder(cmd.OutOrStdout())
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
