@@ -132,11 +132,11 @@ func (n *Node) admit(c *net.UnixConn, h *wire.Hello, pid int) (p *process, err e
 	if p.slot, err = n.arena.Admit(pid, n.epoch); err != nil {
 		return nil, fmt.Errorf("node: attach: %w", err)
 	}
-	defer func() {
+	defer func(slot int) {
 		if err != nil {
-			n.arena.Reap(p.slot)
+			n.arena.Reap(slot)
 		}
-	}()
+	}(p.slot)
 	fd, pair, err := n.openRings(p.slot, 0)
 	if err != nil {
 		return nil, err

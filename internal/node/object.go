@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/trace"
@@ -41,16 +42,33 @@ func (n *Node) pullFrame(f *wire.Frame) error {
 }
 
 // freeFrame deletes copies: ours, and where a process asks those on other nodes.
+// ofAttempt gives those of the objects whose copy here is of the attempt that is to be freed: a late message
+// must not hit the copy of a newer one.
+func (n *Node) ofAttempt(m *wire.Free) (ids []id.Object) {
+	for i, o := range m.IDs {
+		h, ok := n.arena.Get(o)
+		if !ok || i >= len(m.Attempts) || h.Attempt() == m.Attempts[i] {
+			ids = append(ids, o)
+		}
+		if ok {
+			h.Release()
+		}
+	}
+	return ids
+}
+
 func (n *Node) freeFrame(p *process, f *wire.Frame) error {
 	var m wire.Free
 	if err := wire.Unmarshal(f.Body, &m); err != nil {
 		return err
 	}
-	n.store.Free(m.IDs)
+	if p == nil || slices.Contains(m.Nodes, n.id) {
+		n.store.Free(n.ofAttempt(&m))
+	}
 	if p == nil {
 		return nil
 	}
-	body := wire.Marshal(&wire.Free{IDs: m.IDs})
+	body := wire.Marshal(&wire.Free{IDs: m.IDs, Attempts: m.Attempts})
 	for _, to := range m.Nodes {
 		if to != n.id {
 			n.tell(id.Addr{Node: to}, wire.KFree, body)
