@@ -166,13 +166,14 @@ func (f *RemoteFunc1[A, R]) Map(ctx context.Context, xs []A) []Ref[R] {
 
 // MapRefs will call f for the value of each of refs, as one submission.
 func (f *RemoteFunc1[A, R]) MapRefs(ctx context.Context, refs []Ref[A]) []Ref[R] {
-	return f.laters(len(refs), "MapRefs")
+	return f.all(len(refs), later("MapRefs"))
 }
 
-func (f *RemoteFunc1[A, R]) laters(n int, name string) []Ref[R] {
+// all gives n references that carry err.
+func (f *RemoteFunc1[A, R]) all(n int, err error) []Ref[R] {
 	refs := make([]Ref[R], n)
 	for i := range refs {
-		refs[i] = failed[R](nil, f.r.typ, later(name))
+		refs[i] = failed[R](nil, f.r.typ, err)
 	}
 	return refs
 }

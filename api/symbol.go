@@ -44,6 +44,12 @@ func packageOf(symbol string) string {
 // A declared function or method may be called func1 too: then nothing, or a receiver in parentheses, is before it.
 var literal = regexp.MustCompile(`(^|\.)[^.()]*\.func\d+($|[.-])`)
 
+// unstable says that a symbol is a literal's, a method value's or that of an instance of a generic function.
+func unstable(symbol string) bool {
+	own := strings.TrimPrefix(symbol[len(packageOf(symbol)):], ".")
+	return literal.MatchString(own) || strings.HasSuffix(own, "-fm") || strings.Contains(own, "[...]")
+}
+
 // symbol names a function by its symbol, or as the user asks, and says where it is registered.
 func symbol(fn any, as string) (name, where string) {
 	_, where = caller()
@@ -55,8 +61,7 @@ func symbol(fn any, as string) (name, where string) {
 		return as, where
 	}
 	name = runtime.FuncForPC(v.Pointer()).Name()
-	own := strings.TrimPrefix(name[len(packageOf(name)):], ".")
-	if literal.MatchString(own) || strings.HasSuffix(own, "-fm") || strings.Contains(own, "[...]") {
+	if unstable(name) {
 		panic(fmt.Sprintf("kadre: %s (%s) has no stable symbol, being a literal, a method value or an instance of a generic function: give it api.RegisterAs(\"name\")", name, where))
 	}
 	return name, where

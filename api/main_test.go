@@ -1,0 +1,57 @@
+package api_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/kadrehq/kadre/api"
+)
+
+func TestMain(m *testing.M) {
+	api.RunWorker()
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			println(err.Error())
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// within bounds every wait of a test.
+const within = 20 * time.Second
+
+// start gives a context that carries an embedded runtime of 4 CPUs and ends after a bound. The test's end
+// closes both.
+func start(t testing.TB, opts ...api.InitOption) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	rt, err := api.Init(ctx, append([]api.InitOption{api.Embedded(), api.NumCPUs(4), api.ObjectStoreMemory(64 << 20)}, opts...)...)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := rt.Close(); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	})
+	return rt.With(ctx)
+}
+
+// must gives a value or ends the test.
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
