@@ -65,8 +65,8 @@ func Host(ctx context.Context, state any) (Location, error) {
 // Receiver is the state of the actor whose method's task has the context ctx.
 func Receiver(ctx context.Context) any {
 	if t := sched.TaskOf(ctx); t != nil && registered(t.Func()) {
-		if f := futureOf(t); f.at != nil {
-			return f.at.state
+		if a := futureOf(t).at.Load(); a != nil {
+			return a.state
 		}
 	}
 	return nil
@@ -106,7 +106,7 @@ func (p *Process) stepCallee(a *instance, c *callee.Callee, ev callee.CalleeEven
 			in := act.Payload.(inCall)
 			seq := act.Seq
 			f := in.f
-			f.at = a
+			f.at.Store(a)
 			ctx, cancel := p.bound(&f.in.spec)
 			f.InitExternal(&f.fn.Run, p.engine.NewRoot(ctx))
 			f.OnDone(func() {
@@ -119,8 +119,15 @@ func (p *Process) stepCallee(a *instance, c *callee.Callee, ev callee.CalleeEven
 			})
 			p.push(a, f, in.deps, nil)
 		case callee.Answer:
-			p.report(act.Result.(*Future))
-		case callee.Refuse:
+			f := act.Result.(*Future)
+			f.in.taken = func() {
+				a.mu.Lock()
+				p.stepCallee(a, c, callee.Taken{Seq: act.Seq})
+				a.mu.Unlock()
+			}
+			p.report(f)
+		case callee.Refuse: // this process makes one incarnation of an actor, so the call is for an earlier one
+			p.log.Warn("kadre: call for another incarnation", "actor", a.id, "incarnation", act.Incarnation)
 		}
 	}
 }
@@ -137,21 +144,14 @@ func (p *Process) push(a *instance, f *Future, deps []*Future, handle *Future) {
 		runtime.KeepAlive(handle)
 	})
 	if err != nil {
-		f.Fail(&ActorDiedError{Actor: a.id, Why: a.ended()})
+		f.Fail(err)
 	}
-}
-
-func (a *instance) ended() string {
-	if a.why == "" {
-		return "it has ended"
-	}
-	return a.why
 }
 
 // refuseCall answers a call on an actor that is not here any more.
 func (p *Process) refuseCall(s *wire.Spec, why string, ran bool) {
 	p.send1(s, &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self,
-		Err: p.record(&ActorDiedError{Actor: s.Actor, Why: why, MayRan: ran}, s.Func)}, nil)
+		Err: p.record(&ActorDiedError{Actor: s.Actor, Why: why, MayRan: ran}, s.Func)}, nil, nil)
 }
 
 // Kill ends an actor for good. Calls that have not run fail.
@@ -183,10 +183,7 @@ func (p *Process) endActor(i id.Actor, why string) {
 	if a == nil {
 		return
 	}
-	a.mu.Lock()
-	a.why = why
-	a.mu.Unlock()
-	a.box.Close(&ActorDiedError{Actor: i, Why: why})
+	a.box.Close(errors.New(why))
 	p.notify(p.nodeAddr(), wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{a.task}}))
 }
 

@@ -19,9 +19,9 @@ type Future struct {
 	// constant after submission
 	p    *Process
 	t    *Type
-	fn   *Func     // what runs; nil for objects
-	in   *inbound  // set when it runs for another process
-	at   *instance // the actor whose method it is, set before it runs
+	fn   *Func                    // what runs; nil for objects
+	in   *inbound                 // set when it runs for another process
+	at   atomic.Pointer[instance] // the actor of this process whose method it is, set before it runs
 	opts *Options
 
 	// written before the task is done, read after it
@@ -61,6 +61,7 @@ type Func struct {
 type inbound struct {
 	spec   wire.Spec
 	cancel context.CancelFunc // ends what bounds the task
+	taken  func()             // the owner has the result; nil: nobody wants to know
 }
 
 // futureOf finds the future that t starts.

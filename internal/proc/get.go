@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/kadrehq/kadre/actor"
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
@@ -30,8 +31,16 @@ func (f *Future) Name() string {
 // explain turns an error of the engine into one for users.
 func (f *Future) explain(err error) error {
 	var p *sched.PanicError
-	if errors.As(err, &p) || errors.Is(err, sched.ErrGoexit) {
+	var d *actor.DiedError
+	switch {
+	case errors.As(err, &p) || errors.Is(err, sched.ErrGoexit):
 		return panicked(f.Name(), err)
+	case errors.As(err, &d):
+		dead := &ActorDiedError{Why: d.Why.Error(), MayRan: d.MayHaveRun}
+		if a := f.at.Load(); a != nil {
+			dead.Actor = a.id
+		}
+		return dead
 	}
 	return err
 }
@@ -40,6 +49,9 @@ func (f *Future) explain(err error) error {
 func (p *Process) Await(ctx context.Context, f *Future) error {
 	if !f.Ready() {
 		p.Demand(f)
+		if a := f.at.Load(); a != nil && ctx.Done() == nil {
+			a.box.Assist(&f.Task) // a getter that would wait for ever may as well run the calls
+		}
 	}
 	if err := p.engine.Await(ctx, &f.Task); err != nil {
 		return f.explain(err)
@@ -182,6 +194,8 @@ func (p *Process) Read(ctx context.Context, f *Future, decode func(data []byte) 
 const (
 	// fetchTries bounds how often a stored object is looked for again after a failed transfer.
 	fetchTries = 20
+	// fetchTrust is how many of these believe what the owner's table says of holders.
+	fetchTrust = 5
 	// fetchPause is the longest pause between two tries.
 	fetchPause = 500 * time.Millisecond
 )
@@ -211,6 +225,9 @@ func (p *Process) fetch(ctx context.Context, f *Future) (*arena.Hold, error) {
 			}
 			last = errors.New("it was freed while it was read")
 		}
+		if try >= fetchTrust && o.owner == p.self {
+			p.dropCopies(o.id, info.Holders)
+		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -218,6 +235,17 @@ func (p *Process) fetch(ctx context.Context, f *Future) (*arena.Hold, error) {
 		}
 	}
 	return nil, &ObjectLostError{Object: o.id, Why: fmt.Sprintf("no holder could be read: %v", last)}
+}
+
+// dropCopies has the table forget copies that could not be read, so that the object is made again.
+func (p *Process) dropCopies(i id.Object, holders []id.Node) {
+	p.mu.Lock()
+	var todo do
+	for _, n := range holders {
+		todo = append(todo, p.stepLocked(owner.Dropped{ID: i, Node: n})...)
+	}
+	p.mu.Unlock()
+	todo.run()
 }
 
 // where gives the holders of a stored object, from the owner when what is known may be old.

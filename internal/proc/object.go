@@ -152,9 +152,9 @@ func (p *Process) stepLocked(ev owner.Event) (todo do) {
 		case owner.Remake:
 			todo = append(todo, p.remakeLocked(a.ID, a.Attempt)...)
 		case owner.Free:
-			todo = append(todo, p.freeLocked(a.ID, a.Nodes)...)
+			todo = append(todo, p.freeLocked(a.ID, a.Attempt, a.Nodes)...)
 		case owner.Refuse:
-			todo = append(todo, func() { p.free(a.ID, []id.Node{a.Node}, true) })
+			todo = append(todo, func() { p.free(a.ID, a.Attempt, []id.Node{a.Node}, true) })
 		case owner.ReleaseContained:
 			todo = append(todo, p.unpinLocked(a.IDs)...)
 		case owner.Forget:
@@ -227,23 +227,23 @@ func (p *Process) infoLocked(o *object) *wire.ObjectInfo {
 }
 
 // freeLocked deletes copies that nobody refers to.
-func (p *Process) freeLocked(i id.Object, nodes []id.Node) do {
+func (p *Process) freeLocked(i id.Object, attempt uint32, nodes []id.Node) do {
 	o := p.objects[i]
 	shared := o == nil || o.shared || o.rec != nil
 	if o != nil {
 		o.info.Stored = false
 		o.keep = nil
 	}
-	return do{func() { p.free(i, nodes, shared) }}
+	return do{func() { p.free(i, attempt, nodes, shared) }}
 }
 
-// free deletes copies; shared says that nodes know of the object.
-func (p *Process) free(i id.Object, nodes []id.Node, shared bool) {
+// free deletes the copies of an attempt; shared says that nodes know of the object.
+func (p *Process) free(i id.Object, attempt uint32, nodes []id.Node, shared bool) {
 	if !shared && len(nodes) == 1 && nodes[0] == p.self.Node {
 		p.arena.Delete(i)
 		return
 	}
-	p.notify(p.nodeAddr(), wire.KFree, wire.Marshal(&wire.Free{IDs: []id.Object{i}, Nodes: nodes}))
+	p.notify(p.nodeAddr(), wire.KFree, wire.Marshal(&wire.Free{IDs: []id.Object{i}, Attempts: []uint32{attempt}, Nodes: nodes}))
 }
 
 func (p *Process) forgetLocked(i id.Object) (todo do) {

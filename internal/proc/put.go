@@ -135,7 +135,7 @@ func (p *Process) Free(_ context.Context, f *Future) error {
 		for _, n := range t.Holders {
 			todo = append(todo, p.stepLocked(owner.Dropped{ID: o.id, Node: n})...)
 		}
-		todo = append(todo, p.freeLocked(o.id, t.Holders)...)
+		todo = append(todo, p.freeLocked(o.id, t.Attempt, t.Holders)...)
 	}
 	p.mu.Unlock()
 	todo.run()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
@@ -26,7 +27,7 @@ func (p *Process) runSpec(b []byte) {
 	p.stats.imported.Add(1)
 	f, deps, err := p.importSpec(s)
 	if err != nil {
-		p.send1(&s, &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self, Err: p.record(&UnschedulableError{Text: err.Error()}, s.Func)}, nil)
+		p.send1(&s, &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self, Err: p.record(&UnschedulableError{Text: err.Error()}, s.Func)}, nil, nil)
 		return
 	}
 	if s.Kind == wire.KindCall {
@@ -78,7 +79,7 @@ func (p *Process) report(f *Future) {
 	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self}
 	if err := f.Failure(); err != nil {
 		r.Err = p.record(f.explain(err), s.Func)
-		p.send1(s, r, f)
+		p.send1(s, r, f, f.in.taken)
 		return
 	}
 	data, keep, err := f.encoded()
@@ -87,19 +88,18 @@ func (p *Process) report(f *Future) {
 	}
 	if err != nil {
 		r.Err = p.record(err, s.Func)
-		p.send1(s, r, f)
+		p.send1(s, r, f, f.in.taken)
 		return
 	}
 	if len(data) <= wire.MaxInline {
 		r.Inline = data
-		p.send1(s, r, keep)
+		p.send1(s, r, keep, f.in.taken)
 		return
 	}
 	go func() {
 		i := s.Task.Object(0)
 		err := p.putBytes(p.ctx, i, data, s.Attempt)
-		if errors.Is(err, arena.ErrExists) { // an earlier attempt of this task ended on this node
-			p.arena.Delete(i)
+		if errors.Is(err, arena.ErrExists) && p.replaces(i, s.Attempt) {
 			err = p.putBytes(p.ctx, i, data, s.Attempt)
 		}
 		if err != nil {
@@ -110,15 +110,28 @@ func (p *Process) report(f *Future) {
 				p.notify(p.nodeAddr(), wire.KPublish, wire.Marshal(&wire.IDs{IDs: []id.Object{i}}))
 			}
 		}
-		p.send1(s, r, keep)
+		p.send1(s, r, keep, f.in.taken)
 	}()
 }
 
+// replaces makes room for an attempt's result where an earlier attempt of the task ended on this node too.
+func (p *Process) replaces(i id.Object, attempt uint32) bool {
+	h, ok := p.arena.Get(i)
+	if !ok {
+		return true
+	}
+	older := h.Attempt() < attempt
+	if older {
+		p.arena.Delete(i)
+	}
+	h.Release()
+	return older
+}
+
 // send1 sends a result when the owners of the references that the task kept know of this process; keep stays
-// alive until the owner has it.
-func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any) {
-	node := s.OwnProcess || s.OnNode != "" || len(s.Resources) > 0 || s.Kind == wire.KindCreate && r.Err != nil || p.cfg.Isolate || p.cfg.Worker != 0
-	if node && s.Kind != wire.KindCall {
+// alive until the owner has it, and taken is called then.
+func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any, taken func()) {
+	if s.Kind == wire.KindTask || s.Kind == wire.KindCreate && r.Err != nil { // an actor lasts
 		p.notify(p.nodeAddr(), wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{s.Task}}))
 	}
 	if s.Owner == p.self {
@@ -126,7 +139,12 @@ func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any) {
 		return
 	}
 	p.afterBorrows(func() {
-		p.request(s.Owner, wire.KResult, wire.Marshal(r), func([]byte, error) { _ = keep })
+		p.request(s.Owner, wire.KResult, wire.Marshal(r), func([]byte, error) {
+			runtime.KeepAlive(keep)
+			if taken != nil {
+				go taken()
+			}
+		})
 	})
 }
 
@@ -162,8 +180,8 @@ func InfoOf(ctx context.Context) (Info, bool) {
 	} else {
 		i.Task = f.ID().Task()
 	}
-	if f.at != nil {
-		i.Actor = f.at.id
+	if a := f.at.Load(); a != nil {
+		i.Actor = a.id
 	}
 	return i, true
 }

@@ -156,7 +156,7 @@ func (s *session) pushLocked(c *outCall) {
 		c.f.Fail(&ActorDiedError{Actor: s.actor, Why: "it has ended"})
 		return
 	}
-	c.f.at = s.local
+	c.f.at.Store(s.local)
 	s.p.push(s.local, c.f, c.deps, c.h)
 }
 

@@ -444,7 +444,7 @@ func (p *Process) result(m *wire.Result, done func()) {
 	if o == nil || o.rec == nil || p.closed != nil {
 		p.mu.Unlock()
 		if m.Stored {
-			p.free(m.Task.Object(0), []id.Node{m.By.Node}, true)
+			p.free(m.Task.Object(0), m.Attempt, []id.Node{m.By.Node}, true)
 		}
 		done()
 		return

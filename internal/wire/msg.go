@@ -81,9 +81,10 @@ type Copied struct {
 
 // Free asks nodes to delete their copies. A process leaves Nodes for its node to send it on.
 type Free struct {
-	_     struct{} `cbor:",toarray"`
-	IDs   []id.Object
-	Nodes []id.Node
+	_        struct{} `cbor:",toarray"`
+	IDs      []id.Object
+	Attempts []uint32 // of the copies to delete; may end early: any
+	Nodes    []id.Node
 }
 
 // Placed says where a task or actor went.
