@@ -31,6 +31,8 @@ type Config struct {
 	Grace time.Duration
 	// Logger gets what is unusual. Default: nothing is logged.
 	Logger *slog.Logger
+
+	stall time.Duration // for tests; default stallIdle
 }
 
 func (c Config) withDefaults() Config {
@@ -40,6 +42,9 @@ func (c Config) withDefaults() Config {
 	c.Slots = min(c.Slots, maxSlots)
 	if c.Grace <= 0 {
 		c.Grace = 5 * time.Second
+	}
+	if c.stall <= 0 {
+		c.stall = stallIdle
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -216,8 +221,9 @@ func (e *Engine) Close(ctx context.Context) error {
 			n++
 		}
 	}
-	e.abandoned.Add(int64(n))
-	return fmt.Errorf("%w: %d tasks did not return when their contexts ended: %w", ErrAbandoned, n, ctx.Err())
+	all := e.abandoned.Add(int64(n))
+	return fmt.Errorf("%w: %d tasks since the start, %d of them now: have functions return when their context ends: %w",
+		ErrAbandoned, all, n, ctx.Err())
 }
 
 // Stats is what an engine looked like at one moment.

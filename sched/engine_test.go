@@ -297,7 +297,7 @@ func TestLone(t *testing.T) {
 
 // The depth of tasks that wait for each other is not bounded by the slots, also where the engine cannot see the wait.
 func TestBlindNesting(t *testing.T) {
-	e := start(t, Config{})
+	e := start(t, Config{stall: 20 * time.Millisecond})
 	ctx := with(e)
 	var blind *Func
 	blind = fn("blind", func(_ context.Context, d int) (int, error) {
@@ -321,7 +321,7 @@ func TestBlindNesting(t *testing.T) {
 
 // A task that waits outside of the engine and says so holds no slot.
 func TestBlock(t *testing.T) {
-	e := start(t, Config{Slots: 1})
+	e := start(t, Config{Slots: 1, stall: time.Hour})
 	ctx := with(e)
 	gate := make(chan struct{})
 	waits := fn("waits", func(c context.Context, _ int) (int, error) {
@@ -361,7 +361,7 @@ func TestCost(t *testing.T) {
 }
 
 func TestTakeReturn(t *testing.T) {
-	e := start(t, Config{})
+	e := start(t, Config{stall: time.Hour})
 	ctx := with(e)
 	gate := make(chan struct{})
 	block := fn("block", func(context.Context, int) (int, error) { <-gate; return 0, nil })
@@ -399,7 +399,7 @@ func TestTakeReturn(t *testing.T) {
 }
 
 func TestOnQueued(t *testing.T) {
-	e := start(t, Config{})
+	e := start(t, Config{stall: time.Hour})
 	ctx := with(e)
 	var last atomic.Int64
 	last.Store(-1)

@@ -11,9 +11,14 @@ const (
 	tickStarved = time.Millisecond
 	// maxExtra bounds the slots that the monitor adds.
 	maxExtra = 10_000
-	// stallBusy is how long nothing may happen, while the CPUs are in use, before the first slot is added;
-	// the next ones take twice as long each.
-	stallBusy = 100 * time.Millisecond
+	// stallIdle is how long nothing may happen before a slot is added: a task that sleeps or does I/O for
+	// less keeps its slot, and no more tasks run than there are slots. After a stall it is stallAgain for as
+	// long as stallMemory.
+	stallIdle   = time.Second
+	stallAgain  = 20 * time.Millisecond
+	stallMemory = time.Second
+	// stallBusy counts instead while the CPUs are in use; the next slots take twice as long each.
+	stallBusy = 2 * time.Second
 	// extraKept is how many ticks in a row an added slot may go unused.
 	extraKept = 10
 )
@@ -65,6 +70,7 @@ type monitor struct {
 	cpu    time.Duration       // used up to the last look
 	at     time.Time           // of the last look
 	added  int                 // slots added in this stall
+	last   time.Time           // when slots were last added because nothing moved
 	unused int                 // looks in a row at which extra slots were not needed
 	queued int                 // as told to onQueued
 	over   map[*Task]time.Time // running tasks whose context has ended, since when
@@ -111,11 +117,20 @@ func (m *monitor) stall(now time.Time, queued int) {
 		m.shrink(full)
 		return
 	}
-	still := now.Sub(m.since)
-	if !(idle && still >= tick || still >= stallBusy<<min(m.added, 16)) || e.extra.Load() >= maxExtra {
+	limit := stallBusy << min(m.added, 16)
+	if idle {
+		limit = e.cfg.stall
+		if now.Sub(m.last) < stallMemory {
+			limit = stallAgain
+		}
+	}
+	if now.Sub(m.since) < limit || e.extra.Load() >= maxExtra {
 		return
 	}
 	m.added++
+	if idle {
+		m.last = now
+	}
 	n := 1 + e.extra.Load()/4
 	e.cfg.Logger.Debug("sched: nothing progresses, adding slots", "add", n, "queued", queued, "cpu_idle", idle)
 	e.extra.Add(n)
