@@ -21,7 +21,7 @@ sequential one; and again, while it kills one of the nodes in the middle.
 
 Needs less than a minute. Removes all that it made. Exits with 1 and tells the
 difference where something is not as it must be.`,
-		Args: args(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()

@@ -40,7 +40,7 @@ func newDoctor() *cobra.Command {
 		Long: `Looks at what nodes and programs need on this machine and says what was found
 and what to do about it. Exits with 1 where something keeps Kadre from working;
 advice alone is no failure.`,
-		Args: args(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fromEnv(cmd.Flags(), "cluster"); err != nil {
 				return err

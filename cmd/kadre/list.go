@@ -39,7 +39,7 @@ func newListNodes() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "nodes",
 		Short: "List the living nodes that a node of this machine knows",
-		Args:  args(cobra.NoArgs),
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var nodes []nodeRow
 			return l.show(cmd, ask.Nodes, &nodes, func(w io.Writer) error {
@@ -62,7 +62,7 @@ func newListWorkers() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workers",
 		Short: "List the worker processes of a node of this machine",
-		Args:  args(cobra.NoArgs),
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			workers := []node.ProcessStatus{}
 			return l.show(cmd, ask.Workers, &workers, func(w io.Writer) error {

@@ -88,17 +88,22 @@ func group(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usagef("%q is no command of '%s'", args[0], cmd.CommandPath())
 	}
-	return cmd.Help()
+	if !cmd.HasParent() {
+		return cmd.Help()
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	return usagef("'%s' needs one of: %s", cmd.CommandPath(), strings.Join(names, ", "))
 }
 
-// args makes what a validator refuses a usage error.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, given []string) error {
-		if err := check(cmd, given); err != nil {
-			return usageError{err}
-		}
-		return nil
+// noArgs is for commands that take flags only.
+func noArgs(cmd *cobra.Command, given []string) error {
+	if len(given) > 0 {
+		return usagef("'%s' takes no argument, and got %q", cmd.CommandPath(), given[0])
 	}
+	return nil
 }
 
 // interruptible gives a context that ends at the first SIGINT or SIGTERM; the second ends the process.

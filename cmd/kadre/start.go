@@ -39,7 +39,7 @@ has is done or handed over. The second one ends it at once.
 
 Every flag can be given as a variable instead: --token-file as KADRE_TOKEN_FILE.
 The flag wins.`,
-		Args: args(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fromEnv(cmd.Flags()); err != nil {
 				return err

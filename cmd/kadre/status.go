@@ -22,7 +22,7 @@ func newStatus() *cobra.Command {
 		Long: `Tells what a running node of this machine knows and does: its members and how
 it found them, CPUs, store, directory, steals and bytes moved. With --events the
 last things that it did, oldest first.`,
-		Args: args(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if events {
 				var es []trace.Event

@@ -23,7 +23,7 @@ cluster, so keep it in a file that only you can read:
 
   (umask 077 && kadre token new > cluster.token)
   kadre start --token-file cluster.token`,
-		Args: args(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), p2p.NewToken())
 			return err

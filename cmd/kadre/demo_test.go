@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestDemo runs the demo on a part of the Go toolchain's sources, in a process of its own.
+func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	exe, err := exec.LookPath("kadre") // testscript puts it there
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmp, err := os.MkdirTemp("", "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(tmp)
+	cmd := exec.CommandContext(t.Context(), exe, "demo", "--corpus", filepath.Join(strings.TrimSpace(string(root)), "src", "cmd", "compile"))
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{"[1 1 1 1 1 1 1 1 1 1]", "[2 3 4 5 6]", "re-executed ", "All is as it must be."} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out.String())
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+}
