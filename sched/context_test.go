@@ -18,7 +18,7 @@ func busy(t *testing.T, e *Engine) (end func()) {
 	for range e.Slots() {
 		submit[int, int](e, context.Background(), block, 0, Opts{})
 	}
-	until(t, "slots taken", func() bool { return e.Queued() == 0 })
+	started(t, e, e.Slots())
 	return func() { close(gate) }
 }
 
@@ -148,7 +148,7 @@ func TestCancelTask(t *testing.T) {
 	ctx := with(e)
 	wait := fn("wait", func(c context.Context, _ int) (int, error) { <-c.Done(); return 0, c.Err() })
 	c := submit[int, int](e, ctx, wait, 0, Opts{NoInline: true})
-	until(t, "start", func() bool { return e.Queued() == 0 })
+	started(t, e, 1)
 	c.Cancel()
 	if err := e.Await(ctx, &c.Task); err != context.Canceled {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestCancelTask(t *testing.T) {
 	gate := make(chan struct{})
 	deaf := fn("deaf", func(c context.Context, _ int) (int, error) { <-gate; return 0, nil })
 	c = submit[int, int](e, ctx, deaf, 0, Opts{NoInline: true})
-	until(t, "start", func() bool { return e.Queued() == 0 })
+	started(t, e, 1)
 	c.Cancel()
 	if err := e.Await(ctx, &c.Task); !errors.Is(err, ErrCancelled) {
 		t.Error(err)
@@ -210,7 +210,7 @@ func TestRootForImports(t *testing.T) {
 		return 0, e.Await(context.Background(), &submit[int, int](e, c, inner, 0, Opts{NoInline: true}).Task)
 	})
 	c := submit[int, int](e, root, deep, 0, Opts{NoInline: true})
-	until(t, "both started", func() bool { return e.Queued() == 0 })
+	started(t, e, 2)
 	cancel()
 	if err := e.Await(context.Background(), &c.Task); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func TestClose(t *testing.T) {
 	gate := make(chan struct{})
 	deaf := fn("deaf", func(context.Context, int) (int, error) { <-gate; return 0, nil })
 	a, b := submit[int, int](e, ctx, heeds, 0, Opts{}), submit[int, int](e, ctx, deaf, 0, Opts{})
-	until(t, "start", func() bool { return e.Queued() == 0 })
+	started(t, e, 2)
 	q := submit[int, int](e, ctx, inc, 0, Opts{})
 	h := then(e, ctx, b)
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)

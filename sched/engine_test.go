@@ -366,7 +366,7 @@ func TestTakeReturn(t *testing.T) {
 	gate := make(chan struct{})
 	block := fn("block", func(context.Context, int) (int, error) { <-gate; return 0, nil })
 	b1, b2 := submit[int, int](e, ctx, block, 0, Opts{}), submit[int, int](e, ctx, block, 0, Opts{})
-	until(t, "both slots taken", func() bool { return e.Queued() == 0 })
+	started(t, e, 2)
 	var cs []*call[int, int]
 	for i := range 100 {
 		cs = append(cs, submit[int, int](e, ctx, inc, i, Opts{}))

@@ -70,3 +70,17 @@ func until(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+// started polls until n tasks run on goroutines of the engine.
+func started(t testing.TB, e *Engine, n int) {
+	t.Helper()
+	until(t, "tasks started", func() bool {
+		k := 0
+		for x := range e.active() {
+			if !x.Ready() {
+				k++
+			}
+		}
+		return k == n
+	})
+}
