@@ -189,7 +189,10 @@ func (n *Node) placeFrame(f *wire.Frame) error {
 	if n.draining || !here.has(&spec, here.resources) {
 		return n.refusal("node: node %s is draining, or has not what the task needs any more", n.id.Short())
 	}
-	return n.acceptLocked(e)
+	if why := n.acceptLocked(e); why != nil { // not as it is: a nil of its type is no nil error
+		return why
+	}
+	return nil
 }
 
 func (n *Node) refusal(format string, args ...any) *wire.ErrorRecord {
@@ -223,7 +226,7 @@ func (n *Node) placeErrand(e *errand, tried []id.Node) {
 			delete(n.place.sent, to)
 		}
 		n.mu.Unlock()
-		if rec := asRecord(err, wire.ErrorUnavailable); err != nil && slices.Contains(rec.Known, refused) && len(tried) < maxTries {
+		if err != nil && len(tried) < maxTries && slices.Contains(asRecord(err, wire.ErrorUnavailable).Known, refused) {
 			n.placeErrand(e, append(tried, to))
 			return
 		}
