@@ -23,9 +23,9 @@ const MaxCluster = 64
 
 // Why a peer is not let in. Both ends get one of these, with words of their own around it.
 var (
-	ErrToken   = errors.New("the two nodes have different cluster tokens (or secrets)")
+	ErrToken   = errors.New("the two nodes have different cluster tokens or secrets: start both with the same --token-file, or both without one as the same user")
 	ErrVersion = errors.New("the two nodes have no protocol version in common")
-	ErrCluster = errors.New("the two nodes belong to different clusters")
+	ErrCluster = errors.New("the two nodes belong to different clusters, as --cluster says")
 	ErrProof   = errors.New("not a proof of admission")
 )
 
