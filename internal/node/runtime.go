@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,6 +17,10 @@ import (
 
 // maxSocketPath is what sockaddr_un holds, less the final zero.
 const maxSocketPath = 107
+
+// ownExts are the endings of a node's files in the runtime folder, in the order in which they go. Package p2p
+// writes <short>.peer.
+var ownExts = []string{".sock", ".json", ".peer", ".lock"}
 
 // record is what a node leaves in the runtime folder for those who look for it, and for those who clean up
 // after it.
@@ -113,8 +118,7 @@ func sweep(dir string) ([]record, error) {
 	seen := map[string]bool{}
 	for _, e := range entries {
 		short, ok := strings.CutSuffix(e.Name(), filepath.Ext(e.Name()))
-		switch ext := filepath.Ext(e.Name()); {
-		case !ok || seen[short], ext != ".lock" && ext != ".json" && ext != ".sock":
+		if !ok || seen[short] || !slices.Contains(ownExts, filepath.Ext(e.Name())) {
 			continue
 		}
 		seen[short] = true
@@ -151,7 +155,7 @@ func (r *record) remove() {
 
 // removeFiles deletes a node's own files in the runtime folder, its lock last.
 func removeFiles(dir, short string) {
-	for _, ext := range []string{".sock", ".json", ".lock"} {
+	for _, ext := range ownExts {
 		os.Remove(filepath.Join(dir, short+ext))
 	}
 }
