@@ -31,6 +31,7 @@ var ranks = map[string]int{
 	"docs":               8,
 	"examples":           8,
 	"internal/sim":       8,
+	"internal/testbed":   8,
 	"internal/ladder":    8,
 }
 
