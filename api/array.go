@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"sync"
 
 	"github.com/kadrehq/kadre/internal/codec"
@@ -219,6 +220,9 @@ func (a *Array[T]) EncodeSpecial(e *codec.Encoder) error {
 	if err != nil {
 		return err
 	}
+	if c, ok := e.Context.(*decoding); ok {
+		guard(c.ctx)
+	}
 	return encodeRef(e, f)
 }
 
@@ -239,9 +243,19 @@ func (a *Array[T]) DecodeSpecial(d *codec.Decoder) error {
 		return err
 	}
 	*a = hold(len(data), f, data, &holding{view: view})
-	if t := sched.TaskOf(ctx); t != nil {
+	if t := guard(ctx); t != nil {
 		s := a.s
 		t.AfterFunc(func() { runtime.KeepAlive(s) }) // slices of it may outlive the Array until t returns
 	}
 	return nil
+}
+
+// guard gives the task whose context ctx is, and makes writes to sealed memory panic on its goroutine, which
+// is the calling one. Elsewhere they end the process.
+func guard(ctx context.Context) *sched.Task {
+	t := sched.TaskOf(ctx)
+	if t != nil {
+		debug.SetPanicOnFault(true)
+	}
+	return t
 }

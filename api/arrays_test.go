@@ -46,11 +46,7 @@ func TestArrays(t *testing.T) {
 }
 
 func TestArraysOfOtherProcesses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a worker process")
-	}
-	t.Setenv("KADRE_ISOLATE", "1")
-	testArrays(t, start(t))
+	testArrays(t, startIsolated(t))
 }
 
 func testArrays(t *testing.T, c context.Context) {

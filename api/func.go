@@ -161,7 +161,7 @@ func (f *RemoteFunc4[A, B, C, D, R]) Options(opts ...TaskOption) *RemoteFunc4[A,
 
 // Map will call f for each of xs, as one submission.
 func (f *RemoteFunc1[A, R]) Map(ctx context.Context, xs []A) []Ref[R] {
-	return f.laters(len(xs), "Map")
+	return f.all(len(xs), later("Map"))
 }
 
 // MapRefs will call f for the value of each of refs, as one submission.

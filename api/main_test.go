@@ -13,14 +13,7 @@ import (
 
 func TestMain(m *testing.M) {
 	api.RunWorker()
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			println(err.Error())
-			code = 1
-		}
-	}
-	os.Exit(code)
+	goleak.VerifyTestMain(m)
 }
 
 // within bounds every wait of a test.
@@ -43,6 +36,20 @@ func start(t testing.TB, opts ...api.InitOption) context.Context {
 		cancel()
 	})
 	return rt.With(ctx)
+}
+
+// startIsolated is start with every task in a worker process.
+func startIsolated(t *testing.T) context.Context {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a worker process")
+	}
+	t.Setenv("KADRE_ISOLATE", "1")
+	c := start(t)
+	if i, err := whoFunc.Remote(c).Get(c); err != nil || i.PID == os.Getpid() {
+		t.Fatalf("a task runs here: %+v, %v", i, err)
+	}
+	return c
 }
 
 // must gives a value or ends the test.

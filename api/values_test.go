@@ -125,11 +125,7 @@ func TestValuesCross(t *testing.T) {
 }
 
 func TestValuesCrossProcesses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a worker process")
-	}
-	t.Setenv("KADRE_ISOLATE", "1")
-	c := start(t)
+	c := startIsolated(t)
 	for _, test := range echoes {
 		test(t, c)
 	}
@@ -268,11 +264,7 @@ func TestRefsInsideValues(t *testing.T) {
 }
 
 func TestRefsInsideValuesOfOtherProcesses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a worker process")
-	}
-	t.Setenv("KADRE_ISOLATE", "1")
-	testRefsInside(t, start(t))
+	testRefsInside(t, startIsolated(t))
 }
 
 func testRefsInside(t *testing.T, c context.Context) {

@@ -28,13 +28,13 @@ func TestGetAll(t *testing.T) {
 	}
 	g, open := gate()
 	defer open()
-	mixed := []api.Ref[int]{refs[0], failFunc.Remote(c, "EOF"), waitFunc.Remote(c, g)}
+	mixed := []api.Ref[int]{waitFunc.Remote(c, g), failFunc.Remote(c, "EOF"), refs[0]}
 	vs, err := api.GetAll(c, mixed)
 	if vs != nil || !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "ref 1:") {
 		t.Error(vs, err)
 	}
 	open()
-	if _, err := mixed[2].Get(c); err != nil {
+	if _, err := mixed[0].Get(c); err != nil {
 		t.Errorf("the rest did not keep running: %v", err)
 	}
 }
