@@ -107,7 +107,7 @@ func (p *Process) report(f *Future) {
 		} else {
 			r.Stored, r.Size = true, uint64(len(data))
 			if s.Owner.Node != p.self.Node {
-				p.notify(p.nodeAddr(), wire.KPublish, wire.Marshal(&wire.IDs{IDs: []id.Object{i}}))
+				p.notify(p.nodeAddr(), wire.KPublish, wire.Marshal(&wire.IDs{IDs: []id.Object{i}, Owner: s.Owner}))
 			}
 		}
 		p.send1(s, r, keep, f.in.taken)
