@@ -28,11 +28,14 @@ func makeCounterAt(_ context.Context, n int) (*counter, error) {
 	}
 	return &counter{value: n}, nil
 }
-func (c *counter) Increment(context.Context) (int, error)       { c.value++; return c.value, nil }
-func (c *counter) Add(_ context.Context, n int) (int, error)    { c.value += n; return c.value, nil }
-func (c *counter) Keep(_ context.Context, s []int) error        { c.seen = s; return nil }
-func (c *counter) Seen(context.Context) ([]int, error)          { return c.seen, nil }
-func (c *counter) Fail(_ context.Context, how string) error     { _, err := failWith(nil, how); return err }
+func (c *counter) Increment(context.Context) (int, error)    { c.value++; return c.value, nil }
+func (c *counter) Add(_ context.Context, n int) (int, error) { c.value += n; return c.value, nil }
+func (c *counter) Keep(_ context.Context, s []int) error     { c.seen = s; return nil }
+func (c *counter) Seen(context.Context) ([]int, error)       { return c.seen, nil }
+func (c *counter) Fail(ctx context.Context, how string) error {
+	_, err := failWith(ctx, how)
+	return err
+}
 func (c *counter) Who(ctx context.Context) (api.Info, error)    { return who(ctx) }
 func (c *counter) Wait(ctx context.Context, n int) (int, error) { return waitAt(ctx, n) }
 

@@ -2,8 +2,11 @@ package api_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
+	"testing"
 	"time"
 
 	"github.com/kadrehq/kadre/api"
@@ -18,49 +21,52 @@ type (
 	a3  []byte
 	a4  map[string]float64
 	res struct{ Text string }
-	st  struct{ n int }
+	st  struct{ made string }
 )
 
-func f0(ctx) (res, error)                      { return res{}, nil }
-func f1(ctx, a1) (res, error)                  { return res{}, nil }
-func f2(ctx, a1, a2) (res, error)              { return res{}, nil }
-func f3(ctx, a1, a2, a3) (res, error)          { return res{}, nil }
-func f4(ctx, a1, a2, a3, a4) (res, error)      { return res{}, nil }
-func p0(ctx) error                             { return nil }
-func p1(ctx, a1) error                         { return nil }
-func p2(ctx, a1, a2) error                     { return nil }
-func p3(ctx, a1, a2, a3) error                 { return nil }
-func p4(ctx, a1, a2, a3, a4) error             { return nil }
-func s0(ctx) iter.Seq2[res, error]             { return nil }
-func s1(ctx, a1) iter.Seq2[res, error]         { return nil }
-func s2(ctx, a1, a2) iter.Seq2[res, error]     { return nil }
-func s3(ctx, a1, a2, a3) iter.Seq2[res, error] { return nil }
+func f0(ctx) (res, error)                                   { return said() }
+func f1(_ ctx, a a1) (res, error)                           { return said(a) }
+func f2(_ ctx, a a1, b a2) (res, error)                     { return said(a, b) }
+func f3(_ ctx, a a1, b a2, c a3) (res, error)               { return said(a, b, c) }
+func f4(_ ctx, a a1, b a2, c a3, d a4) (res, error)         { return said(a, b, c, d) }
+func p0(ctx) error                                          { return saying() }
+func p1(_ ctx, a a1) error                                  { return saying(a) }
+func p2(_ ctx, a a1, b a2) error                            { return saying(a, b) }
+func p3(_ ctx, a a1, b a2, c a3) error                      { return saying(a, b, c) }
+func p4(_ ctx, a a1, b a2, c a3, d a4) error                { return saying(a, b, c, d) }
+func s0(ctx) iter.Seq2[res, error]                          { return nil }
+func s1(ctx, a1) iter.Seq2[res, error]                      { return nil }
+func s2(ctx, a1, a2) iter.Seq2[res, error]                  { return nil }
+func s3(ctx, a1, a2, a3) iter.Seq2[res, error]              { return nil }
+func s4(ctx, a1, a2, a3, a4) iter.Seq2[res, error]          { return nil }
+func c0(ctx) (*st, error)                                   { return made() }
+func c1(_ ctx, a a1) (*st, error)                           { return made(a) }
+func c2(_ ctx, a a1, b a2) (*st, error)                     { return made(a, b) }
+func c3(_ ctx, a a1, b a2, c a3) (*st, error)               { return made(a, b, c) }
+func c4(_ ctx, a a1, b a2, c a3, d a4) (*st, error)         { return made(a, b, c, d) }
+func (s *st) M0(ctx) (res, error)                           { return said(s.made) }
+func (s *st) M1(_ ctx, a a1) (res, error)                   { return said(s.made, a) }
+func (s *st) M2(_ ctx, a a1, b a2) (res, error)             { return said(s.made, a, b) }
+func (s *st) M3(_ ctx, a a1, b a2, c a3) (res, error)       { return said(s.made, a, b, c) }
+func (s *st) M4(_ ctx, a a1, b a2, c a3, d a4) (res, error) { return said(s.made, a, b, c, d) }
+func (s *st) P0(ctx) error                                  { return saying(s.made) }
+func (s *st) P1(_ ctx, a a1) error                          { return saying(s.made, a) }
+func (s *st) P2(_ ctx, a a1, b a2) error                    { return saying(s.made, a, b) }
+func (s *st) P3(_ ctx, a a1, b a2, c a3) error              { return saying(s.made, a, b, c) }
+func (s *st) P4(_ ctx, a a1, b a2, c a3, d a4) error        { return saying(s.made, a, b, c, d) }
 
-func s4(ctx, a1, a2, a3, a4) iter.Seq2[res, error] { return nil }
+func said(args ...any) (res, error) { return res{text(args)}, nil }
+func saying(args ...any) error      { return errors.New(text(args)) }
+func made(args ...any) (*st, error) { return &st{made: text(args)}, nil }
 
-func c0(ctx) (*st, error)                 { return &st{}, nil }
-func c1(ctx, a1) (*st, error)             { return &st{}, nil }
-func c2(ctx, a1, a2) (*st, error)         { return &st{}, nil }
-func c3(ctx, a1, a2, a3) (*st, error)     { return &st{}, nil }
-func c4(ctx, a1, a2, a3, a4) (*st, error) { return &st{}, nil }
-
-func (s *st) M0(ctx) (res, error)                 { return res{}, nil }
-func (s *st) M1(ctx, a1) (res, error)             { return res{}, nil }
-func (s *st) M2(ctx, a1, a2) (res, error)         { return res{}, nil }
-func (s *st) M3(ctx, a1, a2, a3) (res, error)     { return res{}, nil }
-func (s *st) M4(ctx, a1, a2, a3, a4) (res, error) { return res{}, nil }
-func (s *st) P0(ctx) error                        { s.n++; return nil }
-func (s *st) P1(ctx, a1) error                    { return nil }
-func (s *st) P2(ctx, a1, a2) error                { return nil }
-func (s *st) P3(ctx, a1, a2, a3) error            { return nil }
-func (s *st) P4(ctx, a1, a2, a3, a4) error        { return nil }
+func text(args []any) string { return fmt.Sprint(args) }
 
 func add2(_ ctx, a, b a2) (a2, error) { return a + b, nil }
 
 // Section 2: registering.
 var (
 	fn0 *api.RemoteFunc0[res]                       = api.Func0(f0)
-	fn1 *api.RemoteFunc1[a1, res]                   = api.Func1(f1, taskOptions...)
+	fn1 *api.RemoteFunc1[a1, res]                   = api.Func1(f1)
 	fn2 *api.RemoteFunc2[a1, a2, res]               = api.Func2(f2)
 	fn3 *api.RemoteFunc3[a1, a2, a3, res]           = api.Func3(f3)
 	fn4 *api.RemoteFunc4[a1, a2, a3, a4, res]       = api.Func4(f4)
@@ -75,12 +81,12 @@ var (
 	st3 *api.RemoteStream3[a1, a2, a3, res]         = api.Stream3(s3)
 	st4 *api.RemoteStream4[a1, a2, a3, a4, res]     = api.Stream4(s4)
 	cl0 *api.RemoteClass0[st]                       = api.Class0(c0)
-	cl1 *api.RemoteClass1[st, a1]                   = api.Class1(c1, classOptions...)
+	cl1 *api.RemoteClass1[st, a1]                   = api.Class1(c1)
 	cl2 *api.RemoteClass2[st, a1, a2]               = api.Class2(c2)
 	cl3 *api.RemoteClass3[st, a1, a2, a3]           = api.Class3(c3)
 	cl4 *api.RemoteClass4[st, a1, a2, a3, a4]       = api.Class4(c4)
 	me0 *api.RemoteMethod0[st, res]                 = api.Method0((*st).M0)
-	me1 *api.RemoteMethod1[st, a1, res]             = api.Method1((*st).M1, methodOptions...)
+	me1 *api.RemoteMethod1[st, a1, res]             = api.Method1((*st).M1)
 	me2 *api.RemoteMethod2[st, a1, a2, res]         = api.Method2((*st).M2)
 	me3 *api.RemoteMethod3[st, a1, a2, a3, res]     = api.Method3((*st).M3)
 	me4 *api.RemoteMethod4[st, a1, a2, a3, a4, res] = api.Method4((*st).M4)
@@ -92,11 +98,15 @@ var (
 	mp4 *api.RemoteMethod4[st, a1, a2, a3, a4, api.None] = api.MethodProc4((*st).P4)
 
 	addA2 = api.Func2(add2)
+
+	_ = api.Func1(f1, taskOptions...)
+	_ = api.Class1(c1, classOptions...)
+	_ = api.Method1((*st).M1, methodOptions...)
 )
 
 // Options, as the kinds that take them.
 var (
-	initOptions = []api.InitOption{api.Join("127.0.0.1:1"), api.Cluster("c"), api.TokenFile("/t"), api.NumCPUs(2),
+	_ = []api.InitOption{api.Join("127.0.0.1:1"), api.Cluster("c"), api.TokenFile("/t"), api.NumCPUs(2),
 		api.Resources(map[string]float64{"gpu": 1}), api.Labels(map[string]string{"zone": "a"}),
 		api.ObjectStoreMemory(1 << 20), api.Embedded(), api.Logger(slog.Default()), api.LogToDriver(true), api.WorkerEnv("A", "B")}
 	taskOptions = []api.TaskOption{api.NumCPUs(0.5), api.Resources(nil), api.MaxRetries(3), api.OwnProcess(), api.OnNode("n", true), api.RegisterAs("f1")}
@@ -212,3 +222,59 @@ var (
 type inAny struct{ N int }
 
 type coded struct{ x int }
+
+// TestEveryArity calls everything with 0 to 4 arguments, plain and by reference.
+func TestEveryArity(t *testing.T) {
+	c := start(t)
+	a, b, x, y := a1{1}, a2("2"), a3("3"), a4{"4": 5}
+	ra, rb, rx, ry := must(api.Put(c, a))(t), must(api.Put(c, b))(t), must(api.Put(c, x))(t), must(api.Put(c, y))(t)
+	actors := []api.Actor[st]{cl0.Remote(c), cl1.Remote(c, a), cl2.Remote(c, a, b), cl3.Remote(c, a, b, x), cl4.Remote(c, a, b, x, y)}
+	byRef := []api.Actor[st]{cl0.With(c), cl1.With(c, ra), cl2.With(c, ra, rb), cl3.With(c, ra, rb, rx), cl4.With(c, ra, rb, rx, ry)}
+	for n, on := range actors {
+		args := []any{a, b, x, y}
+		made := text(args[:n])
+		of := func(n int) string { return text(args[:n]) }
+		on2 := byRef[n]
+		says := func(refs [2]api.Ref[res], want string) {
+			t.Helper()
+			for _, r := range refs {
+				if got, err := r.Get(c); err != nil || got.Text != want {
+					t.Errorf("%q, %v, not %q", got.Text, err, want)
+				}
+			}
+		}
+		fails := func(refs [2]api.Ref[api.None], want string) {
+			t.Helper()
+			for _, r := range refs {
+				var te *api.TaskError
+				if _, err := r.Get(c); !errors.As(err, &te) || te.Cause.Error() != want {
+					t.Errorf("%v, not %q", err, want)
+				}
+			}
+		}
+		of2 := func(n int) string { return text(append([]any{made}, args[:n]...)) }
+		says([2]api.Ref[res]{me0.Remote(c, on), me0.With(c, on2)}, of2(0))
+		says([2]api.Ref[res]{me1.Remote(c, on, a), me1.With(c, on2, ra)}, of2(1))
+		says([2]api.Ref[res]{me2.Remote(c, on, a, b), me2.With(c, on2, ra, rb)}, of2(2))
+		says([2]api.Ref[res]{me3.Remote(c, on, a, b, x), me3.With(c, on2, ra, rb, rx)}, of2(3))
+		says([2]api.Ref[res]{me4.Remote(c, on, a, b, x, y), me4.With(c, on2, ra, rb, rx, ry)}, of2(4))
+		fails([2]api.Ref[api.None]{mp0.Remote(c, on), mp0.With(c, on2)}, of2(0))
+		fails([2]api.Ref[api.None]{mp1.Remote(c, on, a), mp1.With(c, on2, ra)}, of2(1))
+		fails([2]api.Ref[api.None]{mp2.Remote(c, on, a, b), mp2.With(c, on2, ra, rb)}, of2(2))
+		fails([2]api.Ref[api.None]{mp3.Remote(c, on, a, b, x), mp3.With(c, on2, ra, rb, rx)}, of2(3))
+		fails([2]api.Ref[api.None]{mp4.Remote(c, on, a, b, x, y), mp4.With(c, on2, ra, rb, rx, ry)}, of2(4))
+		if n > 0 {
+			continue
+		}
+		says([2]api.Ref[res]{fn0.Remote(c), fn0.With(c)}, of(0))
+		says([2]api.Ref[res]{fn1.Remote(c, a), fn1.With(c, ra)}, of(1))
+		says([2]api.Ref[res]{fn2.Remote(c, a, b), fn2.With(c, ra, rb)}, of(2))
+		says([2]api.Ref[res]{fn3.Remote(c, a, b, x), fn3.With(c, ra, rb, rx)}, of(3))
+		says([2]api.Ref[res]{fn4.Remote(c, a, b, x, y), fn4.With(c, ra, rb, rx, ry)}, of(4))
+		fails([2]api.Ref[api.None]{pr0.Remote(c), pr0.With(c)}, of(0))
+		fails([2]api.Ref[api.None]{pr1.Remote(c, a), pr1.With(c, ra)}, of(1))
+		fails([2]api.Ref[api.None]{pr2.Remote(c, a, b), pr2.With(c, ra, rb)}, of(2))
+		fails([2]api.Ref[api.None]{pr3.Remote(c, a, b, x), pr3.With(c, ra, rb, rx)}, of(3))
+		fails([2]api.Ref[api.None]{pr4.Remote(c, a, b, x, y), pr4.With(c, ra, rb, rx, ry)}, of(4))
+	}
+}

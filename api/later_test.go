@@ -65,9 +65,12 @@ func TestWhatComesLaterSaysSo(t *testing.T) {
 			t.Errorf("%s: %v, not %q", name, err, want)
 		}
 	}
-	for _, err := range st4.Remote(t.Context(), a1{}, "", nil, nil).Refs(t.Context()) {
-		if !errors.Is(err, api.ErrLater) {
-			t.Error(err)
+	c := start(t)
+	for _, s := range []api.Stream[res]{st0.With(c), st1.Remote(c, a1{}), st2.Remote(c, a1{}, ""), st3.Remote(c, a1{}, "", nil), st4.Remote(c, a1{}, "", nil, nil)} {
+		for _, err := range s.Refs(c) {
+			if !errors.Is(err, api.ErrLater) {
+				t.Error(err)
+			}
 		}
 	}
 }

@@ -12,12 +12,12 @@ import (
 type Stream[R any] struct{ f *future[None] }
 
 // ID names the stream. It is the same in all processes.
-func (s Stream[R]) ID() ObjectID { return Ref[None]{s.f}.ID() }
+func (s Stream[R]) ID() ObjectID { return Ref[None](s).ID() }
 
 // IsZero says whether s names nothing.
 func (s Stream[R]) IsZero() bool { return s.f == nil }
 
-func (s Stream[R]) base() *proc.Future { return Ref[None]{s.f}.base() }
+func (s Stream[R]) base() *proc.Future { return Ref[None](s).base() }
 
 // Refs gives a reference to each item in turn, or an error that ends the stream.
 func (s Stream[R]) Refs(ctx context.Context) iter.Seq2[Ref[R], error] {

@@ -136,9 +136,6 @@ func TestTasks(t *testing.T) {
 	if v, err := fibFunc.Remote(c, 15).Get(c); v != 610 || err != nil {
 		t.Error(v, err)
 	}
-	if _, err := pr0.Remote(c).Get(c); err != nil {
-		t.Error(err)
-	}
 	if v, err := squareFunc.Options(api.NumCPUs(2), api.MaxRetries(0)).Remote(c, 2).Get(c); v != 4 || err != nil {
 		t.Error(v, err)
 	}
