@@ -207,8 +207,7 @@ func (n *Node) tellMoved(specs []wire.Spec, to id.Addr) {
 			m = &wire.Moved{To: to}
 			owners[specs[i].Owner] = m
 		}
-		m.Tasks = append(m.Tasks, specs[i].Task)
-		m.Attempts = append(m.Attempts, specs[i].Attempt)
+		m.Add(&specs[i])
 	}
 	for o, m := range owners {
 		n.tell(o, wire.KMoved, wire.Marshal(m))

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 )
 
@@ -389,7 +388,9 @@ func (n *Node) runLocked(p *process, e *errand) {
 		e.asked = nil
 	}
 	e.raw, e.spec.Args = nil, nil // what is kept is small
-	n.tell(e.spec.Owner, wire.KMoved, wire.Marshal(&wire.Moved{Tasks: []id.Task{e.spec.Task}, Attempts: []uint32{e.spec.Attempt}, To: p.addr}))
+	m := wire.Moved{To: p.addr}
+	m.Add(&e.spec)
+	n.tell(e.spec.Owner, wire.KMoved, wire.Marshal(&m))
 }
 
 // flushWorkerLocked sends a worker that has attached what waited for it.

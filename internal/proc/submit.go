@@ -21,6 +21,7 @@ type record struct {
 	keep    []any // what the specification refers to and must outlive it
 	deps    []any // the objects it takes: held until it is done
 	attempt uint32
+	step    uint32  // of the last report of where it is
 	left    int     // retries
 	at      id.Addr // where it is; zero: not known yet
 	placed  bool
@@ -115,7 +116,7 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	}
 	o := p.identify(f)
 	s := wire.Spec{Kind: k, Job: p.job, Task: o.id.Task(), Epoch: p.epoch, Owner: p.self, Func: f.fn.Run.Name,
-		Args: args, Left: left, CPU: 1000}
+		Args: args, Left: left, CPU: 1000, Hops: 1}
 	rec := &record{o: o, f: f, left: DefaultRetries, actor: k == wire.KindCreate}
 	if x := f.opts; x != nil {
 		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.Resources, x.OwnProcess, x.OnNode, x.Soft
@@ -156,7 +157,10 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 // askPlace asks the node where to run a task; the answer says where it went.
 func (p *Process) askPlace(rec *record) {
 	p.stats.exported.Add(1)
-	p.request(p.nodeAddr(), wire.KPlace, rec.spec, func(b []byte, err error) {
+	p.mu.Lock()
+	attempt, spec := rec.attempt, rec.spec
+	p.mu.Unlock()
+	p.request(p.nodeAddr(), wire.KPlace, spec, func(b []byte, err error) {
 		var m wire.Placed
 		if err == nil {
 			err = wire.Unmarshal(b, &m)
@@ -165,7 +169,7 @@ func (p *Process) askPlace(rec *record) {
 			p.failRecord(rec, replied(err))
 			return
 		}
-		p.moved(rec.o.id.Task(), m.To)
+		p.moved(rec.o.id.Task(), attempt, 3, m.To)
 	})
 }
 
@@ -283,6 +287,7 @@ func (p *Process) export(f *Future) ([]byte, error) {
 	}
 	s := f.in.spec
 	s.Args, s.Left = args, left
+	s.Hops++
 	f.in.cancel()
 	runtime.KeepAlive(keep) // from here on its owner alone holds what it refers to
 	return s.Append(nil), nil
@@ -295,6 +300,14 @@ func (p *Process) onRequeue(f *wire.Frame) {
 		return
 	}
 	for _, b := range m.Specs {
+		s, err := wire.ParseSpec(b)
+		if err != nil {
+			p.log.Warn("kadre: bad task specification", "err", err)
+			continue
+		}
+		if s.Owner == p.self {
+			p.moved(s.Task, s.Attempt, 2*s.Hops+1, p.self)
+		}
 		p.runSpec(b)
 	}
 }
@@ -302,19 +315,20 @@ func (p *Process) onRequeue(f *wire.Frame) {
 // onMoved notes where own tasks are now.
 func (p *Process) onMoved(f *wire.Frame) {
 	m, ok := body[wire.Moved](p, f)
-	if !ok || len(m.Attempts) != len(m.Tasks) {
+	if !ok || len(m.Attempts) != len(m.Tasks) || len(m.Steps) != len(m.Tasks) {
 		return
 	}
-	for _, t := range m.Tasks {
-		p.moved(t, m.To)
+	for i, t := range m.Tasks {
+		p.moved(t, m.Attempts[i], m.Steps[i], m.To)
 	}
 }
 
-func (p *Process) moved(t id.Task, to id.Addr) {
+func (p *Process) moved(t id.Task, attempt, step uint32, to id.Addr) {
 	p.mu.Lock()
 	var todo do
-	if o := p.objects[t.Object(0)]; o != nil && o.rec != nil && o.rec.f != nil && !to.IsZero() {
-		o.rec.at = to
+	o := p.objects[t.Object(0)]
+	if o != nil && o.rec != nil && o.rec.f != nil && !to.IsZero() && attempt == o.rec.attempt && step >= o.rec.step {
+		o.rec.at, o.rec.step = to, step
 		if p.isDeadLocked(to) {
 			todo = p.retryLocked(o.rec, "it had ended before the task got there")
 		}
@@ -404,7 +418,7 @@ func (p *Process) remakeLocked(i id.Object, attempt uint32) do {
 		return nil
 	}
 	rec := o.rec
-	rec.attempt, rec.at = attempt, id.Addr{}
+	rec.attempt, rec.at, rec.step = attempt, id.Addr{}, 0
 	o.info.Stored = false
 	p.stats.retried.Add(1)
 	return do{func() {

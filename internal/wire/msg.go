@@ -23,12 +23,23 @@ type Take struct {
 	Bytes int
 }
 
-// Moved tells an owner where its tasks are now.
+// Moved tells an owner where its tasks are now. Reports come by different ways and may overtake each other:
+// Steps says which of two is the later one.
 type Moved struct {
 	_        struct{} `cbor:",toarray"`
 	Tasks    []id.Task
 	Attempts []uint32
+	Steps    []uint32
 	To       id.Addr
+}
+
+// Add adds a task that has gone to m.To: to a node at first, then to one of its processes.
+func (m *Moved) Add(s *Spec) {
+	step := 2 * s.Hops
+	if m.To.Proc != 0 {
+		step++
+	}
+	m.Tasks, m.Attempts, m.Steps = append(m.Tasks, s.Task), append(m.Attempts, s.Attempt), append(m.Steps, step)
 }
 
 // Done lists placed tasks and actors that have ended.

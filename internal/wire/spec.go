@@ -27,6 +27,7 @@ type Spec struct {
 	Job     id.Job
 	Task    id.Task
 	Attempt uint32
+	Hops    uint32 // how often it has changed its process; orders reports of where it is
 	Epoch   uint64 // of the owner's node when it was sent
 	Owner   id.Addr
 	Func    string
@@ -78,6 +79,7 @@ func (s *Spec) Append(b []byte) []byte {
 	a.raw(s.Job[:])
 	a.raw(s.Task[:])
 	a.uv(uint64(s.Attempt))
+	a.uv(uint64(s.Hops))
 	a.uv(s.Epoch)
 	a.addr(s.Owner)
 	a.str(s.Func)
@@ -134,6 +136,7 @@ func ParseSpec(b []byte) (s Spec, err error) {
 	s.Job = r.job()
 	s.Task = r.task()
 	s.Attempt = uint32(r.uv())
+	s.Hops = uint32(r.uv())
 	s.Epoch = r.uv()
 	s.Owner = r.addr()
 	s.Func = r.str()
