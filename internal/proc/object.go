@@ -415,19 +415,22 @@ func (p *Process) registerLocked(o *object) func() {
 	b := &borrowing{}
 	p.asks[b] = struct{}{}
 	return func() {
-		p.request(o.owner, wire.KBorrow, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}}), func([]byte, error) {
-			p.mu.Lock()
-			delete(p.asks, b)
-			var fs do
-			for _, r := range b.after {
-				if r.n--; r.n == 0 {
-					fs = append(fs, r.f)
-				}
-			}
-			p.mu.Unlock()
-			fs.run()
-		})
+		p.request(o.owner, wire.KBorrow, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}}), func([]byte, error) { p.registered(b) })
 	}
+}
+
+// registered ends a registration, or an attempt at one with an owner that is gone.
+func (p *Process) registered(b *borrowing) {
+	p.mu.Lock()
+	delete(p.asks, b)
+	var fs do
+	for _, r := range b.after {
+		if r.n--; r.n == 0 {
+			fs = append(fs, r.f)
+		}
+	}
+	p.mu.Unlock()
+	fs.run()
 }
 
 // afterBorrows runs f once all owners know of the references that came so far. Whoever gave them to us
