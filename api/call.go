@@ -182,48 +182,54 @@ func (c *call[A, R]) deps() (d []*proc.Future) {
 // runTask is the body of every task of f.
 func (f *remote[A, R]) runTask(t *sched.Task) {
 	c := callOf[A, R](t)
-	a, err := f.collect(t, c)
-	if err != nil {
-		t.Fail(err)
-		return
+	a := &c.a
+	if c.args != nil {
+		var err error
+		if a, err = f.collect(t, c); err != nil {
+			t.Fail(err)
+			return
+		}
+		c.args = nil // a task that runs here is not exported any more: let go of what it was given
 	}
-	c.args = nil // a task that runs here is not exported any more: let go of what it was given
+	v, err := f.run(t, a)
 	clear1(&c.a)
-	v, err := f.run(t, &a)
 	if err != nil {
 		t.Fail(&TaskError{Func: f.fn.Run.Name, Cause: err})
 		return
 	}
-	settle(t, &c.future, &v)
+	settle(t, &c.future, v)
 }
 
 // collect gives the arguments as values that are the task's own.
-func (f *remote[A, R]) collect(ctx context.Context, c *call[A, R]) (a A, err error) {
-	a = c.a
+func (f *remote[A, R]) collect(ctx context.Context, c *call[A, R]) (*A, error) {
+	a := new(c.a)
 	for i := range c.args {
-		g := &c.args[i]
-		switch {
-		case g.dep != nil:
-			if err = g.dep.Failure(); err == nil {
-				err = f.pos[i].load(ctx, &a, g.dep)
-			}
-		case g.many:
-			for _, d := range g.list {
-				if err == nil {
-					err = d.Failure()
-				}
-			}
-			if err == nil {
-				err = f.pos[i].gather(ctx, &a, g.list)
-			}
-		case g.data != nil:
-			err = f.pos[i].decode(&decoding{c.Process(), ctx}, &a, g.data)
-		}
-		if err != nil {
-			return a, fmt.Errorf("argument %d of %s: %w", i+1, f.fn.Run.Name, err)
+		if err := f.collect1(ctx, c, a, i); err != nil {
+			return nil, fmt.Errorf("argument %d of %s: %w", i+1, f.fn.Run.Name, err)
 		}
 	}
 	return a, nil
+}
+
+func (f *remote[A, R]) collect1(ctx context.Context, c *call[A, R], a *A, i int) error {
+	g := &c.args[i]
+	switch {
+	case g.dep != nil:
+		if err := g.dep.Failure(); err != nil {
+			return err
+		}
+		return f.pos[i].load(ctx, a, g.dep)
+	case g.many:
+		for _, d := range g.list {
+			if err := d.Failure(); err != nil {
+				return err
+			}
+		}
+		return f.pos[i].gather(ctx, a, g.list)
+	case g.data != nil:
+		return f.pos[i].decode(&decoding{c.Process(), ctx}, a, g.data)
+	}
+	return nil
 }
 
 // export gives the arguments of a call for another process.

@@ -96,11 +96,16 @@ func typeOf[R any]() (*proc.Type, error) {
 	return got.(*proc.Type), nil
 }
 
-// valueOf gives a copy of a done future's value.
-func valueOf[R any](ctx context.Context, f *future[R]) (v R, err error) {
+// valueOf gives a copy of a done future's value. It and settle keep what has to be encoded out of the way of
+// what has not, since the address of an encoded value makes it a piece of memory of its own.
+func valueOf[R any](ctx context.Context, f *future[R]) (R, error) {
 	if f.IsSet() {
 		return f.v, nil
 	}
+	return decodedValue(ctx, f)
+}
+
+func decodedValue[R any](ctx context.Context, f *future[R]) (v R, err error) {
 	err = f.Process().Read(ctx, &f.Future, func(data []byte) error {
 		return decodeAt(&decoding{f.Process(), ctx}, f.Type().Plan, data, &v)
 	})
@@ -108,13 +113,17 @@ func valueOf[R any](ctx context.Context, f *future[R]) (v R, err error) {
 }
 
 // settle ends the task of f with the result v.
-func settle[R any](ctx context.Context, f *future[R], v *R) {
+func settle[R any](ctx context.Context, f *future[R], v R) {
 	if f.Type().Plan.Immediate() {
-		f.v = *v
+		f.v = v
 		f.SetDone()
 		return
 	}
-	e, err := encodeAt(&decoding{f.Process(), ctx}, f.Type().Plan, v)
+	settleEncoded(ctx, f, v)
+}
+
+func settleEncoded[R any](ctx context.Context, f *future[R], v R) {
+	e, err := encodeAt(&decoding{f.Process(), ctx}, f.Type().Plan, &v)
 	if err != nil {
 		f.Fail(&TaskError{Func: f.Name(), Cause: err})
 		return

@@ -207,6 +207,10 @@ func testFailures(t *testing.T, c context.Context, same bool) {
 	if !errors.As(err, &te) || !errors.Is(err, io.EOF) {
 		t.Errorf("what depends on a failed task: %v", err)
 	}
+	_, err = subFunc.With(c, failFunc.Remote(c, "panic"), api.Value(1)).Get(c)
+	if !errors.As(err, &te) || te.Stack == "" || !strings.Contains(err.Error(), "boom") {
+		t.Errorf("what depends on a task that panicked: %v", err)
+	}
 	_, err = sumFunc.With(c, api.All([]api.Ref[int]{squareFunc.Remote(c, 1), failFunc.Remote(c, "EOF")})).Get(c)
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("what depends on a failed task: %v", err)
