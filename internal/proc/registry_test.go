@@ -21,6 +21,12 @@ func mustPanic(t *testing.T, f func()) (text string) {
 }
 
 func TestRegistry(t *testing.T) {
+	t.Cleanup(func() {
+		registry.Lock()
+		defer registry.Unlock()
+		registry.closed = false
+		delete(registry.byName, "test.registry")
+	})
 	f := &Func{Where: "a.go:1"}
 	f.Run.Name = "test.registry"
 	Register(f)
