@@ -250,7 +250,7 @@ func (n *Node) follow(p *process) {
 			p.notify(&wire.Notice{Bye: &wire.Bye{}})
 			continue // until it closes its socket
 		case p.worker != nil:
-			n.endWorker(p.worker, "its connection to the node ended")
+			n.endWorker(p.worker, "") // it may be ending by itself: its exit status says more
 		case p.watch == nil:
 			n.clear(p, "the driver closed its connection")
 		}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 
 	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/arena"
 )
 
 // Config says what a node is. The zero value works: a node of the cluster "default" with all CPUs of the
@@ -50,6 +51,7 @@ type Config struct {
 
 const (
 	maxCPUs          = 4096
+	minStore         = 1 << 20 // a smaller store holds next to nothing
 	privateStoreSize = 1 << 30 // the most an embedded node's arena takes unless told otherwise
 )
 
@@ -76,6 +78,10 @@ func (c Config) validate() error {
 		return fmt.Errorf("node: %v CPUs: want more than 0 and at most %d", c.CPUs, maxCPUs)
 	case c.ObjectStoreMemory < 0:
 		return fmt.Errorf("node: object store of %d bytes: want a positive size, or 0 for the default", c.ObjectStoreMemory)
+	case c.ObjectStoreMemory > 0 && c.ObjectStoreMemory < minStore:
+		return fmt.Errorf("node: object store of %d bytes: a store needs at least %d: ask for more with --object-store-memory", c.ObjectStoreMemory, minStore)
+	case c.ObjectStoreMemory > arena.Memory():
+		return fmt.Errorf("node: object store of %d bytes: this machine, or the control group, has %d bytes of memory: ask for less with --object-store-memory", c.ObjectStoreMemory, arena.Memory())
 	case c.SpillDir != "":
 		return fmt.Errorf("node: spilling to %s is not built yet: leave --spill-dir out", c.SpillDir)
 	case c.Metrics != "":

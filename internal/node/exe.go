@@ -102,7 +102,9 @@ func exeRequest(sum [32]byte, at int64) []byte {
 
 // serveBulk answers the bulk requests of other nodes.
 func (n *Node) serveBulk(from id.Node, req []byte) (meta, data []byte, release func(), err error) {
-	<-n.ready
+	if !n.early.isOpen() {
+		return nil, nil, nil, errors.New("node: the node is starting and has nothing yet")
+	}
 	if len(req) > 0 && req[0] == exeKind {
 		data, err = n.serveExe(req)
 		return nil, data, nil, err

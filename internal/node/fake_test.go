@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,7 @@ type fake struct {
 	wg     sync.WaitGroup
 	on     func(f *fake, fr *wire.Frame) // handles what is no reply; on the poll goroutine
 	frames chan wire.Frame               // copies of those frames, when on is nil
+	passed []wire.Frame                  // those that next passed over
 }
 
 func join(c *net.UnixConn, h wire.Hello, on func(*fake, *wire.Frame)) (*fake, error) {
@@ -348,8 +350,8 @@ func work(f *fake, fr *wire.Frame) {
 			fail(cmd.Start())
 			r.Inline = strconv.AppendInt(nil, int64(cmd.Process.Pid), 10)
 		}
-		fail(f.send(s.Owner, wire.KResult, wire.Marshal(&r)))
 		fail(f.send(id.Addr{Node: f.self.Node}, wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{s.Task}})))
+		fail(f.send(s.Owner, wire.KResult, wire.Marshal(&r)))
 	case wire.KJobEnd, wire.KDrain, wire.KDead, wire.KCollect:
 		if fr.Req != 0 {
 			r := fr.Reply(nil)
@@ -383,9 +385,15 @@ func child(t testing.TB, env ...string) (cmd *exec.Cmd, line string, stdin io.Cl
 	return cmd, line, in
 }
 
-// next waits for a frame of a kind.
+// next waits for a frame of a kind; others are kept.
 func (f *fake) next(t testing.TB, k wire.Kind) wire.Frame {
 	t.Helper()
+	for i, fr := range f.passed {
+		if fr.Kind == k {
+			f.passed = slices.Delete(f.passed, i, i+1)
+			return fr
+		}
+	}
 	deadline := time.After(15 * time.Second)
 	for {
 		select {
@@ -393,6 +401,7 @@ func (f *fake) next(t testing.TB, k wire.Kind) wire.Frame {
 			if fr.Kind == k {
 				return fr
 			}
+			f.passed = append(f.passed, fr)
 		case <-deadline:
 			t.Fatalf("waited in vain for %v", k)
 		}

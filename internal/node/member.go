@@ -93,7 +93,10 @@ func (n *Node) advertise() {
 
 // memberEvent takes what the network says of other nodes, in order.
 func (n *Node) memberEvent(e p2p.Event) {
-	<-n.ready
+	n.early.do(func() { n.memberChanged(e) })
+}
+
+func (n *Node) memberChanged(e p2p.Event) {
 	m := e.Member
 	if m.Self || m.ID == n.id {
 		return

@@ -45,9 +45,10 @@ type Node struct {
 	steal     *stealer
 	ctx       context.Context // ends when the node closes
 	cancel    context.CancelFunc
-	ready     chan struct{} // closed when Start is through
+	ready     chan struct{} // closed when Start is through, or has failed
 	done      chan struct{} // closed when the node is told to stop
 
+	early     earlyEvents
 	gate      sync.Mutex // a leaf
 	shutting  bool       // under gate: no new goroutines
 	wg        sync.WaitGroup
@@ -89,67 +90,72 @@ type counters struct {
 }
 
 // Start runs a node. The context bounds starting only.
-func Start(ctx context.Context, cfg Config) (n *Node, err error) {
+func Start(ctx context.Context, cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	n = &Node{
+	n := &Node{
 		cfg: cfg, log: cfg.Logger, started: time.Now(),
 		ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, workers: map[uint64]*worker{},
 		members: map[id.Node]*member{},
 	}
 	n.place.init(cfg)
+	n.steal = newStealer(n)
 	n.procs.Store(&map[id.Proc]*process{})
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	defer func() {
-		if err != nil {
-			n.abandon()
-		}
-	}()
-	if n.dir, err = runtimeDir(cfg.RuntimeDir, cfg.Cluster); err != nil {
+	if err := n.open(ctx); err != nil {
+		n.abandon()
 		return nil, err
+	}
+	n.log.Info("node: started", "node", n.id.Short(), "socket", n.socket, "cpus", cfg.CPUs, "store", n.arena.Size(), "backing", n.arena.Backing().Kind)
+	return n, nil
+}
+
+// open is Start: folders, arena, network, store, socket, and then the goroutines.
+func (n *Node) open(ctx context.Context) (err error) {
+	if n.dir, err = runtimeDir(n.cfg.RuntimeDir, n.cfg.Cluster); err != nil {
+		return err
 	}
 	if _, err = sweep(n.dir); err != nil {
-		return nil, err
+		return err
 	}
-	if cfg.Private {
+	if n.cfg.Private {
 		n.name(privateName())
 		n.epoch = uint64(n.started.UnixMicro())
 	}
 	if err = n.openFolders(); err != nil {
-		return nil, err
+		return err
 	}
-	size := cfg.ObjectStoreMemory
-	if size == 0 && cfg.Private {
+	size := n.cfg.ObjectStoreMemory
+	if size == 0 && n.cfg.Private {
 		size = min(arena.DefaultSize(), privateStoreSize)
 	}
 	if n.arena, err = arena.Create(arena.Config{Size: size, Dir: n.state}); err != nil {
-		return nil, fmt.Errorf("node: object store: %w", err)
+		return fmt.Errorf("node: object store: %w", err)
 	}
-	n.arena.SetCPUs(int(cfg.CPUs * 1000))
+	if err = n.arena.SetCPUs(int(n.cfg.CPUs * 1000)); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
 	n.poller = wire.NewPoller(n.arena)
-	n.steal = newStealer(n)
-	if !cfg.Private {
+	if !n.cfg.Private {
 		if err = n.openNetwork(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	n.openStore()
 	if err = n.listen(); err != nil {
-		return nil, err
+		return err
 	}
 	n.steal.begin()
 	n.spawner = newSpawner()
-	n.polling.Go(func() {
-		n.poller.Run(n.pollStop.Load, n.steal.poked)
-	})
+	n.polling.Go(func() { n.poller.Run(n.pollStop.Load, n.steal.poked) })
+	n.early.open()
 	n.spawn(n.accept)
 	n.spawn(n.tick)
 	close(n.ready)
-	n.log.Info("node: started", "node", n.id.Short(), "socket", n.socket, "cpus", cfg.CPUs, "store", n.arena.Size(), "backing", n.arena.Backing().Kind)
-	return n, nil
+	return nil
 }
 
 func (n *Node) name(name id.Node) { n.id, n.short = name, name.Short() }
@@ -285,6 +291,49 @@ func (n *Node) Addrs() []string {
 	}
 	return n.host.Addrs()
 }
+
+// earlyEvents keeps what the network brings while the node is starting, in order. The network's goroutines are
+// not made to wait: its own start may fail and wait for them.
+type earlyEvents struct {
+	opened atomic.Bool
+	mu     sync.Mutex // held while what was kept is done; taken before all others
+	kept   []func()
+}
+
+// maxEarly bounds what is kept; a peer has no reason to say much to a node that is just starting.
+const maxEarly = 4096
+
+// do does f, or keeps it until the node can; false when it does neither.
+func (e *earlyEvents) do(f func()) bool {
+	if e.isOpen() {
+		f()
+		return true
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.isOpen():
+		f()
+	case len(e.kept) < maxEarly:
+		e.kept = append(e.kept, f)
+	default:
+		return false
+	}
+	return true
+}
+
+// open does what was kept; from then on nothing is.
+func (e *earlyEvents) open() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range e.kept {
+		f()
+	}
+	e.kept = nil
+	e.opened.Store(true)
+}
+
+func (e *earlyEvents) isOpen() bool { return e.opened.Load() }
 
 // Done is closed when the node has been told to stop, by Drain or Close.
 func (n *Node) Done() <-chan struct{} { return n.done }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -26,9 +27,19 @@ func (n *Node) fromProcess(p *process, b []byte) {
 
 // fromNode takes a frame from another node; it runs on the reader of its lane.
 func (n *Node) fromNode(from id.Node, epoch uint64, b []byte) {
-	<-n.ready
 	n.stats.framesIn.Add(1)
 	n.stats.bytesIn.Add(uint64(len(b)))
+	if n.early.isOpen() {
+		n.nodeFrame(from, epoch, b)
+		return
+	}
+	b = bytes.Clone(b)
+	if !n.early.do(func() { n.nodeFrame(from, epoch, b) }) {
+		n.stats.dropped.Add(1)
+	}
+}
+
+func (n *Node) nodeFrame(from id.Node, epoch uint64, b []byte) {
 	f, err := wire.ParseFrame(b)
 	if err != nil || f.From.Node != from || f.To.Node != n.id {
 		n.stats.dropped.Add(1)

@@ -15,6 +15,9 @@ const (
 	scratchDir = "scratch" // of jobs; goes with the node
 )
 
+// stateLock is the file in the state folder that its node has locked. The network has one of its own.
+const stateLock = "node.lock"
+
 const (
 	maxStateDirs = 1024 // nodes of one user and cluster on one machine
 	keptExes     = 16   // executables kept from one start to the next
@@ -60,7 +63,7 @@ func lockState(dir string) (*os.File, error) {
 	if err := privateDir(dir); err != nil {
 		return nil, err
 	}
-	return lockFile(filepath.Join(dir, "lock"))
+	return lockFile(filepath.Join(dir, stateLock))
 }
 
 // prepareState makes the sub-folders and drops what an earlier start left there.

@@ -72,9 +72,10 @@ func openExe(pid int) (*os.File, error) {
 func exePath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
 // leashed makes a command's process die with this one, in a session and process group of its own. It is
-// started from a locked thread: the kernel ends it with the thread that started it.
+// started from a locked thread: the kernel signals it with the end of the thread that started it. The signal is
+// SIGTERM, so that a worker can take its children with it (internal/embed); before it serves it dies of it.
 func leashed(c *exec.Cmd) {
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
 }
 
 // killGroup ends what a worker left in its process group. It is called before the worker is waited for, so
