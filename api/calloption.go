@@ -1,0 +1,145 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/embed"
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/proc"
+)
+
+// maxCPUs bounds NumCPUs, far above any machine.
+const maxCPUs = 1 << 20
+
+// NumCPUs says how many CPUs a node has, or a task or actor needs; for the latter a fraction or 0 may do. The
+// defaults are all CPUs for a node, 1 for a task, 0 for an actor.
+func NumCPUs(n float64) ResourceOption {
+	var err error
+	if !(n >= 0 && n <= maxCPUs) { // also NaN
+		err = fmt.Errorf("kadre: NumCPUs(%v) must be between 0 and %d", n, maxCPUs)
+	}
+	return ResourceOption{
+		node: func(e *embed.Options) error {
+			if err == nil && n == 0 {
+				return errors.New("kadre: NumCPUs(0): a node needs CPUs; leave the option out for all of them")
+			}
+			e.NumCPUs = n
+			return err
+		},
+		call: func(p *proc.Options) {
+			if p.CPU = n; err != nil {
+				fail(p, err)
+			}
+		},
+	}
+}
+
+// Resources are named amounts that a node has, or that a task or actor needs.
+func Resources(amounts map[string]float64) ResourceOption {
+	amounts = maps.Clone(amounts)
+	err := checkResources(amounts)
+	return ResourceOption{
+		node: func(e *embed.Options) error { e.Resources = amounts; return err },
+		call: func(p *proc.Options) {
+			if p.Resources = amounts; err != nil {
+				fail(p, err)
+			}
+		},
+	}
+}
+
+func checkResources(amounts map[string]float64) error {
+	for k, n := range amounts {
+		switch {
+		case k == "":
+			return errors.New("kadre: Resources: a name is empty")
+		case k == "CPU":
+			return errors.New("kadre: Resources: use NumCPUs for CPU")
+		case !(n >= 0) || math.IsInf(n, 1): // also NaN
+			return fmt.Errorf("kadre: Resources: %s: %v is no amount; give 0 or more", k, n)
+		}
+	}
+	return nil
+}
+
+// OwnProcess runs tasks in a process with nothing else in it, and an actor in one of its own.
+func OwnProcess() PlaceOption { return PlaceOption{func(p *proc.Options) { p.OwnProcess = true }} }
+
+// OnNode runs on one node. If soft, another will do where that node is gone or cannot.
+func OnNode(node NodeID, soft bool) PlaceOption {
+	return PlaceOption{func(p *proc.Options) {
+		if p.OnNode, p.Soft = id.Node(node), soft; node == "" {
+			fail(p, errors.New("kadre: OnNode: the node is empty; take one from Nodes"))
+		}
+	}}
+}
+
+// HeapMemory will say how much of Go's heap a task needs.
+func HeapMemory(bytes int64) PlaceOption { return PlaceOption{notYet("HeapMemory")} }
+
+// OnLabels will run on nodes that have the labels.
+func OnLabels(labels map[string]string) PlaceOption { return PlaceOption{notYet("OnLabels")} }
+
+// Spread will run on as many nodes as there are.
+func Spread() PlaceOption { return PlaceOption{notYet("Spread")} }
+
+// InBundle will run on bundle i of a placement group.
+func InBundle(pg *PlacementGroup, i int) PlaceOption { return PlaceOption{notYet("InBundle")} }
+
+// RegisterAs is the name under which a function, class or method is registered, instead of its symbol.
+func RegisterAs(name string) NameOption {
+	return NameOption{func(p *proc.Options) {
+		if p.Name = name; name == "" {
+			fail(p, errors.New("kadre: RegisterAs: the name is empty"))
+		}
+	}}
+}
+
+// MaxRetries says how often a call is made again after its process or node died. The default is 3.
+func MaxRetries(n int) RetryOption {
+	return RetryOption{func(p *proc.Options) {
+		if p.MaxRetries = n; n < 0 || n > math.MaxInt32 {
+			fail(p, fmt.Errorf("kadre: MaxRetries(%d) must be between 0 and %d", n, math.MaxInt32))
+		}
+	}}
+}
+
+// RetryErrors will say which of the function's own errors make a call be made again.
+func RetryErrors(retry func(error) bool) RetryOption { return RetryOption{notYet("RetryErrors")} }
+
+// Timeout will bound each attempt.
+func Timeout(d time.Duration) RetryOption { return RetryOption{notYet("Timeout")} }
+
+// Priority will put tasks before those of lower priority.
+func Priority(n int) TaskOption { return taskOption{notYet("Priority")} }
+
+// Buffer will bound the items of a stream that nobody has read.
+func Buffer(n int) TaskOption { return taskOption{notYet("Buffer")} }
+
+// Name will make an actor known by a name, unique among the living actors of its namespace.
+func Name(name string) ClassOption { return classOption{notYet("Name")} }
+
+// Namespace will say where an actor's name is unique.
+func Namespace(name string) NamespaceOption { return NamespaceOption{notYet("Namespace")} }
+
+// GetIfExists will give the living actor of the name, where there is one.
+func GetIfExists() ClassOption { return classOption{notYet("GetIfExists")} }
+
+// Detached will let an actor outlive its job.
+func Detached() ClassOption { return classOption{notYet("Detached")} }
+
+// MaxRestarts will say how often an actor is started again.
+func MaxRestarts(n int) ClassOption { return classOption{notYet("MaxRestarts")} }
+
+// MaxTaskRetries will say how often a call is made again after its actor was started again.
+func MaxTaskRetries(n int) ClassOption { return classOption{notYet("MaxTaskRetries")} }
+
+// MaxConcurrency will say how many calls of an actor run at once.
+func MaxConcurrency(n int) ClassOption { return classOption{notYet("MaxConcurrency")} }
+
+// MaxPendingCalls will bound the calls that wait for an actor.
+func MaxPendingCalls(n int) ClassOption { return classOption{notYet("MaxPendingCalls")} }
