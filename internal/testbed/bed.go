@@ -26,7 +26,7 @@ type Bed struct {
 	Runtime string // XDG_RUNTIME_DIR of processes that get no other
 	State   string // XDG_STATE_HOME likewise
 
-	t         testing.TB
+	t         testing.TB // the test that runs
 	mark      string
 	processes []*Process
 	runtimes  []string // all runtime folders in use
@@ -45,6 +45,15 @@ func New(t testing.TB) *Bed {
 	b.Runtime, b.State = b.Folder("r"), b.Folder("s")
 	t.Cleanup(b.close)
 	return b
+}
+
+// Sub runs a subtest in the Bed. What it starts goes with the Bed; what fails meanwhile fails the subtest.
+func (b *Bed) Sub(t *testing.T, name string, f func(t *testing.T)) {
+	t.Run(name, func(sub *testing.T) {
+		b.t = sub
+		defer func() { b.t = t }()
+		f(sub)
+	})
 }
 
 // Folder makes a folder of the Bed that only its user can enter.
@@ -124,7 +133,7 @@ func (b *Bed) Run(name string, at Place, argv ...string) *Process {
 	cmd := at.NS.command(argv)
 	cmd.Env = b.environment(at)
 	cmd.Dir = b.Dir
-	p := must[*Process](b.t, "starting "+name)(launch(b.t, name, cmd))
+	p := must[*Process](b.t, "starting "+name)(b.launch(name, cmd))
 	b.processes = append(b.processes, p)
 	return p
 }

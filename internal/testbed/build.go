@@ -23,7 +23,6 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	exe := filepath.Join(dir, "kadre")
 	cmd := exec.Command("go", "build", "-o", exe, "./cmd/kadre")
 	cmd.Dir = Root()
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("testbed: go build ./cmd/kadre: %w\n%s", err, out)
 	}

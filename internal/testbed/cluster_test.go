@@ -116,7 +116,7 @@ func TestNamespaces(t *testing.T) {
 		}
 	}
 
-	t.Run("admission", func(t *testing.T) { admission(t, bed, spaces[3], nodes[0]) })
+	admission(t, bed, spaces[3], nodes[0])
 
 	d := nodes[1].Driver("tour")
 	var out Tour
@@ -167,7 +167,7 @@ func admission(t *testing.T, bed *testbed.Bed, ns *testbed.Namespace, member *te
 		"wrong token": {"--token-file", bed.Token("wrong")},
 		"no token":    nil,
 	} {
-		t.Run(name, func(t *testing.T) {
+		bed.Sub(t, name, func(t *testing.T) {
 			before := len(member.Stderr())
 			n := bed.Launch(testbed.NodeConfig{Place: testbed.Place{NS: ns, Runtime: bed.Folder("stranger")}, Args: append(args, "--join", member.Addr())})
 			said := n.Refused(10 * time.Second)
@@ -197,20 +197,20 @@ func TestLoopbackOnly(t *testing.T) {
 	}
 	port := portOf(t, n.Addrs[0])
 
-	t.Run("from another host", func(t *testing.T) {
+	bed.Sub(t, "from another host", func(t *testing.T) {
 		far := bed.Launch(testbed.NodeConfig{Place: testbed.Place{NS: spaces[1], Runtime: bed.Folder("far")}, Args: []string{"--join", spaces[0].IP.String() + ":" + port}})
 		if said := far.Refused(10 * time.Second); !testbed.Says(said, spaces[0].IP.String()+":"+port, "listens") {
 			t.Errorf("the far node says:\n%s", said)
 		}
 	})
-	t.Run("with another secret", func(t *testing.T) {
+	bed.Sub(t, "with another secret", func(t *testing.T) {
 		stranger := bed.Launch(testbed.NodeConfig{Place: testbed.Place{NS: spaces[0], Runtime: bed.Folder("other")}, Args: []string{"--join", "127.0.0.1:" + port}})
 		if said := stranger.Refused(10 * time.Second); !testbed.Says(said, "127.0.0.1:"+port, "secret") {
 			t.Errorf("the stranger says:\n%s", said)
 		}
 		n.AwaitStderr(5*time.Second, "127.0.0.1", "secret")
 	})
-	t.Run("with the user's secret", func(t *testing.T) {
+	bed.Sub(t, "with the user's secret", func(t *testing.T) {
 		friend := bed.StartNode(testbed.NodeConfig{Place: home})
 		testbed.AwaitMembers(n, friend)
 		s := friend.Status()

@@ -54,6 +54,6 @@ func (b *Bed) Driver(name string, at Place, prefix ...string) *Process {
 
 // Driver starts a driver that attaches to the node.
 func (n *Node) Driver(name string, env ...string) *Process {
-	n.t.Helper()
+	n.bed.t.Helper()
 	return n.bed.Driver(name, n.at("KADRE_SOCKET="+n.Socket, env...))
 }

@@ -74,12 +74,12 @@ func (n *Node) awaitReady() error {
 
 // Refused waits for the end of a node that was launched and must not come up, and gives its standard error.
 func (n *Node) Refused(within time.Duration) string {
-	n.t.Helper()
+	n.bed.t.Helper()
 	if code := n.Wait(within); code != 1 {
-		n.t.Errorf("%s ended with status %d instead of 1", n.Name, code)
+		n.bed.t.Errorf("%s ended with status %d instead of 1", n.Name, code)
 	}
 	if out := n.Stdout(); out != "" {
-		n.t.Errorf("%s printed %q although it cannot serve", n.Name, out)
+		n.bed.t.Errorf("%s printed %q although it cannot serve", n.Name, out)
 	}
 	return n.Stderr()
 }
@@ -93,7 +93,7 @@ func (n *Node) at(first string, env ...string) Place {
 
 // Addr gives an address of the node that others can join: the one with the IP, else the first.
 func (n *Node) Addr() string {
-	n.t.Helper()
+	n.bed.t.Helper()
 	if n.place.NS == nil {
 		return n.Addrs[0]
 	}
@@ -102,13 +102,13 @@ func (n *Node) Addr() string {
 			return a
 		}
 	}
-	n.t.Fatalf("%s listens on %v, not on %v", n.Name, n.Addrs, n.place.NS.IP)
+	n.bed.t.Fatalf("%s listens on %v, not on %v", n.Name, n.Addrs, n.place.NS.IP)
 	return ""
 }
 
 // Stop tells the node to drain and waits for its end.
 func (n *Node) Stop() {
-	n.t.Helper()
+	n.bed.t.Helper()
 	n.Signal(syscall.SIGTERM)
 	n.Succeed(endWithin)
 }
@@ -123,7 +123,7 @@ type Status struct {
 	RecordsHeld  int `json:"records_held"`
 	Directory    struct{ Hits, Misses int }
 	Store        struct{ Objects, Holders, Blocks, Bytes int64 }
-	Jobs         json.RawMessage
+	Jobs         []struct{ Job string }
 	Workers      []struct {
 		PID  int
 		Job  string
@@ -154,33 +154,33 @@ func (s *Status) Member(id string) (m Member) {
 
 // Status asks the node, as a user would.
 func (n *Node) Status() (s Status) {
-	n.t.Helper()
+	n.bed.t.Helper()
 	n.ask(&s, "status", "--json")
 	return s
 }
 
 // Events asks for the node's ring of events.
 func (n *Node) Events() (es []trace.Event) {
-	n.t.Helper()
+	n.bed.t.Helper()
 	n.ask(&es, "status", "--events", "--json")
 	return es
 }
 
 func (n *Node) ask(v any, args ...string) {
-	n.t.Helper()
+	n.bed.t.Helper()
 	out, errs, err := n.kadre(args...)
 	if err == nil {
 		err = json.Unmarshal(out, v)
 	}
 	if err != nil {
-		n.t.Fatalf("kadre %s of %s: %v\n%s%s\nthe node's standard error:\n%s", strings.Join(args, " "), n.Name, err, errs, tail(string(out)), tail(n.Stderr()))
+		n.bed.t.Fatalf("kadre %s of %s: %v\n%s%s\nthe node's standard error:\n%s", strings.Join(args, " "), n.Name, err, errs, tail(string(out)), tail(n.Stderr()))
 	}
 }
 
 // kadre runs a command that asks the node; it is not kept with the Bed's processes, since there are many.
 func (n *Node) kadre(args ...string) (out, errs []byte, err error) {
 	var stdout, stderr output
-	cmd := n.place.NS.command(append([]string{Kadre(n.t)}, args...))
+	cmd := n.place.NS.command(append([]string{Kadre(n.bed.t)}, args...))
 	cmd.Env = n.bed.environment(n.at("KADRE_SOCKET=" + n.Socket))
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
@@ -190,9 +190,9 @@ func (n *Node) kadre(args ...string) (out, errs []byte, err error) {
 // AwaitMembers waits until every one of the nodes sees all of them alive.
 func AwaitMembers(nodes ...*Node) {
 	for _, n := range nodes {
-		n.t.Helper()
+		n.bed.t.Helper()
 		var s Status
-		Until(n.t, startWithin, func() bool { s = n.Status(); return s.alive() == len(nodes) }, func() string {
+		Until(n.bed.t, startWithin, func() bool { s = n.Status(); return s.alive() == len(nodes) }, func() string {
 			return fmt.Sprintf("%s sees %+v", n.Name, s.Members)
 		})
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -19,7 +18,7 @@ type Process struct {
 	Name string
 	PID  int
 
-	t    testing.TB
+	bed  *Bed
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  output
@@ -73,8 +72,8 @@ func (o *output) line(n int) ([]byte, bool) {
 }
 
 // launch starts a program in a process group of its own.
-func launch(t testing.TB, name string, cmd *exec.Cmd) (*Process, error) {
-	p := &Process{Name: name, t: t, cmd: cmd, done: make(chan struct{})}
+func (b *Bed) launch(name string, cmd *exec.Cmd) (*Process, error) {
+	p := &Process{Name: name, bed: b, cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.out, &p.err
 	cmd.SysProcAttr = tied()
 	cmd.WaitDelay = time.Second // for what it left behind with its output
@@ -125,34 +124,34 @@ func (p *Process) next(within time.Duration) ([]byte, error) {
 
 // Hear waits for the next line of JSON that the process prints.
 func (p *Process) Hear(v any) {
-	p.t.Helper()
+	p.bed.t.Helper()
 	line, err := p.next(lineWithin)
 	if err == nil {
 		err = json.Unmarshal(line, v)
 	}
 	if err != nil {
-		p.t.Fatalf("%v; line %q; standard error:\n%s", err, line, tail(p.Stderr()))
+		p.bed.t.Fatalf("%v; line %q; standard error:\n%s", err, line, tail(p.Stderr()))
 	}
 }
 
 // Tell writes a line of JSON to the process's standard input.
 func (p *Process) Tell(v any) {
-	p.t.Helper()
+	p.bed.t.Helper()
 	b, err := json.Marshal(v)
 	if err == nil {
 		_, err = p.in.Write(append(b, '\n'))
 	}
 	if err != nil {
-		p.t.Fatalf("telling %s: %v; standard error:\n%s", p.Name, err, tail(p.Stderr()))
+		p.bed.t.Fatalf("telling %s: %v; standard error:\n%s", p.Name, err, tail(p.Stderr()))
 	}
 }
 
 // Wait closes the process's standard input, waits for its end and gives its exit status; -1 when a signal
 // ended it.
 func (p *Process) Wait(within time.Duration) int {
-	p.t.Helper()
+	p.bed.t.Helper()
 	p.in.Close()
-	Until(p.t, within, p.Ended, func() string {
+	Until(p.bed.t, within, p.Ended, func() string {
 		return fmt.Sprintf("%s (pid %d) still runs; standard error:\n%s", p.Name, p.PID, tail(p.Stderr()))
 	})
 	return p.cmd.ProcessState.ExitCode()
@@ -160,9 +159,9 @@ func (p *Process) Wait(within time.Duration) int {
 
 // Succeed waits for the process's end and fails the test unless its exit status is 0.
 func (p *Process) Succeed(within time.Duration) {
-	p.t.Helper()
+	p.bed.t.Helper()
 	if code := p.Wait(within); code != 0 {
-		p.t.Fatalf("%s ended with status %d; standard error:\n%s", p.Name, code, tail(p.Stderr()))
+		p.bed.t.Fatalf("%s ended with status %d; standard error:\n%s", p.Name, code, tail(p.Stderr()))
 	}
 }
 
@@ -174,22 +173,22 @@ func (p *Process) Kill() {
 
 func (p *Process) kill() {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, syscall.ESRCH) && !p.Ended() {
-		p.t.Logf("killing %s: %v", p.Name, err)
+		p.bed.t.Logf("killing %s: %v", p.Name, err)
 	}
 }
 
 // Signal sends the process a signal.
 func (p *Process) Signal(s syscall.Signal) {
-	p.t.Helper()
+	p.bed.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Fatalf("signal %v to %s: %v", s, p.Name, err)
+		p.bed.t.Fatalf("signal %v to %s: %v", s, p.Name, err)
 	}
 }
 
 // AwaitStderr waits until the process has written all the words to standard error.
 func (p *Process) AwaitStderr(within time.Duration, words ...string) {
-	p.t.Helper()
-	Until(p.t, within, func() bool { return Says(p.Stderr(), words...) }, func() string {
+	p.bed.t.Helper()
+	Until(p.bed.t, within, func() bool { return Says(p.Stderr(), words...) }, func() string {
 		return fmt.Sprintf("%s did not say %q; standard error:\n%s", p.Name, words, tail(p.Stderr()))
 	})
 }
