@@ -201,7 +201,11 @@ func failure(r *wire.ErrorRecord) error {
 	case wire.ErrorWorkerDied:
 		return &WorkerDiedError{Func: r.Func, Node: r.Node, Why: r.Text}
 	case wire.ErrorWorkerStart:
-		return &WorkerStartError{Text: r.Text}
+		text := r.Text
+		if r.Stack != "" {
+			text += "; its standard error ends with:\n" + r.Stack
+		}
+		return &WorkerStartError{Text: text}
 	case wire.ErrorActorDied:
 		return &ActorDiedError{Actor: r.Actor, Why: r.Text, MayRan: r.MayRan}
 	case wire.ErrorObjectLost:
