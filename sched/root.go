@@ -23,6 +23,12 @@ type Root struct {
 	hung map[*Task]struct{} // tasks that wait for their Deps; only where done is not nil
 }
 
+// Bounded says whether the context that t stands on can end.
+func (t *Task) Bounded() bool {
+	r := t.rootOf()
+	return r != nil && r.done != nil
+}
+
 // NewRoot gives a context for tasks that come from elsewhere (another process, another node): what is
 // submitted under it, and what that submits, ends when ctx ends. It carries ctx's deadline.
 func (e *Engine) NewRoot(ctx context.Context) context.Context { return e.newRoot(ctx, false) }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/node"
@@ -64,11 +66,23 @@ func RunWorker() {
 	if os.Getenv("KADRE_WORKER") != "1" {
 		return
 	}
+	dieWithNode()
 	if err := serve(); err != nil {
 		fmt.Fprintln(os.Stderr, "kadre: worker:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// dieWithNode ends this worker and its children when the node that leads it ends: the kernel sends SIGTERM
+// then. A worker leads its process group, so 0 names it and its children.
+func dieWithNode() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM)
+	go func() {
+		<-c
+		syscall.Kill(0, syscall.SIGKILL)
+	}()
 }
 
 func serve() error {

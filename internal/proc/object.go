@@ -109,17 +109,17 @@ func (p *Process) settled(f *Future, o *object) {
 		data, keep, err = f.encoded()
 	}
 	if err != nil || len(data) <= wire.MaxInline {
-		p.sealed(f, o, data, keep, err)
+		p.sealed(f, o, data, keep, false, err)
 		return
 	}
 	go func() { // too large for a message: others read it in the arena
 		err := p.putBytes(p.ctx, o.id, data, 0)
-		p.sealed(f, o, nil, keep, err)
+		p.sealed(f, o, data, keep, true, err)
 	}()
 }
 
-// sealed ends settled. Without data and error the value is in the arena.
-func (p *Process) sealed(f *Future, o *object, data []byte, keep []any, err error) {
+// sealed ends settled.
+func (p *Process) sealed(f *Future, o *object, data []byte, keep []any, stored bool, err error) {
 	p.mu.Lock()
 	if o.rec != nil || o.val != nil || o.err != nil || o.info.Stored || p.closed != nil {
 		p.mu.Unlock()
@@ -130,12 +130,12 @@ func (p *Process) sealed(f *Future, o *object, data []byte, keep []any, err erro
 	case err != nil:
 		o.err = p.record(f.explain(err), f.Name())
 		todo = p.stepLocked(owner.Failed{ID: o.id})
-	case data != nil:
+	case !stored:
 		o.val = &Value{Data: data, Keep: keep}
 		todo = p.stepLocked(owner.Sealed{ID: o.id, Size: uint64(len(data))})
 	default:
 		o.info.Stored, o.keep = true, keep
-		todo = p.stepLocked(owner.Sealed{ID: o.id, Stored: true, Node: p.self.Node})
+		todo = p.stepLocked(owner.Sealed{ID: o.id, Stored: true, Node: p.self.Node, Size: uint64(len(data))})
 	}
 	p.mu.Unlock()
 	todo.run()

@@ -12,7 +12,6 @@ import (
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
-	"github.com/kadrehq/kadre/sched"
 )
 
 // session carries this process's calls on one actor, in their order: into the mailbox where the actor lives
@@ -75,10 +74,7 @@ func (p *Process) Call(ctx context.Context, h, f *Future, o *Options, deps []*Fu
 		p.Demand(d)
 	}
 	f.InitExternal(&f.fn.Run, ctx)
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { f.Fail(&sched.CancelledError{Cause: ctx.Err()}) })
-		f.OnDone(func() { stop() })
-	}
+	f.endWithContext()
 	s := p.sessionOf(h)
 	c := &outCall{f: f, h: h, deps: deps}
 	s.mu.Lock()

@@ -52,6 +52,14 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 	p.engine.Submit(ctx, &f.Task, &f.fn.Run, so)
 }
 
+// endWithContext fails f, which runs elsewhere, when the context that it was submitted under ends. That is
+// not the context of the task that submitted it, whose return ends nothing.
+func (f *Future) endWithContext() {
+	if f.Bounded() {
+		context.AfterFunc(&f.Task, func() { f.Fail(&sched.CancelledError{Cause: f.Err()}) })
+	}
+}
+
 func tasksOf(fs []*Future) []*sched.Task {
 	ts := make([]*sched.Task, len(fs))
 	for i, f := range fs {
@@ -66,8 +74,7 @@ func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, deps []
 		f.Fail(&sched.CancelledError{Cause: err})
 		return
 	}
-	stop := context.AfterFunc(ctx, func() { f.Fail(&sched.CancelledError{Cause: ctx.Err()}) })
-	f.OnDone(func() { stop() })
+	f.endWithContext()
 	left, _ := remaining(ctx)
 	p.whenDone(deps, func() {
 		rec, _, err := p.specify(f, k, left)
@@ -278,7 +285,7 @@ func (p *Process) export(f *Future) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		context.AfterFunc(&f.Task, func() { f.Fail(&sched.CancelledError{Cause: f.Err()}) })
+		f.endWithContext()
 		return rec.spec, nil
 	}
 	args, keep, err := f.fn.Export(f) // it is somebody else's task and travels on

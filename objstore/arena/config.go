@@ -51,6 +51,15 @@ func DefaultSize() int64 {
 	return max(min(limit*3/10, avail/2)&^(Granule-1), Granule)
 }
 
+// Memory is the machine's memory in bytes, or the control group's limit if that is less.
+func Memory() int64 {
+	total, _ := meminfo()
+	if total == 0 {
+		total = 1 << 62
+	}
+	return min(total, groupLimit())
+}
+
 // meminfo reads how much memory the machine has and could give; zeros where the system does not say.
 func meminfo() (total, avail int64) {
 	f, err := os.Open("/proc/meminfo")
