@@ -296,6 +296,7 @@ func (n *Node) clear(p *process, why string) {
 // detachAll ends all processes when the node closes: workers are killed, drivers told and given a moment.
 func (n *Node) detachAll() {
 	n.mu.Lock()
+	n.dropWaitingLocked(func(e *errand) bool { n.turnAwayLocked(e); return true })
 	var workers []*worker
 	for _, w := range n.workers {
 		workers = append(workers, w)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -406,6 +407,15 @@ func (f *fake) next(t testing.TB, k wire.Kind) wire.Frame {
 			t.Fatalf("waited in vain for %v", k)
 		}
 	}
+}
+
+// explain adds what a worker wrote before it failed.
+func explain(err error) string {
+	var rec *wire.ErrorRecord
+	if errors.As(err, &rec) {
+		return rec.Text + "\n" + rec.Stack
+	}
+	return fmt.Sprint(err)
 }
 
 // spec is a task of f's job, owned by f.

@@ -374,6 +374,16 @@ func (n *Node) failLocked(e *errand, why *wire.ErrorRecord) {
 	n.tell(e.spec.Owner, wire.KResult, wire.Marshal(&r))
 }
 
+// turnAwayLocked ends an errand that a closing node does not start: who asked for it may place it elsewhere,
+// and the owner of a stolen task hears of this node's end.
+func (n *Node) turnAwayLocked(e *errand) {
+	if e.asked != nil {
+		n.failLocked(e, n.refusal("node: node %s is closing", n.id.Short()))
+		return
+	}
+	n.releaseLocked(e)
+}
+
 // dropOrphansLocked forgets waiting errands whose owner is dead.
 func (n *Node) dropOrphansLocked(dead []id.Addr) {
 	orphan := func(e *errand) bool {

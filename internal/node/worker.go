@@ -280,6 +280,10 @@ func (n *Node) awaitSpawn(num uint64) {
 // startLocked gives an errand whose resources are there to a process of this node, which may have to be
 // started first.
 func (n *Node) startLocked(e *errand) {
+	if n.stopped {
+		n.turnAwayLocked(e)
+		return
+	}
 	j := n.jobLocked(e.spec.Job, e.from)
 	switch {
 	case j == nil:

@@ -46,7 +46,7 @@ func (f *fake) result(t *testing.T) wire.Result {
 func (f *fake) run(t *testing.T, s wire.Spec) string {
 	t.Helper()
 	if _, err := f.place(s); err != nil {
-		t.Fatal(err)
+		t.Fatal(explain(err))
 	}
 	r := f.result(t)
 	if r.Err != nil || r.Task != s.Task {
