@@ -107,10 +107,8 @@ func (p *Process) stepCallee(a *instance, c *callee.Callee, ev callee.CalleeEven
 			seq := act.Seq
 			f := in.f
 			f.at.Store(a)
-			ctx, cancel := p.bound(&f.in.spec)
-			f.InitExternal(&f.fn.Run, p.engine.NewRoot(ctx))
+			f.InitExternal(&f.fn.Run, p.bound(&f.in.spec))
 			f.OnDone(func() {
-				cancel()
 				go func() {
 					a.mu.Lock()
 					p.stepCallee(a, c, callee.Finished{Seq: seq, Result: f})

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"context"
 	"sync/atomic"
 	"unsafe"
 
@@ -59,9 +58,8 @@ type Func struct {
 
 // inbound is what a task knows of the specification it came by.
 type inbound struct {
-	spec   wire.Spec
-	cancel context.CancelFunc // ends what bounds the task
-	taken  func()             // the owner has the result; nil: nobody wants to know
+	spec  wire.Spec
+	taken func() // the owner has the result; nil: nobody wants to know
 }
 
 // futureOf finds the future that t starts.

@@ -37,6 +37,7 @@ type Process struct {
 	log       *slog.Logger
 	ctx       context.Context // bounds everything that the process started by itself
 	cancel    context.CancelFunc
+	root      context.Context // what tasks of other processes stand on
 	wg        sync.WaitGroup
 
 	calls wire.Calls
@@ -123,6 +124,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	slots := max(1, int(w.CPUs+0.999))
 	p.engine = sched.New(sched.Config{Slots: slots, CPU: &cpus{a: p.arena}, User: p, Logger: cfg.Logger})
+	p.root = p.engine.NewRoot(p.ctx)
 	if cfg.Worker != 0 {
 		worker.Store(p)
 	}

@@ -34,12 +34,7 @@ func (p *Process) runSpec(b []byte) {
 		p.called(f, deps)
 		return
 	}
-	ctx, cancel := p.bound(&s)
-	f.in.cancel = cancel
-	f.OnDone(func() {
-		cancel()
-		p.report(f)
-	})
+	f.OnDone(func() { p.report(f) })
 	so := sched.Opts{Milli: s.CPU, Deps: tasksOf(deps), NoInline: true}
 	if so.Milli == 0 {
 		so.Milli = sched.NoSlot
@@ -47,7 +42,7 @@ func (p *Process) runSpec(b []byte) {
 	if m := uint32(p.engine.Slots()) * 1000; so.Milli > m && so.Milli != sched.NoSlot {
 		so.Milli = m
 	}
-	p.engine.Submit(p.engine.NewRoot(ctx), &f.Task, &f.fn.Run, so)
+	p.engine.Submit(p.bound(&s), &f.Task, &f.fn.Run, so)
 }
 
 // importSpec makes a task of a specification.
@@ -65,12 +60,15 @@ func (p *Process) importSpec(s wire.Spec) (*Future, []*Future, error) {
 	return f, deps, nil
 }
 
-// bound is the context of a task that came from elsewhere.
-func (p *Process) bound(s *wire.Spec) (context.Context, context.CancelFunc) {
-	if s.Left > 0 {
-		return context.WithTimeout(p.ctx, s.Left)
+// bound is the context of a task that came from elsewhere. It outlives the task, since what the task
+// submits has the same bound and does not end with it.
+func (p *Process) bound(s *wire.Spec) context.Context {
+	if s.Left <= 0 {
+		return p.root
 	}
-	return context.WithCancel(p.ctx)
+	ctx, cancel := context.WithTimeout(p.ctx, s.Left)
+	context.AfterFunc(ctx, cancel)
+	return p.engine.NewRoot(ctx)
 }
 
 // report sends the outcome of a task to its owner. It runs where the task ended and does not block.

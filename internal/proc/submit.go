@@ -295,7 +295,6 @@ func (p *Process) export(f *Future) ([]byte, error) {
 	s := f.in.spec
 	s.Args, s.Left = args, left
 	s.Hops++
-	f.in.cancel()
 	runtime.KeepAlive(keep) // from here on its owner alone holds what it refers to
 	return s.Append(nil), nil
 }
