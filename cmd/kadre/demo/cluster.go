@@ -201,13 +201,25 @@ func (m *member) kill() error {
 	return nil
 }
 
+func (m *member) gone() bool {
+	select {
+	case <-m.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // stop ends all nodes and removes their folders.
 func (c *cluster) stop() error {
+	var errs []error
 	for _, m := range c.nodes {
+		if m.gone() && !m.dead {
+			errs = append(errs, fmt.Errorf("demo: node %s ended by itself: %s", m.Name, m.stderr.last()))
+		}
 		m.cmd.Process.Signal(syscall.SIGTERM) // fails where it is gone already
 	}
 	late := time.After(endWithin)
-	var errs []error
 	for _, m := range c.nodes {
 		select {
 		case <-m.ended:
@@ -316,7 +328,7 @@ type tail struct {
 	b  []byte
 }
 
-const tailSize = 4 << 10
+const tailSize = 64 << 10
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
@@ -328,10 +340,15 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// last is the last line that was written.
+// last is what a node said before it ended: its panic, or the last line.
 func (t *tail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, mark := range []string{"\npanic: ", "\nfatal error: "} {
+		if i := bytes.LastIndex(t.b, []byte(mark)); i >= 0 {
+			return string(bytes.TrimSpace(t.b[i:]))
+		}
+	}
 	b := bytes.TrimSpace(t.b)
 	return string(b[bytes.LastIndexByte(b, '\n')+1:])
 }

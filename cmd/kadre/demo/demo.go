@@ -97,7 +97,7 @@ func attached(ctx context.Context, c *cluster, s *screen, text *corpus) (err err
 	if err := check(first.table, counts); err != nil {
 		return err
 	}
-	s.line("%d different words in %s; all counts agree", len(counts), seconds(time.Since(begin)))
+	s.line("%d different words in %s; all counts agree", len(counts), brief(time.Since(begin)))
 	if err := s.top(first.table); err != nil {
 		return err
 	}

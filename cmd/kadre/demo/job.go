@@ -56,7 +56,7 @@ func (j *job) run(ctx context.Context, kill bool) (o outcome, err error) {
 	}
 	defer func() { err = errors.Join(err, p.Kill(ctx)) }()
 
-	texts := make([]api.Ref[api.Array[byte]], len(j.text.Groups))
+	texts := make([]api.Ref[[]byte], len(j.text.Groups))
 	tables := make([]api.Ref[Table], len(j.text.Groups))
 	for i, g := range j.text.Groups {
 		texts[i] = Read.Remote(ctx, p, i, g.Paths)
@@ -172,7 +172,10 @@ func (j *job) finished(ctx context.Context, p api.Actor[Progress]) (r Report, er
 		r, err = j.ask(ctx, p)
 		return len(r.Running) == 0, err
 	})
-	return r, err
+	if err != nil {
+		return r, fmt.Errorf("demo: the progress actor did not hear of the end of %v, started again %d times: %w", r.Running, r.Again, err)
+	}
+	return r, nil
 }
 
 func (j *job) statuses(ctx context.Context) map[*member]status {

@@ -15,22 +15,18 @@ var (
 )
 
 // readTask makes the contents of a group's files an object in the arena of the node it runs on.
-func readTask(ctx context.Context, p api.Actor[Progress], i int, paths []string) (api.Array[byte], error) {
-	return noted(ctx, p, task{stageRead, i}, func() (api.Array[byte], int, error) {
+func readTask(ctx context.Context, p api.Actor[Progress], i int, paths []string) ([]byte, error) {
+	return noted(ctx, p, task{stageRead, i}, func() ([]byte, int, error) {
 		text, err := readGroup(paths)
-		if err != nil {
-			return api.Array[byte]{}, 0, err
-		}
-		a, err := api.ArrayOf(ctx, text)
-		return a, len(text), err
+		return text, len(text), err
 	})
 }
 
 // countTask is the map task: it counts the words of one group.
-func countTask(ctx context.Context, p api.Actor[Progress], i int, text api.Array[byte]) (Table, error) {
+func countTask(ctx context.Context, p api.Actor[Progress], i int, text []byte) (Table, error) {
 	return noted(ctx, p, task{stageCount, i}, func() (Table, int, error) {
 		counts := map[string]int{}
-		countWords(counts, text.Data())
+		countWords(counts, text)
 		t := tableOf(counts)
 		return t, len(t), nil
 	})
@@ -44,17 +40,15 @@ func mergeTask(ctx context.Context, p api.Actor[Progress], i int, a, b Table) (T
 	})
 }
 
-// noted runs a task's work between two notes to the progress actor. It waits for the first, so that a
-// task that runs is known to run.
+// noted runs a task's work between two notes to the progress actor. It waits for neither: a task that
+// waits gives its CPU to the next one, and one that has started is not stolen any more.
 func noted[R any](ctx context.Context, p api.Actor[Progress], t task, work func() (R, int, error)) (r R, err error) {
 	info, ok := api.FromContext(ctx)
 	if !ok {
 		return r, fmt.Errorf("demo: %s %d runs outside a task", t.Stage, t.Index)
 	}
 	n := Note{Stage: t.Stage, Index: t.Index, Node: info.Node, PID: info.PID, Attempt: info.Attempt}
-	if _, err := Tell.Remote(ctx, p, n).Get(ctx); err != nil {
-		return r, err
-	}
+	Tell.Remote(ctx, p, n)
 	r, n.Size, err = work()
 	if err != nil {
 		return r, err

@@ -68,9 +68,9 @@ func (s *screen) nodes(c *cluster, took time.Duration) {
 		if i == 0 {
 			note = "   this program is attached here"
 		}
-		s.line("%s  %s  process %d  served after %s%s", m.Name, short(string(m.ID)), m.PID, millis(m.Took), note)
+		s.line("%s  %s  process %d  served after %s%s", m.Name, short(string(m.ID)), m.PID, brief(m.Took), note)
 	}
-	s.line("each knew the others, through the runtime folder, %s after the first start", millis(took))
+	s.line("each knew the others, through the runtime folder, %s after the first start", brief(took))
 }
 
 // progress draws how far the word count is and how many map tasks each node has done.
@@ -106,7 +106,7 @@ func (s *screen) outcome(c *cluster, o outcome) {
 		s.line("%-4s %-*s %5d %5d %5d   %s", m.Name, wide, bar(ran(m), most, wide), o.report.finished(stageRead, m.ID),
 			o.report.finished(stageCount, m.ID), o.report.finished(stageMerge, m.ID), at)
 	}
-	s.line("first table after %s, all words after %s", millis(o.first), seconds(o.took))
+	s.line("first table after %s, all words after %s", brief(o.first), brief(o.took))
 }
 
 // top prints the ten most frequent words.
@@ -152,7 +152,15 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func millis(d time.Duration) string  { return fmt.Sprintf("%.3g ms", float64(d)/1e6) }
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+// brief prints a time with the digits that matter to people.
+func brief(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d)/1e6)
+	case d < time.Second:
+		return fmt.Sprintf("%.0f ms", float64(d)/1e6)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

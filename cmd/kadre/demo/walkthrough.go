@@ -90,7 +90,7 @@ func walkthrough(ctx context.Context, c *cluster, s *screen, begin time.Time) er
 		if begin.IsZero() {
 			s.step(step.name, step.call, step.want)
 		} else {
-			s.step(step.name, step.call, step.want+"    first result "+millis(time.Since(begin))+" after starting to attach")
+			s.step(step.name, step.call, step.want+"    first result "+brief(time.Since(begin))+" after starting to attach")
 			begin = time.Time{}
 		}
 	}
