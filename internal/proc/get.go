@@ -234,7 +234,7 @@ func (p *Process) fetch(ctx context.Context, f *Future) (*arena.Hold, error) {
 		case <-time.After(min(fetchPause, time.Millisecond<<try)):
 		}
 	}
-	return nil, &ObjectLostError{Object: o.id, Why: fmt.Sprintf("no holder could be read: %v", last)}
+	return nil, &ObjectLostError{Object: o.id, Why: fmt.Sprintf("none of its holders could be read after %d tries (its owner is %s): %v", fetchTries, o.owner, last)}
 }
 
 // dropCopies has the table forget copies that could not be read, so that the object is made again.

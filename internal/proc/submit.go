@@ -494,6 +494,9 @@ func (p *Process) result(m *wire.Result, done func()) {
 		todo = append(todo, p.stepLocked(owner.Sealed{ID: o.id, Attempt: m.Attempt, Stored: m.Stored,
 			Node: m.By.Node, Size: max(m.Size, uint64(len(m.Inline))), Hash: m.Hash, Contains: pins})...)
 	}
+	if m.Stored && p.isDeadLocked(id.Addr{Node: m.By.Node}) { // the news of its death overtook the result
+		todo = append(todo, p.stepLocked(owner.Dropped{ID: o.id, Node: m.By.Node})...)
+	}
 	val := o.val
 	sess, seq := rec.session, rec.seq
 	if accepted {
