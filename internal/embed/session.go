@@ -75,15 +75,20 @@ func RunWorker() {
 }
 
 // dieWithNode ends this worker and its children when the node that leads it ends: the kernel sends SIGTERM
-// then. A worker leads its process group, so 0 names it and its children.
+// then. Until it comes nothing may end the worker alone, not even a line that nobody reads any more: SIGPIPE
+// does not when it is asked for.
 func dieWithNode() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM)
 	go func() {
 		<-c
-		syscall.Kill(0, syscall.SIGKILL)
+		endGroup()
 	}()
 }
+
+// endGroup ends this worker and its children: it leads its process group, so 0 names them.
+func endGroup() { syscall.Kill(0, syscall.SIGKILL) }
 
 func serve() error {
 	n, err := strconv.ParseUint(os.Getenv("KADRE_WORKER_ID"), 10, 64)
@@ -101,6 +106,7 @@ func serve() error {
 	if err != nil {
 		return err
 	}
+	defer endGroup()
 	<-p.Stopping()
 	ctx, cancel = context.WithTimeout(context.Background(), attachWithin/2)
 	defer cancel()

@@ -235,9 +235,6 @@ func (p *Process) lostNode() {
 		for _, f := range pending {
 			f.Fail(err)
 		}
-		if Worker() == p {
-			os.Exit(0)
-		}
 	}
 }
 
