@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"os"
 	"os/exec"
@@ -41,5 +42,51 @@ func TestDemo(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || len(left) > 0 {
 		t.Errorf("it left %v, %v", left, err)
+	}
+}
+
+// TestDemoLeavesNothing interrupts the demo in its course, twice each time, as the impatient do.
+func TestDemoLeavesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	exe, err := exec.LookPath("kadre")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmp, err := os.MkdirTemp("", "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(tmp)
+	for _, mark := range []string{"Kadre:", "a function", "Word count"} {
+		cmd := exec.CommandContext(t.Context(), exe, "demo", "--corpus", ".")
+		cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), mark) {
+				break
+			}
+		}
+		for range 2 {
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Errorf("at %q: %v", mark, err)
+			}
+		}
+		for lines.Scan() { // to its end
+		}
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed {
+			t.Errorf("interrupted at %q it ends with %v", mark, err)
+		}
+		if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || len(left) > 0 {
+			t.Errorf("interrupted at %q it left %v, %v", mark, left, err)
+		}
 	}
 }

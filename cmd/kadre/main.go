@@ -106,11 +106,10 @@ func noArgs(cmd *cobra.Command, given []string) error {
 	return nil
 }
 
-// interruptible gives a context that ends at the first SIGINT or SIGTERM; the second ends the process.
+// interruptible gives a context that ends at the first SIGINT or SIGTERM. Later ones are ignored until the
+// function it returns is called: what a command made is removed also by those who are impatient.
 func interruptible(ctx context.Context) (context.Context, func()) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
 func version() string {

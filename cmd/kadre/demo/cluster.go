@@ -52,36 +52,38 @@ type member struct {
 }
 
 // startCluster starts n nodes at once and waits until each knows the others.
-func startCluster(ctx context.Context, exe string, n int, flags []string) (c *cluster, err error) {
+func startCluster(ctx context.Context, exe string, n int, flags []string) (*cluster, error) {
 	dir, err := os.MkdirTemp(shortTemp(), "kadre-demo-")
 	if err != nil {
 		return nil, fmt.Errorf("demo: making a folder for the nodes: %w", err)
 	}
-	c = &cluster{dir: dir}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.stop())
-		}
-	}()
+	c := &cluster{dir: dir}
+	if err := c.start(ctx, exe, n, flags); err != nil {
+		return nil, errors.Join(err, c.stop())
+	}
+	return c, nil
+}
+
+func (c *cluster) start(ctx context.Context, exe string, n int, flags []string) error {
 	for _, sub := range []string{"run", "state"} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
-			return nil, fmt.Errorf("demo: making a folder for the nodes: %w", err)
+		if err := os.Mkdir(filepath.Join(c.dir, sub), 0o700); err != nil {
+			return fmt.Errorf("demo: making a folder for the nodes: %w", err)
 		}
 	}
 	env := c.environment(os.Environ())
 	for i := range n {
 		m := &member{Name: string(rune('A' + i)), ready: make(chan readyLine, 1), ended: make(chan struct{})}
 		if err := m.start(exe, flags, env); err != nil {
-			return nil, err
+			return err
 		}
 		c.nodes = append(c.nodes, m)
 	}
 	for _, m := range c.nodes {
 		if err := m.awaitReady(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return c, c.awaitMembers(ctx, n)
+	return c.awaitMembers(ctx, n)
 }
 
 // shortTemp is the temporary folder, or /tmp where that leaves no room for a socket's path of 107 bytes.
