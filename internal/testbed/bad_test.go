@@ -244,9 +244,9 @@ func TestBadDrivers(t *testing.T) {
 	}{
 		{name: "unknown function", driver: "unknown function", env: []string{onlyDriverName + "=1"}, errors: 1,
 			says: []string{"known to the driver only", "not registered", "api.Init"}},
-		{name: "large value", driver: "large value", errors: 3, says: []string{"store", "67108864", "--object-store-memory"}},
+		{name: "large value", driver: "large value", errors: 3, says: []string{"store", "67108", "33554432", "--object-store-memory"}},
 		{name: "late registration", driver: "late registration", says: []string{"late", "after Init", "bad_test.go:"}},
-		{name: "argument that cannot cross", driver: "channel", says: []string{"takes a channel", "Inner.Back", "chan int"}},
+		{name: "argument that cannot cross", driver: "channel", says: []string{"takes a channel", "Inner.Back", "channel"}},
 		{name: "option of a running node", driver: "second node option", says: []string{"NumCPUs", n.Socket}},
 		{name: "worker that ends", driver: "stuck worker", env: []string{stuckName + "=exit"}, errors: 1,
 			says: []string{"exit status 3", "cannot find my configuration"}},

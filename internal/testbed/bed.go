@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -229,6 +230,7 @@ func (b *Bed) look(runtime, cluster string) {
 func files(dir string, of func(path string) bool) (paths []string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
+		case errors.Is(err, fs.ErrNotExist): // a node that did not come up has made none
 		case err != nil:
 			paths = append(paths, fmt.Sprintf("%s (%v)", path, err))
 		case !d.IsDir() && of(path):

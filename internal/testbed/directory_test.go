@@ -140,6 +140,9 @@ func TestDirectory(t *testing.T) {
 		}
 	}
 	d.Succeed(10 * time.Second)
+	if p := bed.Kadre(testbed.Place{Env: []string{"KADRE_SOCKET=" + getter.Socket}}, "status"); !testbed.Says(p.Stdout(), "records held", "routing table") {
+		t.Errorf("kadre status does not tell of records and routing table:\n%s%s", p.Stdout(), p.Stderr())
+	}
 }
 
 // drawOwner has owners make blocks until of the two nodes that have no part yet one holds their records and
