@@ -22,6 +22,7 @@ const (
 	noticeTime  = 5 * time.Second  // for a process to take a message from its socket
 	farewell    = time.Second      // for a process to say Bye when the node closes
 	maxLinkedTo = 256              // siblings of one process
+	lastWords   = 1024             // drains of the link of a process that has ended: more than its ring holds
 )
 
 // process is a driver or worker that attached.
@@ -281,6 +282,12 @@ func (n *Node) clear(p *process, why string) {
 	n.mu.Unlock()
 
 	n.poller.Remove(p.link)
+	for range lastWords { // they come before the news of its end
+		k, err := p.link.Drain(func(b []byte) { n.fromProcess(p, b) })
+		if k == 0 || err != nil {
+			break
+		}
+	}
 	p.link.Close()
 	n.arena.Reap(p.slot)
 	n.event("attach", "down", p.addr.String(), int64(p.pid), why)

@@ -351,8 +351,8 @@ func work(f *fake, fr *wire.Frame) {
 			fail(cmd.Start())
 			r.Inline = strconv.AppendInt(nil, int64(cmd.Process.Pid), 10)
 		}
-		fail(f.send(id.Addr{Node: f.self.Node}, wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{s.Task}})))
 		fail(f.send(s.Owner, wire.KResult, wire.Marshal(&r)))
+		fail(f.send(id.Addr{Node: f.self.Node}, wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{s.Task}})))
 	case wire.KJobEnd, wire.KDrain, wire.KDead, wire.KCollect:
 		if fr.Req != 0 {
 			r := fr.Reply(nil)

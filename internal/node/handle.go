@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 )
 
 // maxBusy bounds the requests whose handling has a goroutine at a time.
-const maxBusy = 4096
+const maxBusy = 1 << 16
 
 // handle takes a frame for the node itself. p is the sender when it is attached here; then the frame's body
 // lies in its ring, and is copied by handlers that keep it.
@@ -144,8 +145,15 @@ func (n *Node) buryCalls(dead []id.Addr, why string) {
 	n.mu.Unlock()
 }
 
-// collect asks our processes to collect garbage, and waits until they did.
+// pressurePause is the least time between two garbage collections because the arena is full.
+const pressurePause = 500 * time.Millisecond
+
+// collect asks our processes to collect garbage, and waits until they did; not more often than it may.
 func (n *Node) collect(ctx context.Context) error {
+	now := time.Now().UnixNano()
+	if last := n.pressed.Load(); now-last < int64(pressurePause) || !n.pressed.CompareAndSwap(last, now) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, wire.CallTimeout)
 	defer cancel()
 	procs := *n.procs.Load()

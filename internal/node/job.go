@@ -161,6 +161,9 @@ func (n *Node) jobFrame(f *wire.Frame) error {
 		j := n.jobs[q.Job]
 		known := j != nil && j.ready && j.exe != nil
 		n.mu.Unlock()
+		if j != nil && j.ready && j.exe == nil {
+			return nil, fmt.Errorf("node: node %s cannot read the executable of job %v", n.id.Short(), q.Job)
+		}
 		if !known {
 			return nil, &wire.ErrorRecord{Class: wire.ErrorClosed, Node: n.id, Text: fmt.Sprintf("node: node %s knows no job %v: it has ended", n.id.Short(), q.Job)}
 		}

@@ -106,7 +106,7 @@ func (n *Node) memberChanged(e p2p.Event) {
 		n.mu.Lock()
 		delete(n.members, m.ID)
 		n.mu.Unlock()
-		n.steal.peerDown(m.ID, m.Epoch)
+		n.steal.peerDown(m.ID)
 		n.heardDead([]id.Addr{{Node: m.ID}}, e.Why)
 		n.spawn(func() { n.endJobsOf(m.ID) })
 		return

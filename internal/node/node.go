@@ -55,6 +55,7 @@ type Node struct {
 	polling   sync.WaitGroup // the poll goroutine, which outlives the others
 	pollStop  atomic.Bool
 	busy      atomic.Int64 // requests that have a goroutine
+	pressed   atomic.Int64 // when processes were last asked to collect garbage, Unix nanoseconds
 	calls     wire.Calls
 	events    trace.Ring
 	procs     atomic.Pointer[map[id.Proc]*process] // changed under mu

@@ -55,7 +55,7 @@ func TestSweepAfterKill(t *testing.T) {
 		if want := map[bool]string{true: "", false: s.Socket}[len(env) == 1]; err != nil || found != want {
 			t.Errorf("found %q, %v; want %q", found, err, want)
 		}
-		if got := ls(t, filepath.Join(dir, "default")); len(got) < 4 {
+		if got := ls(t, filepath.Join(dir, "default")); len(got) < 3 {
 			t.Errorf("while it runs: %v", got)
 		}
 		cmd.Process.Kill()

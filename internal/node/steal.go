@@ -19,7 +19,7 @@ import (
 
 const (
 	statQueued    = 0                     // the word of a client's statistics that counts its queued tasks
-	takeBytes     = 900 << 10             // of specifications in one grant: with its envelopes a frame
+	takeBytes     = 512 << 10             // of specifications in one grant, but for the last: with envelopes a frame
 	lookPause     = time.Millisecond      // the least time between two looks at the queues
 	settle        = 10 * time.Millisecond // stolen tasks need to reach a queue before this node may look idle
 	maxStealQueue = 1 << 14               // messages that wait for the machine; more are dropped, which it copes with
@@ -38,10 +38,16 @@ type stealer struct {
 	running bool
 	stopped bool
 	queue   []steal.Event
-	peers   map[id.Node]uint64
+	peers   map[id.Node]peerEpoch
+	ups     uint64             // counts the comings of peers
 	origin  map[attempt]origin // of tasks in the machine's care
 	seq     uint64             // of the last GRANT
 }
+
+// peerEpoch is a peer's epoch, and the number that stands for it in the machine. A peer that only could not be
+// reached comes back under its old epoch, while the machine fences what went down for good; so each coming has
+// a number of its own, and messages are translated.
+type peerEpoch struct{ real, up uint64 }
 
 type attempt struct {
 	task id.Task
@@ -54,7 +60,7 @@ type origin struct {
 }
 
 func newStealer(n *Node) *stealer {
-	return &stealer{n: n, peers: map[id.Node]uint64{}, origin: map[attempt]origin{}}
+	return &stealer{n: n, peers: map[id.Node]peerEpoch{}, origin: map[attempt]origin{}}
 }
 
 // begin makes the machine, once the node has its name and epoch.
@@ -127,6 +133,9 @@ func (s *stealer) send(a steal.Send) {
 	case steal.Grant:
 		s.n.event("steal", "GRANT", string(to), int64(a.Msg.Seq), "sent")
 	}
+	s.mu.Lock()
+	a.Msg.To = s.peers[to].real
+	s.mu.Unlock()
 	s.n.tell(id.Addr{Node: to}, wire.KSteal, a.Msg.Append(nil))
 }
 
@@ -137,6 +146,13 @@ func (s *stealer) receive(from id.Node, body []byte) {
 		s.n.log.Warn("node: steal", "node", from.Short(), "err", err)
 		return
 	}
+	s.mu.Lock()
+	e := s.peers[from]
+	s.mu.Unlock()
+	if m.Epoch != e.real {
+		return // of a start of it that is over, or not heard of yet
+	}
+	m.Epoch = e.up
 	if m.Kind == steal.Grant {
 		s.n.event("steal", "GRANT", string(from), int64(m.Seq), "received")
 	}
@@ -175,7 +191,7 @@ func (s *stealer) taken(from id.Addr, thief id.Node, free uint32, specs [][]byte
 			s.n.log.Warn("node: steal: a process gave a bad specification", "from", from, "err", err)
 			continue
 		}
-		if !stealable(&spec, s.n.id, free) {
+		if len(b) > takeBytes || !stealable(&spec, s.n.id, free) {
 			back = append(back, b)
 			continue
 		}
@@ -290,17 +306,23 @@ func (s *stealer) moved(to id.Node, tasks []steal.Task) {
 
 func (s *stealer) peerUp(p id.Node, epoch uint64) {
 	s.mu.Lock()
-	s.peers[p] = epoch
+	s.ups++
+	e := peerEpoch{epoch, s.ups}
+	s.peers[p] = e
 	s.mu.Unlock()
-	s.post(steal.PeerUp{Peer: steal.Peer(p), Epoch: epoch})
+	s.post(steal.PeerUp{Peer: steal.Peer(p), Epoch: e.up})
 	s.relink()
 }
 
-func (s *stealer) peerDown(p id.Node, epoch uint64) {
+func (s *stealer) peerDown(p id.Node) {
 	s.mu.Lock()
+	e, ok := s.peers[p]
 	delete(s.peers, p)
 	s.mu.Unlock()
-	s.post(steal.PeerDown{Peer: steal.Peer(p), Epoch: epoch, Rand: rand.Uint64()})
+	if !ok {
+		return
+	}
+	s.post(steal.PeerDown{Peer: steal.Peer(p), Epoch: e.up, Rand: rand.Uint64()})
 	s.relink()
 }
 

@@ -118,6 +118,48 @@ func TestStealing(t *testing.T) {
 	}
 }
 
+// TestStealingAfterABreak: a peer that went and came back under its epoch is stolen from again.
+func TestStealingAfterABreak(t *testing.T) {
+	ns := network(t, testDir(t), Config{}, Config{})
+	for range 2 {
+		ns[0].steal.peerDown(ns[1].ID())
+		ns[1].steal.peerDown(ns[0].ID())
+		ns[0].steal.peerUp(ns[1].ID(), ns[1].Epoch())
+		ns[1].steal.peerUp(ns[0].ID(), ns[0].Epoch())
+	}
+	q := newQueue()
+	f := driver(t, ns[0], wire.Hello{Exe: "/bin/test"}, q.on)
+	defer f.leave(true)
+	q.fill(f, 10)
+	until(t, "all tasks to be stolen and run", func() bool { return q.finished() == 10 })
+}
+
+func TestCollect(t *testing.T) {
+	n := startNode(t, private(testDir(t)))
+	f := driver(t, n, wire.Hello{}, nil)
+	defer f.leave(true)
+	w, err := f.arena.Create(id.Task{1}.Object(0), 10, f.job, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Seal(true); err != nil {
+		t.Fatal(err)
+	}
+	f.next(t, wire.KCollect) // idle, with an object held
+	for range 3 {
+		f.send(n.self(), wire.KCollect, nil)
+	}
+	fr := f.next(t, wire.KCollect) // one for all three
+	r := fr.Reply(nil)
+	f.link.SendFrame(&r)
+	if _, err := f.ask(n.self(), wire.KCollect, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.frames)+len(f.passed) != 0 {
+		t.Error("asked to collect too often")
+	}
+}
+
 // checkOrder checks in a thief's events that the STEAL of each stolen task came before its GRANT.
 func checkOrder(t *testing.T, n *Node) {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/arena"
 	"github.com/kadrehq/kadre/sched/steal"
 )
 
@@ -79,15 +80,13 @@ func (n *Node) collectIdle(now time.Time) {
 	if now.Sub(n.collected) < collectPause {
 		return
 	}
-	total, free := n.arena.CPUs()
-	procs := *n.procs.Load()
-	if total != free || len(procs) == 0 {
+	held := false
+	n.arena.List(func(arena.Entry) bool { held = true; return false })
+	if total, free := n.arena.CPUs(); total != free || !held {
 		return
 	}
 	n.collected = now
-	for _, p := range procs {
-		n.tell(p.addr, wire.KCollect, nil)
-	}
+	n.tellProcesses(wire.KCollect, nil)
 }
 
 func (n *Node) isDraining() bool {

@@ -144,7 +144,7 @@ func (n *Node) launch(w *worker) (*exec.Cmd, *workerLogs, error) {
 		return nil, nil, fmt.Errorf("node: scratch folder: %w", err)
 	}
 	name := exe.Name()
-	if home != nil {
+	if home != nil && home.hello.Exe != "" {
 		name = home.hello.Exe
 	}
 	cmd := &exec.Cmd{Path: exePath(exe), Args: append([]string{name}, desc.Args...), Dir: scratch, Env: n.workerEnv(w, desc.Env)}

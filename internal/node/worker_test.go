@@ -14,6 +14,30 @@ import (
 	"github.com/kadrehq/kadre/internal/wire"
 )
 
+// TestLastWordsArrive: what a process sent before it died is delivered, and before the news of its death.
+func TestLastWordsArrive(t *testing.T) {
+	n := startNode(t, private(testDir(t)))
+	f := driver(t, n, wire.Hello{}, nil)
+	defer f.leave(true)
+	g := driver(t, n, wire.Hello{}, nil)
+	const words = 200
+	for i := range words {
+		if err := g.send(f.self, wire.KBorrow, []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.leave(false)
+	for i := range words {
+		if fr := f.next(t, wire.KBorrow); fr.Body[0] != byte(i) {
+			t.Fatalf("frame %d: %v", i, fr.Body)
+		}
+	}
+	if len(f.passed) > 0 {
+		t.Errorf("came before them: %v", f.passed)
+	}
+	f.next(t, wire.KDead)
+}
+
 // isolated is a driver whose tasks all go to workers.
 func isolated(t *testing.T, n *Node, env ...string) *fake {
 	t.Helper()
@@ -174,6 +198,7 @@ func TestOwnProcesses(t *testing.T) {
 	n := startNode(t, private(testDir(t)))
 	f := isolated(t, n)
 	shared, one := f.run(t, f.spec("pid")), f.run(t, f.spec("pid", own))
+	until(t, "the task to be done", func() bool { w := n.Status().Workers; return w[0].Placed+w[1].Placed == 0 })
 	if two := f.run(t, f.spec("pid", own)); two != one || one == shared {
 		t.Errorf("ran in %s, %s and %s", shared, one, two)
 	}
