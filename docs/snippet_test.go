@@ -99,6 +99,35 @@ func contains(whole, part []string) bool {
 	return false
 }
 
+// place is a file that a page names, and the functions that it says are in it.
+var (
+	place    = regexp.MustCompile("`((?:[a-z0-9_]+/)+[a-z0-9_]+\\.go)`(?:\\s*\\(((?:`\\w+`[,\\s]*)+)\\)|:\\s*((?:`\\w+`[,\\s]*)+))?")
+	function = regexp.MustCompile("`(\\w+)`")
+)
+
+func TestFilesAndFunctionsExist(t *testing.T) {
+	found := 0
+	for _, page := range pages(t) {
+		text := strings.Join(lines(t, page), "\n")
+		for _, m := range place.FindAllStringSubmatch(text, -1) {
+			found++
+			source, err := os.ReadFile(filepath.Join("..", m[1]))
+			if err != nil {
+				t.Errorf("%s names %s, which is not there", page, m[1])
+				continue
+			}
+			for _, f := range function.FindAllStringSubmatch(m[2]+m[3], -1) {
+				if !regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + f[1] + `[\[(]`).Match(source) {
+					t.Errorf("%s says that %s has a function %s", page, m[1], f[1])
+				}
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("found only %d files", found)
+	}
+}
+
 var link = regexp.MustCompile(`\]\(([^)# ]+)(#[^) ]*)?\)`)
 
 func TestLinksLead(t *testing.T) {
