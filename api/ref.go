@@ -138,16 +138,16 @@ func GetAll[T any](ctx context.Context, refs []Ref[T]) ([]T, error) {
 		if r.f == nil {
 			return nil, fmt.Errorf("ref %d: %w", i, ErrZero)
 		}
-		if p := r.f.Process(); p != nil {
-			p.Demand(&r.f.Future)
+	}
+	if i, err := awaitAll(ctx, len(refs), func(i int) *proc.Future { return &refs[i].f.Future }); err != nil {
+		if i < 0 {
+			return nil, err
 		}
+		return nil, fmt.Errorf("ref %d: %w", i, err)
 	}
 	vs := make([]T, len(refs))
-	for i := len(refs) - 1; i >= 0; i-- { // thieves come from the other end
-		if err := await(ctx, &refs[i].f.Future); err != nil {
-			return nil, fmt.Errorf("ref %d: %w", i, err)
-		}
-		v, err := valueOf(ctx, refs[i].f)
+	for i, r := range refs {
+		v, err := valueOf(ctx, r.f)
 		if err != nil {
 			return nil, fmt.Errorf("ref %d: %w", i, err)
 		}

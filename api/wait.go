@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/proc"
@@ -44,6 +45,68 @@ func firstProcess(fs []*proc.Future) *proc.Process {
 		}
 	}
 	return nil
+}
+
+// awaitAll returns when n futures have results; at the first failure its index and error; or -1 and ctx's.
+func awaitAll(ctx context.Context, n int, at func(int) *proc.Future) (int, error) {
+	for i := n - 1; i >= 0; i-- { // thieves come from the other end
+		f := at(i)
+		if p := f.Process(); p == nil || p.TryRun(ctx, f) {
+			if err := failureOf(f); err != nil {
+				return i, err
+			}
+		}
+	}
+	var pending []int
+	for i := range n {
+		if f := at(i); !f.Ready() {
+			pending = append(pending, i)
+		} else if err := failureOf(f); err != nil {
+			return i, err
+		}
+	}
+	if len(pending) == 0 {
+		return -1, nil
+	}
+	failed, all := make(chan int, 1), make(chan struct{})
+	var left atomic.Int64
+	left.Store(int64(len(pending)))
+	for _, i := range pending {
+		f := at(i)
+		f.OnDone(func() {
+			if f.Failure() != nil {
+				select {
+				case failed <- i:
+				default: // not the first
+				}
+			}
+			if left.Add(-1) == 0 {
+				close(all)
+			}
+		})
+	}
+	defer at(pending[0]).Process().Block(ctx)()
+	select {
+	case <-all:
+	case i := <-failed:
+		return i, failureOf(at(i))
+	case <-ctx.Done():
+		return -1, ctx.Err()
+	}
+	select {
+	case i := <-failed:
+		return i, failureOf(at(i))
+	default:
+		return -1, nil
+	}
+}
+
+// failureOf is the failure of a future that is done.
+func failureOf(f *proc.Future) error {
+	if p := f.Process(); p != nil {
+		return p.FailureOf(f)
+	}
+	return f.Failure()
 }
 
 // receive takes the next index from done. While it waits, a task gives its CPU slot back.

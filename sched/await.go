@@ -45,6 +45,27 @@ func (e *Engine) Await(ctx context.Context, t *Task) error {
 	}
 }
 
+// TryRun runs t, or what it waits for, on the calling goroutine where Await would do so, and does not block
+// otherwise. It says whether t is done.
+func (e *Engine) TryRun(ctx context.Context, t *Task) bool {
+	me := TaskOf(ctx)
+	for {
+		switch t.state.Load() & stMask {
+		case stDone, stFailed:
+			return true
+		case stNew:
+			if e.mayInline(ctx, me, t) && e.inline(me, t) {
+				continue
+			}
+		case stHung:
+			if e.help(ctx, t) {
+				continue
+			}
+		}
+		return false
+	}
+}
+
 // AwaitAll awaits all of ts, from the last to the first, since thieves come from the other end. It gives
 // the error of the first in ts that failed and its index; or ctx's error and -1.
 func (e *Engine) AwaitAll(ctx context.Context, ts []*Task) (int, error) {

@@ -35,6 +35,8 @@ func (f *Future) explain(err error) error {
 	switch {
 	case errors.As(err, &p) || errors.Is(err, sched.ErrGoexit):
 		return panicked(f.Name(), err)
+	case errors.Is(err, sched.ErrBusy) || errors.Is(err, actor.ErrFull):
+		return fmt.Errorf("%w (%v)", ErrBusy, err)
 	case errors.As(err, &d):
 		dead := &ActorDiedError{Why: d.Why.Error(), MayRan: d.MayHaveRun}
 		if a := f.at.Load(); a != nil {
@@ -49,11 +51,34 @@ func (f *Future) explain(err error) error {
 func (p *Process) Await(ctx context.Context, f *Future) error {
 	if !f.Ready() {
 		p.Demand(f)
-		if a := f.at.Load(); a != nil && ctx.Done() == nil {
-			a.box.Assist(&f.Task) // a getter that would wait for ever may as well run the calls
-		}
+		p.assist(ctx, f)
 	}
 	if err := p.engine.Await(ctx, &f.Task); err != nil {
+		return f.explain(err)
+	}
+	return nil
+}
+
+// TryRun runs f on the calling goroutine where Await would, and does not wait. It says whether f is done.
+func (p *Process) TryRun(ctx context.Context, f *Future) bool {
+	if f.Ready() {
+		return true
+	}
+	p.Demand(f)
+	p.assist(ctx, f)
+	return p.engine.TryRun(ctx, &f.Task)
+}
+
+// assist runs the calls on an actor of this process up to f, for a getter that would wait for ever.
+func (p *Process) assist(ctx context.Context, f *Future) {
+	if a := f.at.Load(); a != nil && ctx.Done() == nil {
+		a.box.Assist(&f.Task)
+	}
+}
+
+// FailureOf is the error of a future that is done, as users see it; nil when it has a result.
+func (p *Process) FailureOf(f *Future) error {
+	if err := f.Failure(); err != nil {
 		return f.explain(err)
 	}
 	return nil

@@ -29,6 +29,7 @@ type object struct {
 	info     wire.ObjectInfo          // where it is stored
 	waiters  []func(*wire.ObjectInfo) // to be told once it is ready, failed or lost
 	rec      *record                  // own: its task, where that left the process
+	size     int64                    // own and stored here: bytes that Go's collector decides about
 	shared   bool                     // own: another node refers to it
 	asking   bool                     // borrowed: the owner was asked
 	replaced bool                     // another entry stands for it: this one's end is nobody's business
@@ -233,6 +234,8 @@ func (p *Process) freeLocked(i id.Object, attempt uint32, nodes []id.Node) do {
 	if o != nil {
 		o.info.Stored = false
 		o.keep = nil
+		p.pace.held.Add(-o.size)
+		o.size = 0
 	}
 	return do{func() { p.free(i, attempt, nodes, shared) }}
 }

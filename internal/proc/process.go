@@ -45,6 +45,7 @@ type Process struct {
 		retried, exported, imported atomic.Int64
 	}
 
+	pace     pace
 	stopOnce sync.Once
 	stop     chan struct{} // the node wants the process to end, or is gone
 	bye      chan struct{} // the node has answered our Bye, or is gone

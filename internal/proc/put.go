@@ -42,7 +42,8 @@ func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
 
 // own makes f the future of an object that this process has just sealed in the arena.
 func (p *Process) own(f *Future, i id.Object, size uint64, keep []any) {
-	o := &object{id: i, owner: p.self, keep: keep}
+	o := &object{id: i, owner: p.self, keep: keep, size: int64(size)}
+	p.grew(int64(size))
 	o.info.Stored = true
 	p.mu.Lock()
 	todo := p.stepLocked(owner.Made{ID: i})
@@ -52,6 +53,38 @@ func (p *Process) own(f *Future, i id.Object, size uint64, keep []any) {
 	todo.run()
 	f.InitExternal(&f.t.ext, nil)
 	f.Finish()
+}
+
+// pace has Go's collector run as often for the bytes that references hold in the arena as it does for its
+// own heap: the collector sees a reference of a few bytes, and would leave a gigabyte behind it for long.
+type pace struct {
+	held    atomic.Int64 // bytes of own objects in the arena
+	next    atomic.Int64 // collect when held gets here; 0: not set yet
+	running atomic.Bool
+}
+
+const (
+	// paceLeast is how many bytes may be held without a collection.
+	paceLeast = 64 << 20
+	// paceSettle is how long the cleanups of a collection take to run, about.
+	paceSettle = 2 * time.Millisecond
+)
+
+// grew counts bytes of a new object, and collects when they have doubled since the last collection.
+func (p *Process) grew(n int64) {
+	c := &p.pace
+	if c.held.Add(n) < max(paceLeast, c.next.Load()) || !c.running.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer c.running.Store(false)
+		runtime.GC()
+		select {
+		case <-p.ctx.Done():
+		case <-time.After(paceSettle):
+		}
+		c.next.Store(2 * c.held.Load())
+	}()
 }
 
 // create makes room for an object. Where the arena is full, it has Go's collector look for forgotten
