@@ -55,13 +55,17 @@ func walk() []Scenario {
 			Name: "put-get-1k", Unit: nanoseconds, N: 20_000,
 			Work:    "puts a []byte of 1 KiB and gets it back, a copy each way",
 			RefName: "one copy of 1 KiB into a slice that is there",
-			Setup:   embedded(func(ctx context.Context) (*Run, error) { return &Run{Ours: putGet(1 << 10), Ref: copyBytes(1 << 10)}, nil }),
+			Setup: embedded(func(ctx context.Context) (*Run, error) {
+				return &Run{Ours: putGet(1 << 10), Ref: copyBytes(1 << 10)}, nil
+			}),
 		}),
 		row(Scenario{
 			Name: "put-get-1m", Unit: microseconds, N: 200,
 			Work:    "puts a []byte of 1 MiB and gets it back, a copy each way",
 			RefName: "one copy of 1 MiB into a slice that is there",
-			Setup:   embedded(func(ctx context.Context) (*Run, error) { return &Run{Ours: putGet(1 << 20), Ref: copyBytes(1 << 20)}, nil }),
+			Setup: embedded(func(ctx context.Context) (*Run, error) {
+				return &Run{Ours: putGet(1 << 20), Ref: copyBytes(1 << 20)}, nil
+			}),
 		}),
 	}
 }

@@ -183,16 +183,6 @@ func (c *cluster) living() (out []*member) {
 	return out
 }
 
-// byID finds a node.
-func (c *cluster) byID(id api.NodeID) *member {
-	for _, m := range c.nodes {
-		if m.ID == id {
-			return m
-		}
-	}
-	return nil
-}
-
 // kill ends a node with SIGKILL and waits until it is gone.
 func (m *member) kill() error {
 	m.dead = true

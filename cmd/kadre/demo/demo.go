@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kadrehq/kadre/api"
@@ -61,8 +62,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	for _, m := range c.living() {
 		s.line("%s  store is empty: no object, no holder, no block", m.Name)
 	}
-	s.line("")
-	s.line("All is as it must be.")
+	s.title("All is as it must be.")
 	return nil
 }
 
@@ -135,9 +135,5 @@ func check(t Table, counts map[string]int) error {
 	if len(d) == 0 {
 		return nil
 	}
-	errs := []error{errors.New("demo: the counts differ:")}
-	for _, line := range d {
-		errs = append(errs, errors.New("  "+line))
-	}
-	return errors.Join(errs...)
+	return fmt.Errorf("demo: the counts differ: %s", strings.Join(d, "; "))
 }
