@@ -182,6 +182,7 @@ func (m *Mailbox) call(c call) {
 			if r := recover(); r != nil {
 				c.t.Fail(&sched.PanicError{Value: r, Stack: debug.Stack()})
 			} else {
+				c.t.Func().SetExits()
 				c.t.Fail(sched.ErrGoexit)
 			}
 		}

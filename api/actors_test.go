@@ -130,7 +130,9 @@ func TestMethodsFail(t *testing.T) {
 	c := start(t)
 	a := newCounter.Remote(c)
 	for _, how := range []string{"own", "panic", "goexit"} {
-		_, err := failMethod.Remote(c, a, how).Get(c)
+		ref := failMethod.Remote(c, a, how)
+		api.Wait(c, []api.Ref[api.None]{ref}) // Get may run it on this goroutine, which a Goexit would end
+		_, err := ref.Get(c)
 		var te *api.TaskError
 		if !errors.As(err, &te) || !strings.HasSuffix(te.Func, "(*counter).Fail") {
 			t.Errorf("%s: %v", how, err)

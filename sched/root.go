@@ -19,14 +19,9 @@ type Root struct {
 	user    any
 	derived bool // ctx comes from a task's context
 
-	mu   sync.Mutex
-	hung map[*Task]struct{} // tasks that wait for their Deps; only where done is not nil
-}
-
-// Bounded says whether the context that t stands on can end.
-func (t *Task) Bounded() bool {
-	r := t.rootOf()
-	return r != nil && r.done != nil
+	mu      sync.Mutex
+	hung    map[*Task]struct{} // tasks that wait for their Deps; only where done is not nil
+	leashed map[*Task]struct{} // external tasks that end with the context; likewise
 }
 
 // NewRoot gives a context for tasks that come from elsewhere (another process, another node): what is
@@ -71,9 +66,12 @@ func (r *Root) drop() {
 	}
 	r.e.dropQueued(func(t *Task) bool { return t.rootOf() == r }, err)
 	r.mu.Lock()
-	hung := r.hung
-	r.hung = nil
+	hung, leashed := r.hung, r.leashed
+	r.hung, r.leashed = nil, nil
 	r.mu.Unlock()
+	for t := range leashed {
+		t.Fail(err)
+	}
 	for t := range hung {
 		t.failFrom(err, stHung)
 	}

@@ -27,6 +27,24 @@ type Func struct {
 // Learned is how long the function runs, by sampling; 0 when it never ran to its end.
 func (f *Func) Learned() time.Duration { return time.Duration(f.learned.Load()) }
 
+// Exits says whether f has ever called runtime.Goexit: a getter must not run it on its own goroutine then.
+func (f *Func) Exits() bool { return f.goexit.Load() }
+
+// SetExits notes that f called runtime.Goexit.
+func (f *Func) SetExits() { f.goexit.Store(true) }
+
+// Sample runs what f's tasks run, and learns how long it takes from the first run and from some later ones. It
+// is for tasks that the engine does not run itself.
+func (f *Func) Sample(t *Task, run func()) {
+	if !t.sampled() && f.learned.Load() != 0 {
+		run()
+		return
+	}
+	start := time.Now()
+	run()
+	f.learn(time.Since(start))
+}
+
 // learn takes in one run. Slow runs count at once, fast ones pull the figure down slowly.
 func (f *Func) learn(d time.Duration) {
 	old := f.learned.Load()

@@ -40,7 +40,7 @@ func (p *Process) Create(ctx context.Context, f *Future, o *Options, deps []*Fut
 	for _, d := range deps {
 		p.Demand(d)
 	}
-	f.InitExternal(&f.fn.Run, ctx)
+	p.engine.External(ctx, &f.Task, &f.fn.Run)
 	p.place(ctx, f, wire.KindCreate, deps)
 }
 
@@ -137,7 +137,7 @@ func (p *Process) push(a *instance, f *Future, deps []*Future, handle *Future) {
 			p.engine.WaitN(t, tasksOf(deps), len(deps))
 		}
 		if !t.Ready() { // its context may have ended
-			f.fn.Run.Run(t)
+			f.fn.Run.Sample(t, func() { f.fn.Run.Run(t) })
 		}
 		runtime.KeepAlive(handle)
 	})

@@ -69,11 +69,24 @@ func (p *Process) TryRun(ctx context.Context, f *Future) bool {
 	return p.engine.TryRun(ctx, &f.Task)
 }
 
-// assist runs the calls on an actor of this process up to f, for a getter that would wait for ever.
+// assistLimit is the learned run time up to which a getter that may have to leave runs an actor's calls.
+const assistLimit = 50 * time.Microsecond
+
+// assist runs the calls on an actor of this process up to f, for a getter that would wait for ever, or whose
+// context is not about to end.
 func (p *Process) assist(ctx context.Context, f *Future) {
-	if a := f.at.Load(); a != nil && ctx.Done() == nil {
-		a.box.Assist(&f.Task)
+	a := f.at.Load()
+	if a == nil || f.fn.Run.Exits() {
+		return
 	}
+	if ctx.Done() != nil {
+		d := f.fn.Run.Learned()
+		end, ok := ctx.Deadline()
+		if d == 0 || d > assistLimit || a.box.Len() > 1 || ok && time.Until(end) < 100*d {
+			return
+		}
+	}
+	a.box.Assist(&f.Task)
 }
 
 // FailureOf is the error of a future that is done, as users see it; nil when it has a result.

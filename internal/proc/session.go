@@ -73,8 +73,7 @@ func (p *Process) Call(ctx context.Context, h, f *Future, o *Options, deps []*Fu
 	for _, d := range deps {
 		p.Demand(d)
 	}
-	f.InitExternal(&f.fn.Run, ctx)
-	f.endWithContext()
+	p.engine.External(ctx, &f.Task, &f.fn.Run)
 	s := p.sessionOf(h)
 	c := &outCall{f: f, h: h, deps: deps}
 	s.mu.Lock()

@@ -38,7 +38,7 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 		p.Demand(d)
 	}
 	if o.placed() || p.cfg.Isolate || o.milli() > uint32(p.engine.Slots())*1000 {
-		f.InitExternal(&f.fn.Run, ctx)
+		p.engine.External(ctx, &f.Task, &f.fn.Run)
 		p.place(ctx, f, wire.KindTask, deps)
 		return
 	}
@@ -52,14 +52,6 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 	p.engine.Submit(ctx, &f.Task, &f.fn.Run, so)
 }
 
-// endWithContext fails f, which runs elsewhere, when the context that it was submitted under ends. That is
-// not the context of the task that submitted it, whose return ends nothing.
-func (f *Future) endWithContext() {
-	if f.Bounded() {
-		context.AfterFunc(&f.Task, func() { f.Fail(&sched.CancelledError{Cause: f.Err()}) })
-	}
-}
-
 func tasksOf(fs []*Future) []*sched.Task {
 	ts := make([]*sched.Task, len(fs))
 	for i, f := range fs {
@@ -70,11 +62,9 @@ func tasksOf(fs []*Future) []*sched.Task {
 
 // place asks the node where f is to run, once its arguments are ready.
 func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, deps []*Future) {
-	if err := ctx.Err(); err != nil {
-		f.Fail(&sched.CancelledError{Cause: err})
+	if f.Ready() { // cancelled
 		return
 	}
-	f.endWithContext()
 	left, _ := remaining(ctx)
 	p.whenDone(deps, func() {
 		rec, _, err := p.specify(f, k, left)
@@ -285,7 +275,7 @@ func (p *Process) export(f *Future) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.endWithContext()
+		f.Leash()
 		return rec.spec, nil
 	}
 	args, keep, err := f.fn.Export(f) // it is somebody else's task and travels on

@@ -1,0 +1,39 @@
+package sched
+
+import "context"
+
+// External makes t a task that somebody else finishes, under ctx as Submit would have it: the end of ctx
+// fails t, and t as a context stands on ctx.
+func (e *Engine) External(ctx context.Context, t *Task, f *Func) {
+	_, r := e.place(ctx)
+	if r == nil {
+		t.InitExternal(f, nil)
+		t.Fail(ErrCancelled)
+		return
+	}
+	t.InitExternal(f, r)
+	t.Leash()
+}
+
+// Leash makes the end of the context that t stands on fail t, which is external. After Take the engine does
+// so no more.
+func (t *Task) Leash() {
+	r := t.rootOf()
+	if r == nil || r.done == nil {
+		return
+	}
+	r.mu.Lock()
+	if r.leashed == nil {
+		r.leashed = make(map[*Task]struct{})
+	}
+	r.leashed[t] = struct{}{}
+	r.mu.Unlock()
+	if r.over() { // drop may have been before the entry
+		t.Fail(&CancelledError{Cause: r.ctx.Err()})
+	}
+	t.OnDone(func() {
+		r.mu.Lock()
+		delete(r.leashed, t)
+		r.mu.Unlock()
+	})
+}
