@@ -244,12 +244,13 @@ func driver(t testing.TB, n *Node, h wire.Hello, on func(*fake, *wire.Frame)) *f
 
 func socketPair(t testing.TB) (a, b *net.UnixConn) {
 	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var c [2]*net.UnixConn
 	for i, fd := range fds {
+		syscall.CloseOnExec(fd)
 		f := os.NewFile(uintptr(fd), "socket")
 		n, err := net.FileConn(f)
 		f.Close()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -258,24 +257,6 @@ func (n *Node) listen() error {
 	return n.register()
 }
 
-// abandon undoes a Start that failed.
-func (n *Node) abandon() {
-	n.closing.Do(func() {
-		n.mu.Lock()
-		n.stopped = true
-		n.mu.Unlock()
-		close(n.done)
-		n.cancel()
-		select {
-		case <-n.ready:
-		default:
-			close(n.ready)
-		}
-		n.closeErr = n.shut()
-		close(n.closed)
-	})
-}
-
 // ID is the node's name.
 func (n *Node) ID() id.Node { return n.id }
 
@@ -293,139 +274,8 @@ func (n *Node) Addrs() []string {
 	return n.host.Addrs()
 }
 
-// earlyEvents keeps what the network brings while the node is starting, in order. The network's goroutines are
-// not made to wait: its own start may fail and wait for them.
-type earlyEvents struct {
-	opened atomic.Bool
-	mu     sync.Mutex // held while what was kept is done; taken before all others
-	kept   []func()
-}
-
-// maxEarly bounds what is kept; a peer has no reason to say much to a node that is just starting.
-const maxEarly = 4096
-
-// do does f, or keeps it until the node can; false when it does neither.
-func (e *earlyEvents) do(f func()) bool {
-	if e.isOpen() {
-		f()
-		return true
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch {
-	case e.isOpen():
-		f()
-	case len(e.kept) < maxEarly:
-		e.kept = append(e.kept, f)
-	default:
-		return false
-	}
-	return true
-}
-
-// open does what was kept; from then on nothing is.
-func (e *earlyEvents) open() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, f := range e.kept {
-		f()
-	}
-	e.kept = nil
-	e.opened.Store(true)
-}
-
-func (e *earlyEvents) isOpen() bool { return e.opened.Load() }
-
 // Done is closed when the node has been told to stop, by Drain or Close.
 func (n *Node) Done() <-chan struct{} { return n.done }
-
-// Close ends the node: its workers are killed, attached drivers are told, peers see it leave. It returns when
-// nothing is left behind. The order:
-//
-//  1. Nobody attaches any more, nothing is placed, stolen or granted; goroutines that only work for the
-//     node (ticker, listener, transfers) end. What arrives from now on is dropped.
-//  2. Processes are told Bye; workers are killed and waited for, drivers are detached.
-//  3. The network says goodbye and closes, so that nothing is delivered any more.
-//  4. Requests that still wait fail; the poll goroutine ends.
-//  5. Store, links and arena are unmapped.
-//  6. Socket, record, temporary folders and, last of all, the locks go.
-func (n *Node) Close() error {
-	n.closing.Do(func() {
-		defer close(n.closed)
-		n.mu.Lock()
-		n.stopped = true
-		if !n.draining {
-			close(n.done)
-		}
-		n.draining = true
-		n.mu.Unlock()
-		n.cancel()
-		n.steal.stop()
-		n.closeErr = n.shut()
-		n.log.Info("node: closed", "node", n.id.Short())
-	})
-	<-n.closed
-	return n.closeErr
-}
-
-// shut is Close from its first step on; it copes with a node of which only parts were opened.
-func (n *Node) shut() error {
-	var errs []error
-	if n.ln != nil {
-		n.ln.Close() // removes the socket
-	}
-	n.detachAll()
-	n.gate.Lock()
-	n.shutting = true
-	n.gate.Unlock()
-	n.wg.Wait()
-	if n.spawner != nil {
-		n.spawner.stop()
-	}
-	if n.host != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
-		errs = append(errs, ignoreTimeout(n.host.Leave(ctx)), n.host.Close())
-		cancel()
-	}
-	n.calls.Close(&wire.ErrorRecord{Class: wire.ErrorClosed, Text: "node: the node has closed", Node: n.id})
-	n.pollStop.Store(true)
-	if n.arena != nil {
-		n.arena.Ring(n.arena.Client())
-	}
-	n.polling.Wait()
-	if n.store != nil {
-		errs = append(errs, n.store.Close())
-	}
-	if n.arena != nil {
-		errs = append(errs, n.arena.Close())
-	}
-	n.removeTraces()
-	return errors.Join(errs...)
-}
-
-// leaveTime bounds saying goodbye to peers.
-const leaveTime = 2 * time.Second
-
-func ignoreTimeout(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil
-	}
-	return err
-}
-
-// removeTraces removes what the node has on disk beyond its state, the locks last.
-func (n *Node) removeTraces() {
-	if n.lock != nil {
-		if r, err := readRecord(n.dir, n.short); err == nil && r.PID == os.Getpid() {
-			r.remove()
-		}
-		removeFiles(n.dir, n.short)
-		n.lock.Close()
-	}
-	if n.stateLock != nil {
-		n.stateLock.Close()
-	}
-}
 
 // Attach serves a process at the other end of a connected unix socket, which the node owns from now on.
 func (n *Node) Attach(c *net.UnixConn) error {

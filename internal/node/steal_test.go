@@ -12,13 +12,12 @@ import (
 
 // queue is the part of a driver that has tasks to steal.
 type queue struct {
-	mu     sync.Mutex
-	specs  [][]byte
-	bound  int // of those, how many come back
-	moved  map[id.Task]id.Addr
-	done   map[id.Task]id.Addr
-	lost   []id.Addr
-	waiter chan struct{}
+	mu    sync.Mutex
+	specs [][]byte
+	bound int // of those, how many come back
+	moved map[id.Task]id.Addr
+	done  map[id.Task]id.Addr
+	lost  []id.Addr
 }
 
 func newQueue() *queue {

@@ -1,0 +1,56 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+)
+
+// FuzzFrame gives a node frames with any body, from a process and from a node: it refuses them or not, and
+// lives.
+func FuzzFrame(f *testing.F) {
+	n := startNode(f, private(testDir(f)))
+	a := driver(f, n, wire.Hello{}, func(*fake, *wire.Frame) {})
+	f.Cleanup(func() { a.leave(true) })
+	p := (*n.procs.Load())[a.self.Proc]
+	spec := a.spec("x", res("gpu", 1))
+	for _, b := range [][]byte{nil, spec.Append(nil),
+		wire.Marshal(&wire.Done{Tasks: []id.Task{{1}}}), wire.Marshal(&wire.Free{IDs: []id.Object{{1}}, Nodes: []id.Node{"x"}}),
+		wire.Marshal(&wire.ObjectInfo{ID: id.Object{1}, Holders: []id.Node{"x"}, Size: 10}), wire.Marshal(&wire.IDs{IDs: []id.Object{{2}}}),
+		wire.Marshal(&wire.JobQuery{Job: id.Job{9}}), wire.Marshal(&wire.Dead{Addrs: []id.Addr{{Node: "x"}}}),
+		wire.Marshal(&wire.LogLine{Line: "x"}), wire.Marshal(&wire.LinkQuery{Proc: 3}), wire.Marshal(&wire.StatusQuery{What: "nodes"})} {
+		f.Add(uint8(wire.KPlace), b)
+		f.Add(uint8(wire.KFree), b)
+		f.Add(uint8(wire.KDead), b)
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, body []byte) {
+		if len(body) > 1<<12 {
+			return
+		}
+		n.handle(p, &wire.Frame{Kind: wire.Kind(kind), From: a.self, To: n.self(), Req: 1, Body: body})
+		n.handle(nil, &wire.Frame{Kind: wire.Kind(kind), From: id.Addr{Node: "x"}, To: n.self(), Req: 1, Body: body})
+		n.steal.receive("x", body)
+	})
+}
+
+func FuzzDescriptor(f *testing.F) {
+	d := desc{Version: 1, Resources: map[string]float64{cpuName: 2}, Labels: map[string]string{"a": "b"}}
+	f.Add(d.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if d, err := parseDesc(b); err == nil {
+			d.encode()
+		}
+	})
+}
+
+func FuzzExeRequest(f *testing.F) {
+	n := startNode(f, private(testDir(f)))
+	f.Add(exeRequest([32]byte{1}, 0))
+	f.Add(exeRequest([32]byte{}, -1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if data, err := n.serveExe(b); err == nil || data != nil {
+			t.Fatal("served an executable that nobody has")
+		}
+	})
+}
