@@ -44,11 +44,13 @@ func listen(t *testing.T, f func(*net.UnixConn)) string {
 }
 
 func TestAsk(t *testing.T) {
-	var hello wire.Hello
+	hellos := make(chan wire.Hello, 1)
 	path := listen(t, func(c *net.UnixConn) {
+		var hello wire.Hello
 		if _, err := wire.RecvMsg(c, &hello); err != nil {
 			t.Error(err)
 		}
+		hellos <- hello
 		if err := wire.SendMsg(c, &wire.Answer{JSON: []byte(`{"n":3}`)}); err != nil {
 			t.Error(err)
 		}
@@ -57,7 +59,7 @@ func TestAsk(t *testing.T) {
 	if err := Into(t.Context(), path, Status, &got); err != nil || got.N != 3 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if hello.Kind != wire.AttachQuery || hello.What != Status || hello.PID != os.Getpid() {
+	if hello := <-hellos; hello.Kind != wire.AttachQuery || hello.What != Status || hello.PID != os.Getpid() {
 		t.Errorf("asked %+v", hello)
 	}
 }
