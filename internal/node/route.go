@@ -87,7 +87,7 @@ func (n *Node) send(f *wire.Frame) error {
 	f.Epoch = n.epoch
 	b := f.Append(nil)
 	if err := n.host.Send(f.To.Node, b); err != nil {
-		return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: f.To.Node,
+		return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: f.To.Node, Known: []string{refused},
 			Text: fmt.Sprintf("node: sending %v to node %s: %v", f.Kind, f.To.Node.Short(), err)}
 	}
 	n.stats.framesOut.Add(1)
