@@ -44,11 +44,11 @@ func choose(s *wire.Spec, cs []candidate, random func(n int) int) (id.Node, *wir
 		}
 		fit = append(fit, c)
 		if c.has(s, c.available) {
-			if free = append(free, c); c.here && c.load < 0.5 && (s.OnNode == "" || s.Soft) {
-				free = []candidate{c}
-				break
-			}
+			free = append(free, c)
 		}
+	}
+	if i := slices.IndexFunc(free, func(c candidate) bool { return c.here && c.load < 0.5 }); i >= 0 {
+		free = free[i : i+1]
 	}
 	if s.OnNode != "" && !s.Soft || len(fit) == 0 {
 		return "", unschedulable(s, cs)

@@ -129,11 +129,14 @@ func (p *Process) replaces(i id.Object, attempt uint32) bool {
 // send1 sends a result when the owners of the references that the task kept know of this process; keep stays
 // alive until the owner has it, and taken is called then.
 func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any, taken func()) {
-	if s.Kind == wire.KindTask || s.Kind == wire.KindCreate && r.Err != nil { // an actor lasts
-		p.notify(p.nodeAddr(), wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{s.Task}}))
+	done := func() {
+		if s.Kind == wire.KindTask || s.Kind == wire.KindCreate && r.Err != nil { // an actor lasts
+			p.notify(p.nodeAddr(), wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{s.Task}}))
+		}
 	}
 	if s.Owner == p.self {
 		p.result(r, func() {})
+		done()
 		return
 	}
 	p.afterBorrows(func() {
@@ -143,6 +146,7 @@ func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any, taken func()) {
 				go taken()
 			}
 		})
+		done() // after the result: the node may end the process then
 	})
 }
 

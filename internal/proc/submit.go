@@ -256,15 +256,25 @@ func (p *Process) take(most, bytes int) (specs [][]byte) {
 			t.Fail(err)
 			continue
 		}
-		bytes -= len(b)
+		if bytes -= len(b); bytes < 0 && len(specs) > 0 {
+			p.runSpec(b) // too much for one batch
+			continue
+		}
 		specs = append(specs, b)
 	}
 	p.engine.Return(back)
 	return specs
 }
 
-// exportable says whether t is a task of a registered function, which another process can run.
-func exportable(t *sched.Task) bool { return registered(t.Func()) }
+// exportable says whether t is a task of a registered function, which another process can run, and was not
+// placed here.
+func exportable(t *sched.Task) bool {
+	if !registered(t.Func()) {
+		return false
+	}
+	in := futureOf(t).in
+	return in == nil || in.spec.Kind == wire.KindTask && !in.spec.OwnProcess && in.spec.OnNode == "" && len(in.spec.Resources) == 0
+}
 
 // export writes the specification of a task that was claimed for another process.
 func (p *Process) export(f *Future) ([]byte, error) {
