@@ -88,7 +88,7 @@ func (n *Node) placeFrame(f *wire.Frame) error {
 	asked.Body = nil
 	e := &errand{spec: spec, raw: raw, from: f.From.Node, need: needs(&spec), asked: &asked}
 	if f.From.Proc != 0 {
-		n.placeErrand(e, nil)
+		n.placeErrand(e, nil, nil)
 		return nil
 	}
 	n.mu.Lock()
@@ -107,13 +107,14 @@ func (n *Node) refusal(format string, args ...any) *wire.ErrorRecord {
 	return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: n.id, Text: fmt.Sprintf(format, args...), Known: []string{refused}}
 }
 
-// placeErrand chooses a node for a task of this node's process, and sends it there unless it is this one.
-func (n *Node) placeErrand(e *errand, tried []id.Node) {
+// placeErrand chooses a node for a task of this node's process, and sends it there unless it is this one. The
+// nodes tried did not take it; last is what became of the last try.
+func (n *Node) placeErrand(e *errand, tried []id.Node, last error) {
 	n.mu.Lock()
 	cs := n.candidatesLocked(tried)
 	to, why := choose(&e.spec, cs, rand.IntN)
 	if why != nil && len(tried) > 0 {
-		why = n.refusal("node: placing %s: %d nodes refused", e.spec.Func, len(tried))
+		why = n.refusal("node: placing %s: no other node fits than the %d asked: %v", e.spec.Func, len(tried), last)
 	}
 	if why == nil && to == n.id {
 		why = n.acceptLocked(e)
@@ -135,7 +136,7 @@ func (n *Node) placeErrand(e *errand, tried []id.Node) {
 		}
 		n.mu.Unlock()
 		if err != nil && len(tried) < maxTries && slices.Contains(asRecord(err, wire.ErrorUnavailable).Known, refused) {
-			n.placeErrand(e, append(tried, to))
+			n.placeErrand(e, append(tried, to), err)
 			return
 		}
 		n.reply(e.asked, body, err)
