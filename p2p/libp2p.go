@@ -209,7 +209,7 @@ func (t *halves) Listen(a ma.Multiaddr) (transport.Listener, error) {
 			if err != nil {
 				return nil, err
 			}
-			return t.up.UpgradeListener(t, l), nil
+			return t.up.UpgradeGatedMaListener(t, t.up.GateMaListener(l)), nil
 		}
 	}
 	return nil, fmt.Errorf("p2p: %s is none of our ports", a)

@@ -88,8 +88,9 @@ type (
 		Fs   []bool
 		G    []gap
 		Bl   []blank
-		Tag  int `json:"-,"`
-		Sub  struct{ X, Y []embedded }
+		//lint:ignore SA5008 json takes this for the name "-", and so do we
+		Tag int `json:"-,"`
+		Sub struct{ X, Y []embedded }
 	}
 	tagged struct { // readers that ignore case mix them up
 		A int `json:"x"`

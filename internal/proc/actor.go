@@ -31,7 +31,6 @@ type instance struct {
 
 	mu      sync.Mutex
 	callers map[uint64]*callee.Callee // by session
-	why     string                    // it is dead
 }
 
 // Create makes an actor: f's function makes its state, and f ends with its Location.

@@ -13,8 +13,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // story plays ping-pong with crashes and tells what happened.
 func story(seed uint64) (log []string) {
-	var w *World[int]
-	w = New(seed, 3, Net{Min: time.Millisecond, Max: 9 * time.Millisecond, Loss: 0.2, Dup: 0.3}, func(to, from, m int) {
+	w := New(seed, 3, Net{Min: time.Millisecond, Max: 9 * time.Millisecond, Loss: 0.2, Dup: 0.3}, func(to, from, m int) {
 		log = append(log, fmt.Sprint(w.Now(), " ", from, ">", to, " ", m))
 		w.Send(to, from, m+1)
 		w.On(to, time.Millisecond, func() { log = append(log, fmt.Sprint("timer ", to, w.Life(to))) })
@@ -40,8 +39,7 @@ func TestReplay(t *testing.T) {
 
 func TestNodesAndCuts(t *testing.T) {
 	got := 0
-	var w *World[int]
-	w = New(1, 2, Net{Max: time.Millisecond}, func(to, from, m int) { got += m })
+	w := New(1, 2, Net{Max: time.Millisecond}, func(to, from, m int) { got += m })
 	never := func() bool { return false }
 	w.Cut(0, 1)
 	w.Send(0, 1, 1)
