@@ -13,7 +13,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // story plays ping-pong with crashes and tells what happened.
 func story(seed uint64) (log []string) {
-	w := New(seed, 3, Net{Min: time.Millisecond, Max: 9 * time.Millisecond, Loss: 0.2, Dup: 0.3}, func(to, from, m int) {
+	var w *World[int]
+	w = New(seed, 3, Net{Min: time.Millisecond, Max: 9 * time.Millisecond, Loss: 0.2, Dup: 0.3}, func(to, from, m int) {
 		log = append(log, fmt.Sprint(w.Now(), " ", from, ">", to, " ", m))
 		w.Send(to, from, m+1)
 		w.On(to, time.Millisecond, func() { log = append(log, fmt.Sprint("timer ", to, w.Life(to))) })

@@ -68,6 +68,9 @@ func (m *Machine) offer(e Offer, now int64) {
 // refuse says why a lane is not to be had, and notes its node otherwise.
 func (m *Machine) refuse(e Offer) string {
 	p := m.peers[e.ID]
+	if p != nil && e.Found == FoundJoin {
+		p.Found = FoundJoin // the user's word counts, also where members were quicker
+	}
 	switch {
 	case e.ID == m.self.ID:
 		return "member: this is the node itself"
