@@ -2,6 +2,7 @@ package proc
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/shm"
@@ -130,11 +131,16 @@ func (p *Process) offered(o *wire.Offer, fd int) {
 // request sends a request and calls done once, with the reply or what went wrong. done runs on the poll
 // goroutine and must not block; body is valid only there.
 func (p *Process) request(to id.Addr, k wire.Kind, body []byte, done func(body []byte, err error)) {
+	p.requestWithin(0, to, k, body, done)
+}
+
+// requestWithin is request for an answer that nobody wants any more after left; 0: no bound.
+func (p *Process) requestWithin(left time.Duration, to id.Addr, k wire.Kind, body []byte, done func(body []byte, err error)) {
 	n := p.calls.Start(to, done)
 	if n == 0 {
 		return
 	}
-	if err := p.send(&wire.Frame{Kind: k, To: to, Req: n, Body: body}); err != nil {
+	if err := p.send(&wire.Frame{Kind: k, Left: left, To: to, Req: n, Body: body}); err != nil {
 		p.calls.Fail(n, err)
 	}
 }

@@ -321,7 +321,8 @@ func (p *Process) pull(ctx context.Context, info *wire.ObjectInfo) error {
 	q := *info
 	q.Inline = nil
 	ch := make(chan error, 1)
-	p.request(p.nodeAddr(), wire.KPull, wire.Marshal(&q), func(_ []byte, err error) { ch <- err })
+	left, _ := remaining(ctx)
+	p.requestWithin(left, p.nodeAddr(), wire.KPull, wire.Marshal(&q), func(_ []byte, err error) { ch <- err })
 	select {
 	case err := <-ch:
 		return replied(err)

@@ -195,7 +195,8 @@ func (p *Process) Nodes(ctx context.Context) ([]wire.NodeInfo, error) {
 		err error
 	}
 	ch := make(chan answer, 1)
-	p.request(p.nodeAddr(), wire.KNodes, nil, func(b []byte, err error) {
+	left, _ := remaining(ctx)
+	p.requestWithin(left, p.nodeAddr(), wire.KNodes, nil, func(b []byte, err error) {
 		var a answer
 		if a.err = replied(err); err == nil {
 			a.err = wire.Unmarshal(b, &a.m)
