@@ -140,8 +140,9 @@ func LoadOrCreateSecret(path string) (Keys, error) {
 	return LoadToken(path)
 }
 
-// createSecret writes the secret under a name of its own and links it, so that path is never seen half written.
-func createSecret(path string) error {
+// createNamed writes the secret under a name of its own and links it, so that path is never seen half written.
+// A process that is killed meanwhile leaves that name.
+func createNamed(path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // 0600, O_EXCL
 	if err != nil {
 		return err

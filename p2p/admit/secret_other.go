@@ -1,0 +1,5 @@
+//go:build !linux
+
+package admit
+
+func createSecret(path string) error { return createNamed(path) }
