@@ -34,6 +34,10 @@ func openState(dir string) (*state, error) {
 		f.Close()
 		return nil, fmt.Errorf("p2p: state folder %s is in use by another node (%w): give each node a folder of its own", dir, err)
 	}
+	halves, _ := filepath.Glob(filepath.Join(dir, ".*-*")) // what writeFile was at when a node was killed
+	for _, h := range halves {
+		os.Remove(h)
+	}
 	return &state{dir, f}, nil
 }
 

@@ -155,6 +155,10 @@ func (r *record) remove() {
 
 // removeFiles deletes a node's own files in the runtime folder, its lock last.
 func removeFiles(dir, short string) {
+	halves, _ := filepath.Glob(filepath.Join(dir, "."+short+".peer-*")) // p2p was killed as it wrote one
+	for _, h := range append(halves, filepath.Join(dir, short+".json.tmp")) {
+		os.Remove(h)
+	}
 	for _, ext := range ownExts {
 		os.Remove(filepath.Join(dir, short+ext))
 	}
