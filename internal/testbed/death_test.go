@@ -331,7 +331,7 @@ func checkOnly(t *testing.T, bed *testbed.Bed, socket string) {
 	t.Helper()
 	short := strings.TrimSuffix(filepath.Base(socket), ".sock")
 	for _, name := range below(t, bed.Runtime, "kadre", "default") {
-		if socket == "" || !strings.HasPrefix(name, short) {
+		if socket == "" || !strings.HasPrefix(strings.TrimPrefix(name, "."), short) { // it may be writing one
 			t.Errorf("%s is left in the runtime folder", name)
 		}
 	}
@@ -349,5 +349,30 @@ func TestEmbeddedDriverKilled(t *testing.T) {
 	t.Logf("in the runtime folder: %v", left)
 	n := bed.StartNode(testbed.NodeConfig{})
 	checkOnly(t, bed, n.Socket)
+	n.Stop()
+}
+
+// TestKilledAnywhere kills nodes and drivers with nodes in them at moments of their start and end. The Bed
+// checks that the next look sweeps all that they left.
+func TestKilledAnywhere(t *testing.T) {
+	needTime(t)
+	bed := testbed.New(t)
+	state := bed.Folder("state")
+	const moments, apart = 12, 4 * time.Millisecond
+	for i := range moments {
+		n := bed.Launch(testbed.NodeConfig{StateDir: state})
+		d := bed.Driver("start", testbed.Place{Runtime: bed.Folder("alone")})
+		<-time.After(time.Duration(i) * apart) // the moment
+		n.Kill()
+		d.Kill()
+	}
+	n := bed.StartNode(testbed.NodeConfig{StateDir: state})
+	checkOnly(t, bed, n.Socket)
+	for i := range moments / 2 {
+		ending := bed.StartNode(testbed.NodeConfig{})
+		ending.Signal(syscall.SIGTERM)
+		<-time.After(time.Duration(i) * apart / 4)
+		ending.Kill()
+	}
 	n.Stop()
 }
