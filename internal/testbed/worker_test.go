@@ -95,8 +95,8 @@ func TestWorkerIsTheDriversExecutable(t *testing.T) {
 	if holding(t, away.StateDir, want) == "" {
 		t.Errorf("the executable %s lies in no folder of its node; the worker runs %s", want, on.Exe)
 	}
-	if !slices.Equal(on.Args[1:], os.Args[:0]) {
-		t.Errorf("arguments %q", on.Args)
+	if len(on.Args) != 1 { // the driver got none
+		t.Errorf("the worker got the arguments %q", on.Args)
 	}
 	checkSurroundings(t, &on, away)
 
