@@ -80,6 +80,7 @@ func Create(cfg Config) (*Arena, error) {
 	s.entries, s.granules, s.clients = uint64(g.entries), uint64(g.granules), uint64(g.clients)
 	s.sum = s.checksum(g.size)
 	s.clientHigh.Store(1)
+	a.setClock(time.Now())
 	a.clients[0].pid.Store(uint64(os.Getpid()))
 	return a, nil
 }

@@ -60,6 +60,7 @@ func (a *Arena) introduce(o ID, e, gen uint32, job id.Job, attempt uint32) error
 	en.idb.Store(k.b)
 	en.idc.Store(uint64(attempt)<<32 | uint64(k.c))
 	en.job.Store(binary.LittleEndian.Uint64(job[:]))
+	en.used.Store(a.sp.clock.Load())
 	a.at(killNamed)
 	pos, ok := a.link(slotOf(e, gen, h), h)
 	if !ok {

@@ -23,8 +23,8 @@ func (a *Arena) Delete(o ID) bool {
 	return false
 }
 
-// doom moves an entry, whose ID has the hash h, from SEALED to DOOMED, takes it out of the index, and evicts it where nobody holds it.
-// It never goes to EVICTING directly: a client with a further holder bit could come in between.
+// doom moves an entry, whose ID has the hash h, from SEALED to DOOMED and buries it. It never
+// goes to EVICTING directly: a client with a further holder bit could come in between.
 func (a *Arena) doom(h uint64, e, gen uint32) bool {
 	for {
 		w := a.entries[e].main.Load()
@@ -34,12 +34,39 @@ func (a *Arena) doom(h uint64, e, gen uint32) bool {
 		if !a.move(e, w, word(doomed, gen, lowOf(w))) {
 			continue
 		}
-		a.at(killDoomed)
-		a.unlink(slotOf(e, gen, h), h)
-		a.at(killUnlinked)
-		a.tryEvict(e, gen)
+		a.bury(h, e, gen)
 		return true
 	}
+}
+
+// bury takes a DOOMED entry out of the index and evicts it where nobody holds it.
+func (a *Arena) bury(h uint64, e, gen uint32) {
+	a.at(killDoomed)
+	a.unlink(slotOf(e, gen, h), h)
+	a.at(killUnlinked)
+	a.tryEvict(e, gen)
+}
+
+// Evict deletes one attempt's sealed object if nobody holds it, and frees its room at once. It is for copies
+// that are elsewhere too, or spilled. False when there is none, it is of another attempt, or held. A client
+// from 32 on that takes a hold in the very same moment keeps it, as with [Arena.Delete].
+func (a *Arena) Evict(o ID, attempt uint32) bool {
+	if a.closed.Load() {
+		return false
+	}
+	k := keyOf(o)
+	h := k.hash()
+	e, gen, ok := a.find(k, h)
+	// What is read is of the generation that the CAS insists on.
+	if !ok || uint32(a.entries[e].idc.Load()>>32) != attempt || a.heldFar(e, gen) {
+		return false
+	}
+	a.at(killFound)
+	if !a.move(e, word(sealed, gen, 0), word(doomed, gen, 0)) {
+		return false
+	}
+	a.bury(h, e, gen)
+	return true
 }
 
 // DeleteJob deletes every sealed object of a job and says how many there were.
@@ -74,52 +101,4 @@ func (a *Arena) State(o ID) (exists, isSealed bool) {
 		return !isSealed
 	})
 	return exists, isSealed
-}
-
-// Entry is what List shows of one object.
-type Entry struct {
-	ID      ID
-	State   string
-	Size    int64
-	Job     id.Job
-	Attempt uint32
-	Holders []int // the clients that hold it; for an object being created or freed, the one that does it
-}
-
-// List calls f for each object until f returns false. Objects that come, go or change meanwhile may or may
-// not be seen.
-func (a *Arena) List(f func(Entry) bool) {
-	if a.closed.Load() {
-		return
-	}
-	for e := range a.high() {
-		en := &a.entries[e]
-		w := en.main.Load()
-		if stateOf(w) == free {
-			continue
-		}
-		x := Entry{ID: en.key().id(), State: stateOf(w).String(), Size: int64(en.size.Load()), Attempt: uint32(en.idc.Load() >> 32), Holders: a.holders(e, w)}
-		binary.LittleEndian.PutUint64(x.Job[:], en.job.Load())
-		if now := en.main.Load(); genOf(now) == genOf(w) && stateOf(now) != free && !f(x) {
-			return
-		}
-	}
-}
-
-// holders are the clients that an entry names.
-func (a *Arena) holders(e uint32, w uint64) (cs []int) {
-	if s := stateOf(w); s == creating || s == evicting {
-		return []int{owner(w)}
-	}
-	for c := range nearClients {
-		if lowOf(w)>>c&1 != 0 {
-			cs = append(cs, c)
-		}
-	}
-	for c := nearClients; c < a.clientHigh(); c++ {
-		if v, bit := a.farWord(e, c); farGen(v.Load()) == genOf(w) && uint32(v.Load())&bit != 0 {
-			cs = append(cs, c)
-		}
-	}
-	return cs
 }

@@ -118,8 +118,17 @@ func (a *Arena) retain(e, gen uint32) retention {
 		return notSealed
 	}
 	a.at(killHeld)
+	a.touch(e)
 	l.Store(1)
 	return retained
+}
+
+// touch notes that an entry, which this process holds, is used now. The clock stands still between two looks
+// at it, so mostly there is nothing to write.
+func (a *Arena) touch(e uint32) {
+	if u, now := &a.entries[e].used, a.sp.clock.Load(); u.Load() != now {
+		u.Store(now)
+	}
 }
 
 // release counts one hold less, and drops the process's holder bit with the last.

@@ -43,7 +43,11 @@ func mischief(a *Arena, r *rand.Rand) error {
 		defer h.Release()
 		return check(h.Bytes(), n)
 	case 3, 4:
-		a.Delete(oid(n))
+		if r.IntN(3) == 0 {
+			a.Evict(oid(n), uint32(n))
+		} else {
+			a.Delete(oid(n))
+		}
 	case 5:
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(r.IntN(2000))*time.Microsecond)
 		defer cancel()

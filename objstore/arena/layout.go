@@ -30,7 +30,7 @@ const (
 	hugePage = 2 << 20
 
 	magic   = 0x4b61647265417231
-	version = 1
+	version = 2
 )
 
 // super is the superblock. The first group is written once, before anyone else maps the arena.
@@ -44,6 +44,9 @@ type super struct {
 	cpus       atomic.Uint64 // CPU words in use
 	cpuWait    atomic.Uint64 // clients that want a CPU in the low half, a version above
 	_          [24]byte
+
+	clock atomic.Uint64 // Unix time in milliseconds at the latest Poke of any process
+	_     [56]byte
 }
 
 // client is the shared part of one client, in lines that different sides write.
@@ -70,7 +73,7 @@ type entry struct {
 	job  atomic.Uint64
 	off  atomic.Uint64 // where in data; written before a block is claimed there
 	size atomic.Uint64 // written before off
-	_    atomic.Uint64 // for the time of the last use, once eviction needs it
+	used atomic.Uint64 // the clock when a holder bit was last taken
 }
 
 // far is an entry's further holder words: clients 32 to 63 in word 0, and so on.

@@ -97,7 +97,11 @@ func turn(a *Arena, r *rand.Rand) error {
 	n := r.IntN(2)
 	switch r.IntN(4) {
 	case 0:
-		a.Delete(oid(n))
+		if r.IntN(2) == 0 {
+			a.Evict(oid(n), 0)
+		} else {
+			a.Delete(oid(n))
+		}
 	case 1:
 		if h, ok := a.Get(oid(n)); ok {
 			for range r.IntN(8) {

@@ -23,6 +23,10 @@ import (
 // good by its reaper, who does step 3 for every client with a bit anywhere; one that is stopped there, by
 // Poke looking at everything once in a while.
 
+// clockStep is by how many milliseconds the shared clock may be behind while processes poll. Idle ones poll
+// once a second.
+const clockStep = 10
+
 // groups is how many groups of shards a hint can tell apart.
 const groups = 64
 
@@ -154,7 +158,9 @@ func (a *Arena) Poke() {
 	a.wait.mu.Lock()
 	defer a.wait.mu.Unlock()
 	hint := a.clients[a.client].hint.Swap(0)
-	if now := time.Now(); now.Sub(a.wait.full) >= a.recheck {
+	now := time.Now()
+	a.setClock(now)
+	if now.Sub(a.wait.full) >= a.recheck {
 		a.wait.full, hint = now, ^uint64(0)
 	}
 	for ; hint != 0; hint &= hint - 1 {
@@ -163,6 +169,14 @@ func (a *Arena) Poke() {
 				w.poke()
 			}
 		}
+	}
+}
+
+// setClock sets the shared clock, unless another process just did.
+func (a *Arena) setClock(now time.Time) {
+	ms := uint64(max(now.UnixMilli(), 0))
+	if old := a.sp.clock.Load(); ms > old+clockStep || ms+clockStep < old {
+		a.sp.clock.Store(ms)
 	}
 }
 
