@@ -1,0 +1,139 @@
+package spill
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/kadrehq/kadre/internal/id"
+)
+
+// MaxRecords bounds the objects in a folder, and with it the memory of its index.
+const MaxRecords = 1 << 20
+
+// Errors of a Dir besides ErrCorrupt. They are wrapped with the object or the folder.
+var (
+	ErrNotFound = errors.New("spill: no such record")
+	ErrTooMany  = fmt.Errorf("spill: %d objects are spilled already", MaxRecords)
+	ErrClosed   = errors.New("spill: closed")
+)
+
+// file is some records; guarded by Dir.mu.
+type file struct {
+	name string
+	live int
+}
+
+// record is where an object is.
+type record struct {
+	Info
+	f  *file
+	at int64
+}
+
+// Dir is a folder of spilled objects.
+type Dir struct {
+	path string
+
+	mu     sync.Mutex
+	closed bool
+	recs   map[id.Object]record
+	names  uint64
+	files  int
+	bytes  int64 // of objects
+}
+
+// NewDir gives a folder that is made when it is first needed, and is nobody else's.
+func NewDir(path string) *Dir { return &Dir{path: path, recs: map[id.Object]record{}} }
+
+// Find says which attempt of an object is in the folder.
+func (d *Dir) Find(o id.Object) (Info, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r, ok := d.recs[o]
+	return r.Info, ok
+}
+
+// Drop forgets an object, and says whether it was there.
+func (d *Dir) Drop(o id.Object) bool {
+	return d.dropIf(func(r record) bool { return r.ID == o }, o) > 0
+}
+
+// DropAttempt is Drop for one attempt only.
+func (d *Dir) DropAttempt(o id.Object, attempt uint32) bool {
+	return d.dropIf(func(r record) bool { return r.Attempt == attempt }, o) > 0
+}
+
+// DropJob forgets the objects of a job and says how many there were.
+func (d *Dir) DropJob(job id.Job) int {
+	d.mu.Lock()
+	var ids []id.Object
+	for o, r := range d.recs {
+		if r.Job == job {
+			ids = append(ids, o)
+		}
+	}
+	d.mu.Unlock()
+	return d.dropIf(func(r record) bool { return r.Job == job }, ids...)
+}
+
+// dropIf forgets those of the objects whose records match.
+func (d *Dir) dropIf(match func(record) bool, ids ...id.Object) (n int) {
+	var gone []string
+	d.mu.Lock()
+	for _, o := range ids {
+		if r, ok := d.recs[o]; ok && match(r) {
+			n++
+			gone = d.dropLocked(r, gone)
+		}
+	}
+	d.mu.Unlock()
+	d.remove(gone)
+	return n
+}
+
+// dropLocked takes a record out of the index; a file that goes with it is added to gone.
+func (d *Dir) dropLocked(r record, gone []string) []string {
+	delete(d.recs, r.ID)
+	d.bytes -= r.Size
+	if r.f.live--; r.f.live == 0 {
+		d.files--
+		gone = append(gone, r.f.name)
+	}
+	return gone
+}
+
+func (d *Dir) remove(names []string) {
+	for _, n := range names {
+		os.Remove(filepath.Join(d.path, n)) // what stays goes with the folder
+	}
+}
+
+// Stats counts what is in a folder.
+type Stats struct {
+	Objects int
+	Files   int
+	Bytes   int64 // of objects
+}
+
+// Stats counts.
+func (d *Dir) Stats() Stats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Stats{len(d.recs), d.files, d.bytes}
+}
+
+// Close forgets everything and removes the folder.
+func (d *Dir) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	clear(d.recs)
+	d.files, d.bytes = 0, 0
+	d.mu.Unlock()
+	if err := os.RemoveAll(d.path); err != nil {
+		return fmt.Errorf("spill: removing the folder: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package spill
+
+import (
+	"bytes"
+	"errors"
+	"hash/crc32"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/kadrehq/kadre/internal/id"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func object(n byte, job byte, size int) Object {
+	b := make([]byte, size)
+	r := rand.NewChaCha8([32]byte{n, byte(size)})
+	r.Read(b)
+	return Object{Info{ID: id.Task{15: n}.Object(0), Job: id.Job{job}, Attempt: uint32(n), Size: int64(size)}, b}
+}
+
+func newDir(t *testing.T) *Dir {
+	t.Helper()
+	d := NewDir(filepath.Join(t.TempDir(), "spill"))
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(d.path); !os.IsNotExist(err) {
+			t.Errorf("the folder is still there: %v", err)
+		}
+	})
+	return d
+}
+
+// files are the files of a folder.
+func files(t *testing.T, d *Dir) (names []string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(d.path, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func read(d *Dir, i Info) ([]byte, error) {
+	b := make([]byte, i.Size)
+	return b, d.Read(i, b)
+}
+
+func TestWriteReadDrop(t *testing.T) {
+	d := newDir(t)
+	small := []Object{object(1, 1, 0), object(2, 1, 1), object(3, 2, 5000)}
+	large := object(4, 2, 2*Chunk+77)
+	for _, objs := range [][]Object{small, {large}, nil} {
+		if err := d.Write(objs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := d.Stats(); s != (Stats{4, 2, 5001 + large.Size}) || len(files(t, d)) != 2 {
+		t.Fatalf("%+v, %v", s, files(t, d))
+	}
+	for _, o := range append(small, large) {
+		if got, err := read(d, o.Info); err != nil || !bytes.Equal(got, o.Data) {
+			t.Errorf("%v: %d bytes, %v", o.ID, len(got), err)
+		}
+		if i, ok := d.Find(o.ID); !ok || i != o.Info {
+			t.Errorf("found %+v", i)
+		}
+	}
+	last := make([]byte, 77)
+	if sum, err := d.ReadChunk(large.Info, 2, last); err != nil || sum != crc32.Checksum(last, castagnoli) || !bytes.Equal(last, large.Data[2*Chunk:]) {
+		t.Error(err)
+	}
+	if _, err := d.ReadChunk(large.Info, 3, last); err == nil {
+		t.Error("a fourth chunk was read")
+	}
+	other := large.Info
+	other.Attempt++
+	if _, err := read(d, other); !errors.Is(err, ErrNotFound) {
+		t.Errorf("another attempt: %v", err)
+	}
+	if d.DropAttempt(large.ID, large.Attempt+1) || !d.DropAttempt(large.ID, large.Attempt) || d.Drop(large.ID) {
+		t.Error("dropped the wrong thing")
+	}
+	if n := d.DropJob(id.Job{1}); n != 2 || len(files(t, d)) != 1 {
+		t.Errorf("dropped %d, %v", n, files(t, d))
+	}
+	if !d.Drop(small[2].ID) || len(files(t, d)) != 0 || d.Stats() != (Stats{}) {
+		t.Errorf("left: %v, %+v", files(t, d), d.Stats())
+	}
+}
+
+func TestLaterAttemptTakesThePlace(t *testing.T) {
+	d := newDir(t)
+	a := object(1, 1, 100)
+	b := a
+	b.Attempt++
+	for _, o := range []Object{a, b} {
+		if err := d.Write([]Object{o}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if i, _ := d.Find(a.ID); i != b.Info || len(files(t, d)) != 1 {
+		t.Errorf("%+v, %v", i, files(t, d))
+	}
+}
+
+func TestDamageIsOneObjectsOwn(t *testing.T) {
+	a, b := object(1, 1, 3000), object(2, 1, 2000)
+	spoil := map[string]func(name string, f []byte) error{
+		"header": func(n string, f []byte) error { f[10]++; return os.WriteFile(n, f, 0o600) },
+		"sums":   func(n string, f []byte) error { f[headerLen]++; return os.WriteFile(n, f, 0o600) },
+		"data":   func(n string, f []byte) error { f[headerLen+4+2999]++; return os.WriteFile(n, f, 0o600) },
+	}
+	for what, do := range spoil {
+		t.Run(what, func(t *testing.T) {
+			d := newDir(t)
+			if err := d.Write([]Object{a, b}); err != nil {
+				t.Fatal(err)
+			}
+			name := files(t, d)[0]
+			f, err := os.ReadFile(name)
+			if err == nil {
+				err = do(name, f)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := read(d, a.Info); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), name) {
+				t.Errorf("got %v", err)
+			}
+			if got, err := read(d, b.Info); err != nil || !bytes.Equal(got, b.Data) {
+				t.Errorf("its neighbour: %v", err)
+			}
+		})
+	}
+	d := newDir(t)
+	if err := d.Write([]Object{a, b}); err != nil {
+		t.Fatal(err)
+	}
+	os.Truncate(files(t, d)[0], a.bytes()+10)
+	if _, err := read(d, b.Info); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("cut off: %v", err)
+	}
+	os.Remove(files(t, d)[0])
+	if _, err := read(d, a.Info); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("gone: %v", err)
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	at := t.TempDir()
+	if err := mountSmall(at, 1<<20); err != nil {
+		t.Skip("needs to mount a small file system:", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(at, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	d := NewDir(filepath.Join(at, "spill"))
+	defer d.Close()
+	a, b := object(1, 1, 600<<10), object(2, 1, 600<<10)
+	if err := d.Write([]Object{a}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write([]Object{b}); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("got %v", err)
+	}
+	if len(files(t, d)) != 1 || d.Stats().Objects != 1 {
+		t.Errorf("left %v", files(t, d))
+	}
+	if got, err := read(d, a.Info); err != nil || !bytes.Equal(got, a.Data) {
+		t.Error(err)
+	}
+	d.Drop(a.ID)
+	if err := d.Write([]Object{b}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	d := newDir(t)
+	d.Close()
+	if err := d.Write([]Object{object(1, 1, 1)}); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func FuzzParseHead(f *testing.F) {
+	for _, size := range []int{0, 1, 3 * Chunk} {
+		o := object(1, 1, size)
+		f.Add(appendHead(nil, o.Info, sumsOf(o.Data)), o.Size)
+	}
+	f.Add([]byte{}, int64(1)<<40)
+	f.Fuzz(func(t *testing.T, b []byte, size int64) {
+		want := object(1, 1, 0).Info
+		want.Size = size & (1<<40 - 1)
+		sums, err := parseHead(b, want)
+		if err == nil && !bytes.Equal(appendHead(nil, want, sums), b) {
+			t.Errorf("%x was taken for %+v", b, want)
+		}
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Error(err)
+		}
+	})
+}
