@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -163,11 +164,25 @@ func (p *Process) askPlace(rec *record) {
 			err = wire.Unmarshal(b, &m)
 		}
 		if err != nil {
-			p.failRecord(rec, replied(err))
+			p.placeFailed(rec, replied(err))
 			return
 		}
 		p.moved(rec.o.id.Task(), attempt, 3, m.To)
 	})
+}
+
+// placeFailed asks again where the node that was chosen died first, and otherwise ends the task.
+func (p *Process) placeFailed(rec *record, err error) {
+	var gone *UnavailableError
+	p.mu.Lock()
+	if rec.f == nil || rec.actor || p.closed != nil || !errors.As(err, &gone) {
+		p.mu.Unlock()
+		p.failRecord(rec, err)
+		return
+	}
+	todo := p.retryLocked(rec, gone.Text)
+	p.mu.Unlock()
+	todo.run()
 }
 
 // failRecord ends a task that left with an error of the system.
