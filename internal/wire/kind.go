@@ -32,6 +32,9 @@ const (
 	KStatus                  // process or node -> node: StatusQuery; reply JSON
 	KDrain                   // process -> node, node -> process: take no new work
 	KDone                    // process -> node: Done, placed tasks and actors that have ended
+	KDrop                    // node -> owner: Copied, may the node delete its copy; reply empty once it counts no more, an error if it is the last
+	KDropped                 // node -> owner: Copied, the node has this copy no more
+	KRoom                    // process -> node: Room; reply empty once it is worth trying again
 	kindEnd
 )
 
@@ -39,7 +42,7 @@ var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTa
 	KObject: "object", KBorrow: "borrow", KRelease: "release", KCopied: "copied", KPull: "pull", KFree: "free",
 	KPlace: "place", KLocate: "locate", KPublish: "publish", KJob: "job", KJobEnd: "job-end", KDead: "dead",
 	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
-	KActor: "actor", KStatus: "status", KDrain: "drain", KDone: "done"}
+	KActor: "actor", KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {

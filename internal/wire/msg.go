@@ -82,12 +82,19 @@ type ObjectInfo struct {
 	Job     id.Job
 }
 
-// Copied tells an owner that a node has a copy.
+// Copied tells an owner that a node has a copy, or has it no more.
 type Copied struct {
 	_       struct{} `cbor:",toarray"`
 	ID      id.Object
 	Attempt uint32
 	Node    id.Node
+}
+
+// Room asks a node for room in its arena.
+type Room struct {
+	_       struct{} `cbor:",toarray"`
+	Size    int64    // of the object
+	Entries bool     // there are too many objects, whatever their sizes
 }
 
 // Free asks nodes to delete their copies. A process leaves Nodes for its node to send it on.

@@ -146,15 +146,6 @@ func (a *Arena) fullLocked(size int64, cause error) error {
 	if cause != errNoRoom {
 		f.What, f.Cause = FullMemory, cause
 	}
-	run := int64(0)
-	for g := range a.granules {
-		if a.grans[g].Load() != granFree {
-			run = 0
-			continue
-		}
-		run += Granule
-		f.Free += Granule
-		f.Run = max(f.Run, run)
-	}
+	f.Free, f.Run = a.leftLocked()
 	return f
 }
