@@ -20,7 +20,11 @@ func Put[T any](ctx context.Context, v T, opts ...PutOption) (Ref[T], error) {
 	if err != nil {
 		return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
 	}
-	e, err := encodeAt(&decoding{p, ctx}, typ.Plan, &v)
+	var c any
+	if typ.Plan.HasRefs() {
+		c = &decoding{p, ctx}
+	}
+	e, err := encodeAt(c, typ.Plan, &v)
 	if err != nil {
 		return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
 	}

@@ -106,6 +106,10 @@ func valueOf[R any](ctx context.Context, f *future[R]) (R, error) {
 }
 
 func decodedValue[R any](ctx context.Context, f *future[R]) (v R, err error) {
+	if held := f.Held(); held != nil && !f.Type().Plan.HasRefs() {
+		err = decodeAt(nil, f.Type().Plan, held.Data, &v)
+		return v, err
+	}
 	err = f.Process().Read(ctx, &f.Future, func(data []byte) error {
 		return decodeAt(&decoding{f.Process(), ctx}, f.Type().Plan, data, &v)
 	})

@@ -183,17 +183,3 @@ func (p *Process) endActor(i id.Actor, why string) {
 	a.box.Close(errors.New(why))
 	p.notify(p.nodeAddr(), wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{a.task}}))
 }
-
-// abandonActor ends an own actor that nobody refers to any more.
-func (p *Process) abandonActor(rec *record) {
-	p.mu.Lock()
-	at := rec.at
-	p.mu.Unlock()
-	i := id.Actor(rec.o.id.Task())
-	why := "no handle to it was left"
-	if at == p.self {
-		p.endActor(i, why)
-	} else if !at.IsZero() {
-		p.notify(at, wire.KKill, wire.Marshal(&wire.Kill{Actor: i, Why: why}))
-	}
-}

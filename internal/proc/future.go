@@ -25,7 +25,10 @@ type Future struct {
 
 	// written before the task is done, read after it
 	set bool   // the typed value of package api holds the result
+	put bool   // val was put: the arena gets it when its reference leaves the process
 	val *Value // else: the encoded result in Go memory; nil: it lies in the arena
+
+	freed atomic.Bool // put, and its user had it deleted
 
 	obj atomic.Pointer[object] // once it has an identity
 }
@@ -87,7 +90,12 @@ func (f *Future) SetValue(v *Value) bool {
 func (f *Future) IsSet() bool { return f.set }
 
 // Held is the encoded value of a future that is done, where Go memory holds it.
-func (f *Future) Held() *Value { return f.val }
+func (f *Future) Held() *Value {
+	if f.freed.Load() {
+		return nil
+	}
+	return f.val
+}
 
 // ID names the object; the first call gives it its identity.
 func (f *Future) ID() id.Object { return f.p.identify(f).id }

@@ -211,6 +211,9 @@ func (p *Process) fill(f *Future, data []byte) {
 // made again.
 func (p *Process) Read(ctx context.Context, f *Future, decode func(data []byte) error) error {
 	if f.val != nil {
+		if f.freed.Load() {
+			return failure(lostInfo(f.ID(), p.self, "it was freed").Err)
+		}
 		return decode(f.val.Data)
 	}
 	if f.set {

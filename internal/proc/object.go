@@ -106,6 +106,10 @@ func (p *Process) settled(f *Future, o *object) {
 		data []byte
 		keep []any
 	)
+	if f.put {
+		p.settledPut(f, o)
+		return
+	}
 	if err == nil && (f.set || f.val != nil) {
 		data, keep, err = f.encoded()
 	}
@@ -117,6 +121,21 @@ func (p *Process) settled(f *Future, o *object) {
 		err := p.putBytes(p.ctx, o.id, data, 0)
 		p.sealed(f, o, data, keep, true, err)
 	}()
+}
+
+// settledPut is settled for a value that was put: any process of the node is to read it in the arena, also
+// when this one has ended. Where the arena is full the value stays here.
+func (p *Process) settledPut(f *Future, o *object) {
+	if f.freed.Load() {
+		p.sealed(f, o, nil, nil, false, failure(lostInfo(o.id, p.self, "it was freed").Err))
+		return
+	}
+	w, err := p.arena.Create(o.id, int64(len(f.val.Data)), p.job, 0)
+	if err == nil {
+		copy(w.Bytes(), f.val.Data)
+		_, err = w.Seal(false)
+	}
+	p.sealed(f, o, f.val.Data, f.val.Keep, err == nil, nil)
 }
 
 // sealed ends settled.
@@ -135,11 +154,14 @@ func (p *Process) sealed(f *Future, o *object, data []byte, keep []any, stored b
 		o.val = &Value{Data: data, Keep: keep}
 		todo = p.stepLocked(owner.Sealed{ID: o.id, Size: uint64(len(data))})
 	default:
-		o.info.Stored, o.keep = true, keep
+		o.info.Stored, o.keep, o.size = true, keep, int64(len(data))
 		todo = p.stepLocked(owner.Sealed{ID: o.id, Stored: true, Node: p.self.Node, Size: uint64(len(data))})
 	}
 	p.mu.Unlock()
 	todo.run()
+	if stored {
+		p.grew(int64(len(data)))
+	}
 }
 
 // stepLocked gives the table an event and turns its actions into things to be done without the lock.
@@ -159,7 +181,7 @@ func (p *Process) stepLocked(ev owner.Event) (todo do) {
 		case owner.ReleaseContained:
 			todo = append(todo, p.unpinLocked(a.IDs)...)
 		case owner.Forget:
-			todo = append(todo, p.forgetLocked(a.ID)...)
+			p.forgetLocked(a.ID)
 		}
 	}
 	return todo
@@ -249,18 +271,13 @@ func (p *Process) free(i id.Object, attempt uint32, nodes []id.Node, shared bool
 	p.notify(p.nodeAddr(), wire.KFree, wire.Marshal(&wire.Free{IDs: []id.Object{i}, Attempts: []uint32{attempt}, Nodes: nodes}))
 }
 
-func (p *Process) forgetLocked(i id.Object) (todo do) {
-	o := p.objects[i]
-	if o == nil {
-		return nil
+// forgetLocked drops the entry of an own object. An actor stays: like a goroutine it does not end because
+// nobody can name it any more.
+func (p *Process) forgetLocked(i id.Object) {
+	if o := p.objects[i]; o != nil {
+		delete(p.objects, i)
+		o.rec, o.val, o.keep = nil, nil, nil
 	}
-	delete(p.objects, i)
-	rec := o.rec
-	o.rec, o.val, o.keep = nil, nil, nil
-	if rec != nil && rec.actor {
-		todo = append(todo, func() { p.abandonActor(rec) })
-	}
-	return todo
 }
 
 // pinLocked notes that a value in this process contains references: their objects stay known here.

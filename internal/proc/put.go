@@ -22,10 +22,20 @@ const (
 	collectEvery = 50 * time.Millisecond
 )
 
+// lazyPut is up to how many bytes a value that was put stays in Go memory until its reference leaves the process. A
+// larger one is better copied once, to where others can read it.
+const lazyPut = 32 << 10
+
 // Put stores an encoded value as an object of this process and ends f with it.
 func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
 	if p.isClosed() {
 		return ErrClosed
+	}
+	if e.Len() <= lazyPut {
+		f.InitExternal(&f.t.ext, nil)
+		f.put = true
+		f.SetValue(&Value{Data: e.Bytes(), Keep: e.Keep})
+		return nil
 	}
 	i := p.ids.Task().Object(0)
 	w, err := p.create(ctx, i, int64(e.Len()), 0)
@@ -154,6 +164,9 @@ func (p *Process) putBytes(ctx context.Context, i id.Object, data []byte, attemp
 
 // Free deletes the object's data everywhere, whoever still refers to it. Only the owner can.
 func (p *Process) Free(_ context.Context, f *Future) error {
+	if f.Ready() && f.put {
+		f.freed.Store(true)
+	}
 	o := f.obj.Load()
 	if o == nil {
 		return nil // its value is only in this process

@@ -1,0 +1,87 @@
+package api_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/kadrehq/kadre/api"
+)
+
+// random gives n bytes that no compressor or shared page can help with.
+func random(n int) []byte {
+	b := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{1})
+	r.Read(b)
+	return b
+}
+
+func benchPut(b *testing.B, n int, free bool) {
+	c := longStart(b)
+	v := random(n)
+	b.ReportAllocs()
+	b.SetBytes(int64(n))
+	for i := 0; b.Loop(); i++ {
+		v[0] = byte(i)
+		ref, err := api.Put(c, v)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if free {
+			if err := api.Free(c, ref); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func benchGet(b *testing.B, n int) {
+	c := longStart(b)
+	ref := must(api.Put(c, random(n)))(b)
+	b.ReportAllocs()
+	b.SetBytes(int64(n))
+	for b.Loop() {
+		if _, err := ref.Get(c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPut1K(b *testing.B)     { benchPut(b, 1<<10, false) }
+func BenchmarkPut1KFree(b *testing.B) { benchPut(b, 1<<10, true) }
+func BenchmarkPut1M(b *testing.B)     { benchPut(b, 1<<20, false) }
+func BenchmarkPut1MFree(b *testing.B) { benchPut(b, 1<<20, true) }
+func BenchmarkGet1K(b *testing.B)     { benchGet(b, 1<<10) }
+func BenchmarkGet1M(b *testing.B)     { benchGet(b, 1<<20) }
+
+func BenchmarkGetArray(b *testing.B) {
+	c := longStart(b)
+	a := must(api.NewArray[float64](c, 1<<17))(b)
+	ref := must(api.Put(c, a))(b)
+	a.Release()
+	b.ReportAllocs()
+	for b.Loop() {
+		a, err := ref.Get(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		a.Release()
+	}
+}
+
+// BenchmarkCopy1M is the least that a put of 1 MiB can take.
+func BenchmarkCopy1M(b *testing.B) {
+	c := longStart(b)
+	a := must(api.NewArray[byte](c, 1<<20))(b)
+	defer a.Release()
+	v := random(1 << 20)
+	b.SetBytes(1 << 20)
+	for b.Loop() {
+		copy(a.Data(), v)
+	}
+}
+
+func longStart(b *testing.B) context.Context {
+	c := context.WithoutCancel(start(b, api.ObjectStoreMemory(1<<30)))
+	return c
+}
