@@ -10,7 +10,8 @@ import (
 )
 
 // Actor is a handle of an actor whose state is an S. It is one pointer and travels like a Ref: copy it,
-// compare it, keep it in values, pass it on. The zero Actor names nothing and gives ErrZero.
+// compare it, keep it in values, pass it on. Dropping the last handle ends nothing: an actor lives until Kill
+// or the end of its job. The zero Actor names nothing and gives ErrZero.
 type Actor[S any] struct{ f *future[proc.Location] }
 
 // ID names the actor. It is the same in all processes.

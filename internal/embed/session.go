@@ -91,9 +91,12 @@ func dieWithNode() {
 func endGroup() { syscall.Kill(0, syscall.SIGKILL) }
 
 func serve() error {
-	n, err := strconv.ParseUint(os.Getenv("KADRE_WORKER_ID"), 10, 64)
+	text := os.Getenv("KADRE_WORKER_ID")
+	n, err := strconv.ParseUint(text, 10, 64)
+	os.Unsetenv("KADRE_WORKER") // what a task starts is no worker
+	os.Unsetenv("KADRE_WORKER_ID")
 	if err != nil || n == 0 {
-		return fmt.Errorf("KADRE_WORKER_ID %q is no number that a node gives", os.Getenv("KADRE_WORKER_ID"))
+		return fmt.Errorf("KADRE_WORKER_ID %q is no number that a node gives", text)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), attachWithin)
 	defer cancel()

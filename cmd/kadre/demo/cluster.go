@@ -53,7 +53,8 @@ type member struct {
 
 // startCluster starts n nodes at once and waits until each knows the others.
 func startCluster(ctx context.Context, exe string, n int, flags []string) (*cluster, error) {
-	dir, err := os.MkdirTemp(shortTemp(), "kadre-demo-")
+	sweep(shortTemp())
+	dir, err := os.MkdirTemp(shortTemp(), fmt.Sprintf("%s%d-", folderName, os.Getpid()))
 	if err != nil {
 		return nil, fmt.Errorf("demo: making a folder for the nodes: %w", err)
 	}
