@@ -9,6 +9,7 @@ import (
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/objstore/spill"
 	"github.com/kadrehq/kadre/p2p/directory"
 )
 
@@ -40,15 +41,34 @@ type Config struct {
 	Directory Directory
 	// Copied tells an owner of a new copy here. It must not block. Default: nobody is told.
 	Copied func(owner id.Addr, c wire.Copied)
-	// Event is told what happens to pulls. It must not block. Default: nobody is told.
+	// Spill takes objects that the arena has no room for; the Store closes it. Default nil: none are spilled.
+	Spill *spill.Dir
+	// Collect has processes look for references that they forgot, before anything is spilled. Default: it is
+	// not done. False: they did so a moment ago.
+	Collect func(ctx context.Context) bool
+	// Drop asks the owner of a copy that was pulled whether it may go; nil means that it no longer counts, an
+	// error that it stays. Default: it stays.
+	Drop func(ctx context.Context, owner id.Addr, c wire.Copied) error
+	// Dropped tells an owner that a copy is here no more. It must not block. Default: nobody is told.
+	Dropped func(owner id.Addr, c wire.Copied)
+	// Event is told what happens to objects. It must not block. Default: nobody is told.
 	Event func(Event)
-	// Logger gets records that could not be written. Default slog.Default().
+	// Logger gets what could not be written: records, spilled objects. Default slog.Default().
 	Logger *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
 	if c.Copied == nil {
 		c.Copied = func(id.Addr, wire.Copied) {}
+	}
+	if c.Collect == nil {
+		c.Collect = func(context.Context) bool { return false }
+	}
+	if c.Drop == nil {
+		c.Drop = func(context.Context, id.Addr, wire.Copied) error { return ErrLastCopy }
+	}
+	if c.Dropped == nil {
+		c.Dropped = func(id.Addr, wire.Copied) {}
 	}
 	if c.Event == nil {
 		c.Event = func(Event) {}
@@ -59,9 +79,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Event is one thing that happened to a pull.
+// Event is one thing that happened to an object.
 type Event struct {
-	Kind   string // "pull", "pulled", "pull-failed", "holder-dropped"
+	Kind   string // "pull", "pulled", "pull-failed", "holder-dropped", "evicted", "spilled", "restored", "spill-failed", "spill-lost"
 	Object id.Object
 	Peer   id.Node // of holder-dropped
 	N      int64   // bytes
@@ -76,6 +96,10 @@ var (
 	ErrCorrupt = errors.New("objstore: the bytes are not those of the object")
 	// ErrNotFound says that the directory has no record of the object.
 	ErrNotFound = errors.New("objstore: no record of a copy")
+	// ErrLastCopy says that an owner knows no other copy.
+	ErrLastCopy = errors.New("objstore: it is the last copy")
+	// ErrNoRoom says that nothing more could be moved out of the arena.
+	ErrNoRoom = errors.New("objstore: no room")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("objstore: closed")
 	// ErrFreed says that the object's job ended during the pull.

@@ -1,5 +1,5 @@
-// Package objstore moves objects between the arenas of nodes: it pulls copies, serves them, and keeps records
-// of them in the directory.
+// Package objstore moves objects between the arenas of nodes: it pulls copies, serves them, keeps records of
+// them in the directory, and moves objects out of an arena that is full.
 //
 // The nouns: a [Store] is the node's side; a pull brings one object here, in chunks of [ChunkSize] bytes; a
 // holder is a node with a copy; a record tells anybody, also after the owner is gone, which nodes have one.
@@ -17,6 +17,22 @@
 //  6. Seal, tell the owner, publish a record. After any failure the room is given back: wrong bytes are
 //     never sealed.
 //
+// # A full arena
+//
+// Room first has the processes look for references that they forgot. Then objects that nobody holds go, least
+// recently used first by the arena's word of the last use: a copy that was pulled is deleted once its owner
+// has agreed, which it does when it knows another; everything else is spilled into files (package
+// objstore/spill). This begins before anybody waits, when 90% of the arena are in use, and ends at 75%.
+//
+// Order matters. A record of the spilled object is there before the arena's entry goes, and the entry is
+// sealed before the record goes, so that an object is always found in one of them. Who deletes an object
+// deletes it in the arena and then in the files; who moved it looks again and undoes what came too late.
+//
+// A spilled object counts as a copy of its node like any other. A pull brings it back; another node's pull is
+// served from the file, without a byte of the arena. A file that cannot be read is a lost copy: the owner is
+// told, and the object comes from another node or is made again. A disk that cannot be written leaves the
+// objects in the arena, and after a pause it is tried again.
+//
 // # Records
 //
 // The key is the hash of the owner's address, so that all objects of an owner are found in one place. Records
@@ -27,9 +43,10 @@
 // unless it was freed; Copied was called before Pull returned. After FreeJob no pull of that job that had
 // started seals anything.
 //
-// It does not choose what to pull or evict, does not retry a pull, and knows nothing of who refers to what.
+// It does not choose what to pull, does not retry a pull, and knows nothing of who refers to what.
 //
-// Locks: Store.mu and records.mu are leaves; sealing and deleting in the arena happen under Store.mu.
+// Locks: Store.making (a channel) before Store.mu before records.mu; sealing, restoring and freeing happen under
+// Store.mu, writing and reading files does not.
 //
 // Rejected: one request for the whole object (no second holder in the middle, no check before the end); plain
 // provider records (see package p2p/directory).

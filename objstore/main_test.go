@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/objstore/spill"
 	"github.com/kadrehq/kadre/p2p/directory"
 )
 
@@ -44,10 +46,14 @@ type node struct {
 	c     *cluster
 	id    id.Node
 	arena *arena.Arena
+	dir   string // of spilled objects
 
-	mu     sync.Mutex
-	copied []wire.Copied
-	events []Event
+	mu      sync.Mutex
+	copied  []wire.Copied
+	dropped []wire.Copied
+	spare   bool // the owner says that other copies do
+	asked   int  // how often it was
+	events  []Event
 }
 
 func newCluster(t testing.TB) *cluster {
@@ -60,13 +66,30 @@ func (c *cluster) add(name id.Node) *node {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	n := &node{c: c, id: name, arena: a}
+	n := &node{c: c, id: name, arena: a, dir: filepath.Join(c.t.TempDir(), "spill")}
 	n.Store = NewStore(Config{Arena: a, Node: name, Epoch: 1, Net: n, Directory: n, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Copied: func(to id.Addr, m wire.Copied) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			if to == owner {
 				n.copied = append(n.copied, m)
+			}
+		},
+		Spill: spill.NewDir(n.dir),
+		Drop: func(_ context.Context, to id.Addr, m wire.Copied) error {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.asked++
+			if !n.spare || to != owner || m.Node != name {
+				return ErrLastCopy
+			}
+			return nil
+		},
+		Dropped: func(to id.Addr, m wire.Copied) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if to == owner {
+				n.dropped = append(n.dropped, m)
 			}
 		},
 		Event: func(e Event) {

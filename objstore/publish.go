@@ -26,7 +26,7 @@ func recordKey(owner id.Addr) directory.Key {
 	return sha256.Sum256(append(b, 0))
 }
 
-// Publish puts records of objects that lie in this node's arena into the directory, soon. Objects that are
+// Publish puts records of objects that lie on this node into the directory, soon. Objects that are
 // not there are passed over.
 func (s *Store) Publish(owner id.Addr, ids ...id.Object) {
 	for _, o := range ids {
@@ -38,15 +38,14 @@ func (s *Store) publish(owner id.Addr, o id.Object, hash uint64) {
 	if s.records == nil {
 		return
 	}
-	h, ok := s.cfg.Arena.Get(o)
+	i, ok := s.cfg.find(o)
 	if !ok {
 		return
 	}
-	defer h.Release()
-	v := recordValue{Node: s.cfg.Node, Size: uint64(h.Size()), Hash: hash, Attempt: h.Attempt()}
+	v := recordValue{Node: s.cfg.Node, Size: uint64(i.Size), Hash: hash, Attempt: i.Attempt}
 	rec := directory.Record{Key: recordKey(owner), Sub: o, Value: wire.Marshal(&v), Epoch: s.cfg.Epoch}
-	s.records.add(o, live{rec, h.Job(), h.Attempt()})
-	if exists, _ := s.cfg.Arena.State(o); !exists {
+	s.records.add(o, live{rec, i.Job, i.Attempt})
+	if !s.cfg.has(o) {
 		s.records.drop(o) // it was freed meanwhile
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/objstore/spill"
 )
 
 // otherFor is how long somebody else who creates an object is waited for before room is asked for again: it
@@ -33,7 +34,10 @@ type pull struct {
 	waiters int // guarded by Store.mu
 }
 
-// Pull brings a copy of an object into the arena. What it needs of info: ID, Size, Attempt, Holders and Job;
+// why is why a pull was ended.
+func (p *pull) why() error { return context.Cause(p.ctx) }
+
+// Pull brings a copy of an object into the arena, from this node's files or from another node. What it needs of info: ID, Size, Attempt, Holders and Job;
 // Hash where it is known; Owner, who is told.
 func (s *Store) Pull(ctx context.Context, info wire.ObjectInfo) error {
 	if s.here(info.ID, info.Attempt) {
@@ -112,9 +116,24 @@ func (s *Store) pull(p *pull) error {
 	case s.running <- struct{}{}:
 		defer func() { <-s.running }()
 	case <-p.ctx.Done():
-		return context.Cause(p.ctx)
+		return p.why()
 	}
-	w, err := s.room(p)
+	if i, ok := s.spilledHere(p.info.ID, p.info.Attempt); ok {
+		err := s.restore(p, i)
+		if err == nil || !errors.Is(err, spill.ErrCorrupt) {
+			return err
+		}
+		if e := s.bring(p); e != nil {
+			return fmt.Errorf("%w; %w", err, e)
+		}
+		return nil
+	}
+	return s.bring(p)
+}
+
+// bring pulls an object from its holders.
+func (s *Store) bring(p *pull) error {
+	w, err := s.room(p, int64(p.info.Size), p.info.Attempt)
 	if w == nil {
 		return err
 	}
@@ -137,13 +156,20 @@ func (s *Store) pull(p *pull) error {
 	return nil
 }
 
-// room makes room in the arena; no writer and no error mean that the object has come by another way.
-func (s *Store) room(p *pull) (*arena.Writer, error) {
+// room gets room in the arena, and makes some where there is none; no writer and no error mean that the
+// object has come by another way.
+func (s *Store) room(p *pull, size int64, attempt uint32) (*arena.Writer, error) {
 	for p.ctx.Err() == nil {
 		if s.here(p.info.ID, p.info.Attempt) {
 			return nil, nil
 		}
-		w, err := s.cfg.Arena.Create(p.info.ID, int64(p.info.Size), p.info.Job, p.info.Attempt)
+		w, err := s.cfg.Arena.Create(p.info.ID, size, p.info.Job, attempt)
+		if n, ok := needOf(size, err); ok {
+			if e := s.Room(p.ctx, n); e != nil {
+				return nil, fmt.Errorf("%w (%w)", err, e)
+			}
+			continue
+		}
 		if !errors.Is(err, arena.ErrExists) {
 			return w, err
 		}
@@ -156,7 +182,7 @@ func (s *Store) room(p *pull) (*arena.Writer, error) {
 			return nil, err
 		}
 	}
-	return nil, context.Cause(p.ctx)
+	return nil, p.why()
 }
 
 // here says whether the arena has the object. The copy of an earlier attempt was fenced, so it goes; one of a
@@ -179,8 +205,11 @@ func (s *Store) seal(p *pull, w *arena.Writer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.ctx.Err() != nil {
-		return context.Cause(p.ctx)
+		return p.why()
 	}
 	_, err := w.Seal(false)
+	if err == nil && !p.info.Owner.IsZero() {
+		s.copies[p.info.ID] = copied{p.info.Owner, p.info.Job, p.info.Attempt}
+	}
 	return err
 }

@@ -251,7 +251,7 @@ func FuzzServe(f *testing.F) {
 	a := c.add("a")
 	data := noise(1, 1000)
 	a.put(object(1), 0, data)
-	r := chunkRequest{object(1), 0, 1000, 10, 20}
+	r := chunkRequest{object(1), 0, 1000, 10, 20, owner}
 	f.Add(r.append(nil))
 	f.Add([]byte{})
 	f.Add([]byte{RequestKind})

@@ -142,7 +142,7 @@ func (r *records) refresh() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for o, l := range r.live {
-		if exists, _ := r.cfg.Arena.State(o); !exists {
+		if !r.cfg.has(o) {
 			r.dropLocked(o)
 		} else if _, ok := r.ops[o]; !ok {
 			r.ops[o] = op{rec: l.rec}

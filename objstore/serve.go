@@ -13,8 +13,9 @@ import (
 const RequestKind = 'o'
 
 const (
-	requestVersion = 1
-	requestLen     = 2 + 20 + 4 + 8 + 8 + 4
+	requestVersion = 2
+	requestLen     = 2 + 20 + 4 + 8 + 8 + 4 + 8 // and the owner's node
+	maxNodeName    = 128
 )
 
 // chunkRequest asks for a part of an object; the numbers are big-endian on the wire.
@@ -24,6 +25,7 @@ type chunkRequest struct {
 	size    uint64 // of the whole
 	off     uint64
 	n       uint32
+	owner   id.Addr // who is told when the object is not there; zero: nobody
 }
 
 func (r chunkRequest) append(b []byte) []byte {
@@ -32,11 +34,13 @@ func (r chunkRequest) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, r.attempt)
 	b = binary.BigEndian.AppendUint64(b, r.size)
 	b = binary.BigEndian.AppendUint64(b, r.off)
-	return binary.BigEndian.AppendUint32(b, r.n)
+	b = binary.BigEndian.AppendUint32(b, r.n)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.owner.Proc))
+	return append(b, r.owner.Node...)
 }
 
 func parseChunkRequest(b []byte) (r chunkRequest, err error) {
-	if len(b) != requestLen || b[0] != RequestKind {
+	if len(b) < requestLen || len(b) > requestLen+maxNodeName || b[0] != RequestKind {
 		return r, errors.New("objstore: not a request for a chunk")
 	}
 	if b[1] != requestVersion {
@@ -46,6 +50,7 @@ func parseChunkRequest(b []byte) (r chunkRequest, err error) {
 	b = b[22:]
 	r.attempt, r.size = binary.BigEndian.Uint32(b), binary.BigEndian.Uint64(b[4:])
 	r.off, r.n = binary.BigEndian.Uint64(b[12:]), binary.BigEndian.Uint32(b[20:])
+	r.owner = id.Addr{Proc: id.Proc(binary.BigEndian.Uint64(b[24:])), Node: id.Node(b[32:])}
 	if r.n > ChunkSize || r.off > r.size || uint64(r.n) > r.size-r.off {
 		return r, fmt.Errorf("objstore: request for %d bytes from %d of %d", r.n, r.off, r.size)
 	}
@@ -60,6 +65,18 @@ func (s *Store) Serve(_ id.Node, req []byte) (meta, data []byte, release func(),
 	}
 	h, ok := s.cfg.Arena.Get(r.id)
 	if !ok {
+		if i, ok := s.cfg.Spill.Find(r.id); ok {
+			meta, data, release, err = s.serveSpilled(&r, i)
+			if err == nil {
+				s.served(r.n)
+			}
+			return meta, data, release, err
+		}
+		if h, ok = s.cfg.Arena.Get(r.id); !ok { // it may have been restored in between
+			s.missing(&r)
+		}
+	}
+	if !ok {
 		return nil, nil, nil, fmt.Errorf("objstore: node %s has no copy of %v", s.cfg.Node.Short(), r.id)
 	}
 	if h.Attempt() != r.attempt || uint64(h.Size()) != r.size {
@@ -69,7 +86,12 @@ func (s *Store) Serve(_ id.Node, req []byte) (meta, data []byte, release func(),
 			s.cfg.Node.Short(), r.id, a, n, r.attempt, r.size)
 	}
 	data = h.Bytes()[r.off : r.off+uint64(r.n)]
-	s.chunksOut.Add(1)
-	s.bytesOut.Add(uint64(r.n))
+	s.served(r.n)
 	return binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, castagnoli)), data, h.Release, nil
+}
+
+// served counts a chunk.
+func (s *Store) served(n uint32) {
+	s.chunksOut.Add(1)
+	s.bytesOut.Add(uint64(n))
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/objstore/spill"
 )
 
 // Limits of a Store.
@@ -21,34 +23,47 @@ type Store struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	running chan struct{}
+	making  chan struct{} // has an element while somebody moves objects out
+	kick    chan struct{}
 	records *records
 
 	// atomic
 	pulled, joined, failed, bytesIn, bytesOut, chunksOut atomic.Uint64
+	evicted, spilled, restored, lost                     atomic.Uint64
+	waiting                                              atomic.Int64 // for room
+
+	diskFailed time.Time // the last time; belongs to whoever has put an element into making
 
 	wg sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
 	pulls  map[pullKey]*pull
+	copies map[id.Object]copied // some may be gone
 }
 
 // NewStore opens the store of a node. Close ends it.
 func NewStore(cfg Config) *Store {
 	cfg = cfg.withDefaults()
-	s := &Store{cfg: cfg, running: make(chan struct{}, maxRunning), pulls: map[pullKey]*pull{}}
+	s := &Store{cfg: cfg, running: make(chan struct{}, maxRunning), making: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+		pulls: map[pullKey]*pull{}, copies: map[id.Object]copied{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if cfg.Directory != nil {
 		s.records = newRecords(&s.cfg)
 	}
+	s.wg.Go(s.watch)
 	return s
 }
 
 // Free deletes this node's copies of objects and their records. Who still reads one reads on.
 func (s *Store) Free(ids []id.Object) {
+	s.mu.Lock()
 	for _, o := range ids {
 		s.cfg.Arena.Delete(o)
+		s.cfg.Spill.Drop(o)
+		delete(s.copies, o)
 	}
+	s.mu.Unlock()
 	s.Unpublish(ids...)
 }
 
@@ -60,7 +75,12 @@ func (s *Store) FreeJob(job id.Job) int {
 			s.endLocked(p, ErrFreed)
 		}
 	}
-	n := s.cfg.Arena.DeleteJob(job)
+	n := s.cfg.Arena.DeleteJob(job) + s.cfg.Spill.DropJob(job)
+	for o, c := range s.copies {
+		if c.job == job {
+			delete(s.copies, o)
+		}
+	}
 	s.mu.Unlock()
 	if s.records != nil {
 		s.records.dropIf(func(l live) bool { return l.job == job })
@@ -77,6 +97,10 @@ type Stats struct {
 	BytesIn   uint64 `json:"bytes_in"`   // that passed their checks
 	BytesOut  uint64 `json:"bytes_out"`  // handed to lanes
 	ChunksOut uint64 `json:"chunks_out"` // handed to lanes
+	Evicted   uint64 `json:"evicted"`    // copies dropped for want of room
+	Spilled   uint64 `json:"spilled"`    // objects written to files
+	Restored  uint64 `json:"restored"`   // objects read back from files
+	Lost      uint64 `json:"lost"`       // objects whose files could not be read
 	Published int    `json:"published"`  // records that this node keeps alive now
 	Shed      uint64 `json:"shed"`       // records not kept because there were too many
 }
@@ -84,7 +108,8 @@ type Stats struct {
 // Stats counts.
 func (s *Store) Stats() Stats {
 	st := Stats{Pulled: s.pulled.Load(), Joined: s.joined.Load(), Failed: s.failed.Load(), BytesIn: s.bytesIn.Load(),
-		BytesOut: s.bytesOut.Load(), ChunksOut: s.chunksOut.Load()}
+		BytesOut: s.bytesOut.Load(), ChunksOut: s.chunksOut.Load(),
+		Evicted: s.evicted.Load(), Spilled: s.spilled.Load(), Restored: s.restored.Load(), Lost: s.lost.Load()}
 	s.mu.Lock()
 	st.Pulling = len(s.pulls)
 	s.mu.Unlock()
@@ -94,7 +119,10 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// Close ends all pulls, tries for a moment to delete this node's records, and waits for all goroutines. It
+// Spilled counts the objects that are in files now.
+func (s *Store) Spilled() spill.Stats { return s.cfg.Spill.Stats() }
+
+// Close ends all pulls, removes what is spilled, tries for a moment to delete this node's records, and waits for all goroutines. It
 // comes before the host is closed, and after it stopped calling Serve; the arena stays open.
 func (s *Store) Close() error {
 	s.mu.Lock()
@@ -108,5 +136,5 @@ func (s *Store) Close() error {
 	if s.records != nil {
 		s.records.close()
 	}
-	return nil
+	return s.cfg.Spill.Close()
 }

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/objstore/spill"
 )
 
 // Limits of a transfer.
 const (
-	ChunkSize = 4 << 20
+	ChunkSize = spill.Chunk
 	inFlight  = 4                // chunks of one object that are asked for at once
 	chunkFor  = 60 * time.Second // a chunk that takes longer has failed
 )
@@ -125,7 +126,7 @@ func (t *transfer) fetch(ctx context.Context, from id.Node, off, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, chunkFor)
 	defer cancel()
 	dst := t.data[off : off+n]
-	req := chunkRequest{t.p.info.ID, t.p.info.Attempt, uint64(len(t.data)), uint64(off), uint32(n)}
+	req := chunkRequest{t.p.info.ID, t.p.info.Attempt, uint64(len(t.data)), uint64(off), uint32(n), t.p.info.Owner}
 	meta, _, err := t.s.cfg.Net.Fetch(ctx, from, req.append(nil), func(_ []byte, k int) ([]byte, error) {
 		if k != n {
 			return nil, fmt.Errorf("objstore: a chunk of %d bytes, asked for %d", k, n)

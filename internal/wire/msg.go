@@ -92,9 +92,9 @@ type Copied struct {
 
 // Room asks a node for room in its arena.
 type Room struct {
-	_       struct{} `cbor:",toarray"`
-	Size    int64    // of the object
-	Entries bool     // there are too many objects, whatever their sizes
+	_    struct{} `cbor:",toarray"`
+	Size int64    // of the object
+	Any  bool     // there is no lack of bytes, but of entries or of memory: any object that goes helps
 }
 
 // Free asks nodes to delete their copies. A process leaves Nodes for its node to send it on.

@@ -33,7 +33,7 @@ type record struct {
 	at int64
 }
 
-// Dir is a folder of spilled objects.
+// Dir is a folder of spilled objects. A nil one is empty.
 type Dir struct {
 	path string
 
@@ -50,6 +50,9 @@ func NewDir(path string) *Dir { return &Dir{path: path, recs: map[id.Object]reco
 
 // Find says which attempt of an object is in the folder.
 func (d *Dir) Find(o id.Object) (Info, bool) {
+	if d == nil {
+		return Info{}, false
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r, ok := d.recs[o]
@@ -68,6 +71,9 @@ func (d *Dir) DropAttempt(o id.Object, attempt uint32) bool {
 
 // DropJob forgets the objects of a job and says how many there were.
 func (d *Dir) DropJob(job id.Job) int {
+	if d == nil {
+		return 0
+	}
 	d.mu.Lock()
 	var ids []id.Object
 	for o, r := range d.recs {
@@ -81,6 +87,9 @@ func (d *Dir) DropJob(job id.Job) int {
 
 // dropIf forgets those of the objects whose records match.
 func (d *Dir) dropIf(match func(record) bool, ids ...id.Object) (n int) {
+	if d == nil {
+		return 0
+	}
 	var gone []string
 	d.mu.Lock()
 	for _, o := range ids {
@@ -120,6 +129,9 @@ type Stats struct {
 
 // Stats counts.
 func (d *Dir) Stats() Stats {
+	if d == nil {
+		return Stats{}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return Stats{len(d.recs), d.files, d.bytes}
@@ -127,6 +139,9 @@ func (d *Dir) Stats() Stats {
 
 // Close forgets everything and removes the folder.
 func (d *Dir) Close() error {
+	if d == nil {
+		return nil
+	}
 	d.mu.Lock()
 	d.closed = true
 	clear(d.recs)

@@ -1,0 +1,304 @@
+package objstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/objstore/spill"
+)
+
+const mib = 1 << 20
+
+// squeeze has a node make room until only what is held is left in the arena.
+func (n *node) squeeze() {
+	n.c.t.Helper()
+	if err := n.Room(context.Background(), Need{Size: n.arena.Size()}); err != nil {
+		n.c.t.Fatal(err)
+	}
+}
+
+func (n *node) wasDropped() []wire.Copied {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.dropped)
+}
+
+// files are those with spilled objects.
+func (n *node) files() []string {
+	fs, _ := filepath.Glob(filepath.Join(n.dir, "*"))
+	return fs
+}
+
+func TestSpillAndRestore(t *testing.T) {
+	c := newCluster(t)
+	a := c.add("a")
+	sizes := []int{0, 1, 5000, 5000, mib, 5*mib + 3}
+	for i, n := range sizes {
+		a.put(object(byte(i)), 0, noise(uint64(i), n))
+	}
+	h, _ := a.arena.Get(object(2))
+	if err := a.Room(t.Context(), Need{Size: a.arena.Size()}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errRefused)
+	if err := a.Room(ctx, Need{Size: a.arena.Size()}); !errors.Is(err, errRefused) {
+		t.Fatalf("with an object held: %v", err)
+	}
+	h.Release()
+	if s := a.Spilled(); s.Objects != 5 || s.Files != 3 || len(a.files()) != 3 {
+		t.Fatalf("%+v, %v", s, a.files())
+	}
+	a.squeeze()
+	if u := a.arena.Audit(); u.Sealed != 0 {
+		t.Fatalf("left: %v", u)
+	}
+	for i, n := range sizes {
+		data := noise(uint64(i), n)
+		if err := a.Pull(t.Context(), info(object(byte(i)), data, 0, "a")); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.get(object(byte(i))); got == nil || !bytes.Equal(got, data) {
+			t.Fatalf("object %d: %d other bytes", i, len(got))
+		}
+	}
+	if s := a.Stats(); s.Spilled != 6 || s.Restored != 6 || a.Spilled() != (spill.Stats{}) || len(a.files()) != 0 {
+		t.Errorf("%+v, %+v, %v", s, a.Spilled(), a.files())
+	}
+	if len(a.copies())+len(a.wasDropped()) != 0 {
+		t.Error("the owner was told of what is not its business")
+	}
+}
+
+func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
+	c := newCluster(t)
+	a := c.add("a")
+	for i := range byte(6) {
+		a.put(object(i), 0, noise(1, 10*mib))
+	}
+	if err := a.Room(t.Context(), Need{Size: 15 * mib}); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.Spilled(); s.Objects < 1 || s.Objects > 3 {
+		t.Errorf("%+v: it was room for one that was needed", s)
+	}
+}
+
+func TestWatchKeepsRoom(t *testing.T) {
+	c := newCluster(t)
+	a := c.add("a")
+	for i := range byte(60) {
+		a.put(object(i), 0, noise(1, mib))
+	}
+	a.wake()
+	until(t, "room", func() bool { return a.used() <= lowWater })
+}
+
+func TestCopiesGoWithoutBeingWritten(t *testing.T) {
+	c := newCluster(t)
+	a, b := c.add("a"), c.add("b")
+	o, data := object(1), noise(1, 2*mib)
+	a.put(o, 7, data)
+	pull := func() {
+		t.Helper()
+		if err := b.Pull(t.Context(), info(o, data, 7, "a")); err != nil || !bytes.Equal(b.get(o), data) {
+			t.Fatal(err)
+		}
+	}
+	pull()
+	b.squeeze() // the owner knows no other copy
+	if s := b.Spilled(); s.Objects != 1 || b.asked != 1 {
+		t.Fatalf("%+v, asked %d times", s, b.asked)
+	}
+	b.spare = true
+	pull() // from the files
+	b.squeeze()
+	if s := b.Stats(); s.Evicted != 1 || b.Spilled().Objects != 0 || s.Pulled != 1 {
+		t.Fatalf("%+v, %+v", s, b.Spilled())
+	}
+	pull() // from a
+	if s := b.Stats(); s.Pulled != 2 || len(b.copies()) != 2 {
+		t.Errorf("%+v, told %v", s, b.copies())
+	}
+	b.Free([]id.Object{o})
+	a.squeeze()
+	if s := a.Stats(); s.Evicted != 0 || s.Spilled != 1 {
+		t.Errorf("what was made here is no copy: %+v", s)
+	}
+}
+
+func TestServeFromFiles(t *testing.T) {
+	c := newCluster(t)
+	a, b := c.add("a"), c.add("b")
+	o, data := object(1), noise(1, 2*ChunkSize+99)
+	a.put(o, 1, data)
+	a.squeeze()
+	if err := b.Pull(t.Context(), info(o, data, 1, "a")); err != nil || !bytes.Equal(b.get(o), data) {
+		t.Fatal(err)
+	}
+	if s := a.Stats(); s.Restored != 0 || s.ChunksOut != 3 || s.BytesOut != uint64(len(data)) {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestMissingIsToldToTheOwner(t *testing.T) {
+	c := newCluster(t)
+	a, b := c.add("a"), c.add("b")
+	o, data := object(1), noise(1, 100)
+	if err := b.Pull(t.Context(), info(o, data, 4, "a")); !errors.Is(err, ErrNoHolder) {
+		t.Fatal(err)
+	}
+	if got := a.wasDropped(); len(got) != 1 || got[0] != (wire.Copied{ID: o, Attempt: 4, Node: "a"}) {
+		t.Errorf("told %v", got)
+	}
+}
+
+func TestDamagedFileIsALostCopy(t *testing.T) {
+	for what, read := range map[string]func(a, b *node, i wire.ObjectInfo) error{
+		"here":      func(a, _ *node, i wire.ObjectInfo) error { return a.Pull(context.Background(), i) },
+		"elsewhere": func(_, b *node, i wire.ObjectInfo) error { return b.Pull(context.Background(), i) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			c := newCluster(t)
+			a, b := c.add("a"), c.add("b")
+			bad, good := noise(1, 2*mib), noise(2, 2*mib)
+			a.put(object(1), 0, bad)
+			a.squeeze()
+			f, err := os.ReadFile(a.files()[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			f[len(f)-1]++
+			if err := os.WriteFile(a.files()[0], f, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			a.put(object(2), 0, good)
+			a.squeeze()
+			err = read(a, b, info(object(1), bad, 0, "a"))
+			if !errors.Is(err, ErrNoHolder) || !strings.Contains(err.Error(), "does not match its checksum") {
+				t.Errorf("got %v", err)
+			}
+			if got := a.wasDropped(); len(got) != 1 || got[0].ID != object(1) {
+				t.Errorf("the owner was told %v", got)
+			}
+			if err := read(a, b, info(object(2), good, 0, "a")); err != nil {
+				t.Errorf("its neighbour: %v", err)
+			}
+			// Made again, it is like any other.
+			a.put(object(1), 1, bad)
+			if err := read(a, b, info(object(1), bad, 1, "a")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestDiskThatCannotBeWritten(t *testing.T) {
+	c := newCluster(t)
+	a := c.add("a")
+	if err := os.WriteFile(a.dir, nil, 0o600); err != nil { // where the folder is to be
+		t.Fatal(err)
+	}
+	o, data := object(1), noise(1, mib)
+	a.put(o, 0, data)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		until(t, "failure", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return len(a.events) > 0 })
+		cancel(nil)
+	}()
+	err := a.Room(ctx, Need{Size: a.arena.Size()})
+	if err == nil || !strings.Contains(err.Error(), a.dir) {
+		t.Errorf("got %v", err)
+	}
+	if !bytes.Equal(a.get(o), data) {
+		t.Error("it is gone")
+	}
+}
+
+func TestFreedWhileSpilled(t *testing.T) {
+	c := newCluster(t)
+	a := c.add("a")
+	for i := range byte(4) {
+		a.put(object(i), uint32(i), noise(1, 2*mib))
+	}
+	a.squeeze()
+	a.Free([]id.Object{object(1)})
+	if s := a.Spilled(); s.Objects != 3 || len(a.files()) != 3 {
+		t.Fatalf("%+v, %v", s, a.files())
+	}
+	if at, ok := a.Attempt(object(2)); !ok || at != 2 {
+		t.Errorf("attempt %d, %v", at, ok)
+	}
+	// A later attempt is wanted: the one here was fenced.
+	if err := a.Pull(t.Context(), info(object(2), noise(2, 2*mib), 3, "a")); !errors.Is(err, ErrNoHolder) {
+		t.Errorf("got %v", err)
+	}
+	if n := a.FreeJob(job); n != 2 || len(a.files()) != 0 {
+		t.Errorf("freed %d, left %v", n, a.files())
+	}
+}
+
+// Everybody creates, reads and frees in a store that is far too small, while it spills.
+func TestCrowd(t *testing.T) {
+	c := newCluster(t)
+	a := c.add("a")
+	var wg sync.WaitGroup
+	for g := range byte(4) {
+		wg.Go(func() {
+			for i := range byte(40) {
+				o := id.Task{14: g + 1, 15: i}.Object(0)
+				size := int(i) * 100_000 % (3 * mib)
+				data := noise(uint64(g)<<8|uint64(i), size)
+				for {
+					w, err := a.arena.Create(o, int64(size), job, 0)
+					if n, ok := needOf(int64(size), err); ok {
+						if err := a.Room(t.Context(), n); err != nil {
+							t.Error(err)
+							return
+						}
+						continue
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					copy(w.Bytes(), data)
+					w.Seal(false)
+					break
+				}
+				old := id.Task{14: g + 1, 15: i - i%7}.Object(0)
+				want := noise(uint64(g)<<8|uint64(i-i%7), int(i-i%7)*100_000%(3*mib))
+				for {
+					if err := a.Pull(t.Context(), info(old, want, 0, "a")); err != nil {
+						t.Error(err)
+						return
+					}
+					if got := a.get(old); got != nil {
+						if !bytes.Equal(got, want) {
+							t.Error("other bytes")
+						}
+						break
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	a.FreeJob(job)
+	if len(a.files()) != 0 || a.Spilled() != (spill.Stats{}) {
+		t.Errorf("left %v, %+v", a.files(), a.Spilled())
+	}
+	if u := a.arena.Audit(); u.Sealed+u.Creating != 0 || arena.Granule*int64(u.Granules) > a.arena.Size() {
+		t.Errorf("%v", u)
+	}
+}
