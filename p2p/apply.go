@@ -38,7 +38,10 @@ func (h *Host) stepLocked(ev member.Event) {
 	for _, a := range h.view.Step(ev, h.now()) {
 		switch a := a.(type) {
 		case member.Accept:
-			l := &link{peer: a.ID, lane: a.Lane, epoch: h.offerEpoch(ev), ctl: lane.NewControl(h.offer.conn)}
+			if a.Fresh {
+				h.bonds[a.ID] = lane.NewBond()
+			}
+			l := &link{peer: a.ID, lane: a.Lane, epoch: h.offerEpoch(ev), ctl: h.bonds[a.ID].Lane(h.offer.conn)}
 			h.links[a.ID] = l
 			h.offer.got = l
 		case member.Refuse:
@@ -66,7 +69,6 @@ func (h *Host) offerEpoch(ev member.Event) uint64 { return ev.(member.Offer).Epo
 // unlinkLocked ends a lane that no longer counts.
 func (h *Host) unlinkLocked(l *link, why error) {
 	delete(h.links, l.peer)
-	l.cut.Store(true)
 	l.ctl.Cut(why)
 }
 
@@ -79,7 +81,12 @@ func (h *Host) tellLocked(a member.Tell) {
 		h.kad.unbury(n)
 	case Down:
 		h.kad.bury(n)
-		h.asks.fail(n, fmt.Errorf("p2p: %s is down: %s", n.Short(), a.Why))
+		why := fmt.Errorf("p2p: %s is down: %s", n.Short(), a.Why)
+		if b := h.bonds[n]; b != nil {
+			b.End(why)
+			delete(h.bonds, n)
+		}
+		h.asks.fail(n, why)
 		if p := h.pools[n]; p != nil {
 			p.cutAll()
 			delete(h.pools, n)
@@ -152,6 +159,7 @@ func (h *Host) ticks() {
 			if l.ctl.Heard() {
 				h.stepLocked(member.Heard{ID: n})
 			}
+			l.ctl.Confirm()
 		}
 		h.stepLocked(member.Tick{})
 		h.mu.Unlock()
@@ -163,7 +171,7 @@ func (h *Host) ticks() {
 
 // checkAddrs tells peers when this machine's addresses have changed.
 func (h *Host) checkAddrs() {
-	addrs := h.kad.addrs()
+	addrs := h.addrs()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	self := h.view.Self()
@@ -174,9 +182,6 @@ func (h *Host) checkAddrs() {
 
 // frame takes a frame of a lane, on its reader's goroutine.
 func (h *Host) frame(l *link, k lane.Class, p []byte) {
-	if l.cut.Load() {
-		return
-	}
 	switch k {
 	case lane.FrameUser:
 		h.cfg.Control(l.peer, l.epoch, p)
@@ -194,18 +199,21 @@ func (h *Host) frame(l *link, k lane.Class, p []byte) {
 	}
 }
 
-// Send queues a control frame; it reaches to's Config.Control, in order with the others this node sent on
-// the same lane. It copies the frame and does not wait: a full queue is lane.ErrFull. A frame may be lost
-// when the lane breaks, which the peer's Changed ("reconnected") or Down event tells.
+// Send takes a control frame for a member; it reaches to's Config.Control once and in order with the others
+// this node sent there, also when lanes break in between, unless a Down event of that member comes on either
+// side: then what was on the way is lost. It copies the frame and does not wait: when too much is on the way
+// the error is ErrFull, and nothing was taken.
 func (h *Host) Send(to id.Node, frame []byte) error {
 	if len(frame) > MaxFrame {
 		return fmt.Errorf("p2p: frame of %d bytes: at most %d", len(frame), MaxFrame)
 	}
-	l := h.link(to)
-	if l == nil {
+	h.mu.Lock()
+	b := h.bonds[to]
+	h.mu.Unlock()
+	if b == nil {
 		return fmt.Errorf("%w: %s", ErrNoLane, to)
 	}
-	if err := l.ctl.Send(lane.FrameUser, nil, frame); err != nil {
+	if err := b.Send(frame); err != nil {
 		return fmt.Errorf("p2p: sending to %s: %w", to.Short(), err)
 	}
 	return nil

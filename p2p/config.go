@@ -50,6 +50,8 @@ type Config struct {
 	Serve func(from id.Node, req []byte) (meta []byte, data []byte, release func(), err error)
 	// Event gets membership events in order from one goroutine. Default: dropped.
 	Event func(Event)
+
+	announce []string // of tests: told in place of the addresses listened on
 }
 
 // withDefaults returns the configuration with its defaults filled in.

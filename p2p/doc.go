@@ -13,14 +13,15 @@
 // fails what waits, and takes the node out of Kademlia's table; an Up puts it in. A node's frames under an
 // old epoch are refused with the connection that carries them.
 //
-// All methods may be called by anyone. Frames of one sender to one receiver come in order, except that a
-// broken lane may lose some: the peer's Changed ("reconnected…") or Down event tells. Between different
+// All methods may be called by anyone. Frames of one sender to one receiver come in order and once, whatever
+// becomes of lanes, from the Up to the Down of the member; a Down on either side, which the other sees as well
+// before they meet again, ends the bond ([lane.Bond]) and with it the frames on the way. Between different
 // peers, and between frames and events, there is no order.
 //
-// It does not: repeat frames; reach nodes behind NAT; use unix sockets; find nodes by mDNS; keep the
+// It does not: repeat the directory's requests when a lane breaks (their askers do); reach nodes behind NAT; use unix sockets; find nodes by mDNS; keep the
 // addresses of peers across restarts.
 //
-// Locks: Host.mu, under which the view steps, comes before those of a control lane and of the waiting
+// Locks: Host.mu, under which the view steps, comes before those of a bond and of the waiting
 // requests, which are leaves. Nothing done under Host.mu waits for the network; no callback runs under it.
 // The directory's locks are leaves of their own.
 //

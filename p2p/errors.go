@@ -9,7 +9,7 @@ import (
 // Errors of a host's methods. Those of admission are in package admit.
 var (
 	ErrClosed = errors.New("p2p: host closed")
-	ErrNoLane = errors.New("p2p: no connection to this node: it is no living member, or it is being reconnected")
+	ErrNoLane = errors.New("p2p: no connection to this node: it is no living member")
 	ErrFull   = lane.ErrFull // too much waits for the peer
 )
 

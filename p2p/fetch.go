@@ -70,7 +70,7 @@ func (h *Host) pool(n id.Node) (*pool, error) {
 	if h.closed {
 		return nil, ErrClosed
 	}
-	if h.links[n] == nil {
+	if h.bonds[n] == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoLane, n)
 	}
 	p := h.pools[n]

@@ -49,7 +49,8 @@ type Host struct {
 	closed bool
 	view   *member.Machine
 	links  map[id.Node]*link
-	pools  map[id.Node]*pool // bulk lanes dialed
+	bonds  map[id.Node]*lane.Bond // of the members
+	pools  map[id.Node]*pool      // bulk lanes dialed
 	served map[id.Node]map[*lane.Bulk]bool
 	offer  *offering // the one that a Step under way decides on
 	events []Event
@@ -63,7 +64,6 @@ type link struct {
 	epoch uint64
 	lane  uint64
 	ctl   *lane.Control
-	cut   atomic.Bool // a verdict or another lane has ended it: what still comes is refused
 }
 
 // Start starts a node and joins the cluster. ctx bounds starting only.
@@ -79,7 +79,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h := &Host{
 		cfg: cfg, born: time.Now(),
 		dials: make(chan struct{}, maxDials), shakes: make(chan struct{}, maxShakes),
-		links: map[id.Node]*link{}, pools: map[id.Node]*pool{}, served: map[id.Node]map[*lane.Bulk]bool{},
+		links: map[id.Node]*link{}, bonds: map[id.Node]*lane.Bond{}, pools: map[id.Node]*pool{}, served: map[id.Node]map[*lane.Bulk]bool{},
 		wake: make(chan struct{}, 1),
 	}
 	h.asks.waiting = map[uint64]*asked{}
@@ -126,7 +126,7 @@ func (h *Host) open(g admit.Gate) (err error) {
 	if err != nil {
 		return err
 	}
-	h.view = member.New(h.id, h.epoch, h.kad.addrs(), slices.Clone(h.cfg.Meta))
+	h.view = member.New(h.id, h.epoch, h.addrs(), slices.Clone(h.cfg.Meta))
 	h.dir = directory.New(net4dir{h})
 	h.kad.host.SetStreamHandler(h.streamID(), h.serveStream)
 	if h.cfg.RuntimeDir != "" {
@@ -196,7 +196,15 @@ func (h *Host) ID() id.Node { return h.id }
 func (h *Host) Epoch() uint64 { return h.epoch }
 
 // Addrs are multiaddrs that other nodes can join by.
-func (h *Host) Addrs() []string { return fullAddrs(h.id, h.kad.addrs()) }
+func (h *Host) Addrs() []string { return fullAddrs(h.id, h.addrs()) }
+
+// addrs is what this node tells others of where it is.
+func (h *Host) addrs() []string {
+	if h.cfg.announce != nil {
+		return h.cfg.announce
+	}
+	return h.kad.addrs()
+}
 
 // Directory keeps records on the nodes closest to their keys.
 func (h *Host) Directory() *Directory { return h.dir }
@@ -284,6 +292,9 @@ func (h *Host) shut() {
 	h.stop()
 	h.mu.Lock()
 	h.closed = true
+	for _, b := range h.bonds {
+		b.End(ErrClosed)
+	}
 	links := make([]*link, 0, len(h.links))
 	for _, l := range h.links {
 		links = append(links, l)

@@ -166,7 +166,7 @@ func (h *Host) meetRuntime() {
 	defer t.Stop()
 	written := ""
 	for {
-		addrs := h.kad.addrs()
+		addrs := h.addrs()
 		_, err := os.Stat(filepath.Join(h.runtime.dir, h.runtime.own))
 		if err != nil || written != fmt.Sprint(addrs) {
 			if err := h.runtime.write(h.id, h.epoch, addrs); err != nil {

@@ -29,6 +29,7 @@ const (
 type turnedDown struct{ why string }
 
 func (e *turnedDown) duplicate() bool { return e.why == member.WhyDuplicate }
+func (e *turnedDown) stale() bool     { return e.why == member.WhyStale }
 
 func (e *turnedDown) Error() string { return "p2p: lane turned down: " + e.why }
 
@@ -79,14 +80,18 @@ func (h *Host) welcome(raw net.Conn) (run func(), err error) {
 	}()
 	defer context.AfterFunc(h.ctx, func() { c.Close() })()
 	n := id.Node(c.Peer.String())
-	theirs, err := c.Hello(func(t *lane.Hello) lane.Hello { return h.hello(n, t.Kind, t.Lane, member.FoundMember) })
+	var ours lane.Hello
+	theirs, err := c.Hello(func(t *lane.Hello) lane.Hello {
+		ours = h.hello(n, t.Kind, t.Lane, member.FoundMember)
+		return ours
+	})
 	if err != nil {
 		return nil, err
 	}
 	if theirs.Kind == lane.KindBulk {
 		return h.welcomeBulk(c, n, theirs.Epoch)
 	}
-	l, err := h.agree(c, n, theirs, member.Found(theirs.Found))
+	l, err := h.agree(c, n, ours.Bond, theirs, member.Found(theirs.Found))
 	if err != nil {
 		return nil, err
 	}
@@ -97,16 +102,17 @@ func (h *Host) welcome(raw net.Conn) (run func(), err error) {
 func (h *Host) hello(n id.Node, k lane.Kind, name uint64, f member.Found) lane.Hello {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	last, downs := h.view.Greeting(n)
+	last, bond := h.view.Greeting(n)
 	self := h.view.Self()
 	return lane.Hello{
-		Kind: k, Epoch: h.epoch, Lane: name, Last: last, Downs: downs, Found: byte(f),
+		Kind: k, Epoch: h.epoch, Lane: name, Last: last, Bond: bond, Found: byte(f),
 		Info: member.AppendInfo(nil, self.Addrs, self.Meta),
 	}
 }
 
-// agree decides on a control lane together with its peer: the node with the lower ID first.
-func (h *Host) agree(c *lane.Conn, n id.Node, theirs lane.Hello, f member.Found) (*link, error) {
+// agree decides on a control lane together with its peer: the node with the lower ID first. said is the bond of
+// our own hello.
+func (h *Host) agree(c *lane.Conn, n id.Node, said uint64, theirs lane.Hello, f member.Found) (*link, error) {
 	if n == h.id {
 		return nil, errors.New("p2p: this is the node itself")
 	}
@@ -135,8 +141,8 @@ func (h *Host) agree(c *lane.Conn, n id.Node, theirs lane.Hello, f member.Found)
 	}
 	h.offer = o
 	h.stepLocked(member.Offer{
-		ID: n, Epoch: theirs.Epoch, Lane: theirs.Lane, Last: theirs.Last, Downs: theirs.Downs,
-		Found: f, Addrs: addrs, Meta: meta,
+		ID: n, Epoch: theirs.Epoch, Lane: theirs.Lane, Last: theirs.Last, Bond: theirs.Bond,
+		Said: said, Found: f, Addrs: addrs, Meta: meta,
 	})
 	h.offer = nil
 	h.mu.Unlock()
@@ -163,7 +169,6 @@ func (h *Host) runLink(l *link) {
 	defer h.mu.Unlock()
 	if h.links[l.peer] == l {
 		delete(h.links, l.peer)
-		l.cut.Store(true)
 		if !h.closed {
 			h.stepLocked(member.Lost{ID: l.peer, Lane: l.lane, Why: err.Error()})
 		}
@@ -186,7 +191,7 @@ func (h *Host) dialLocked(a member.Dial) {
 		l, err := h.dialNode(ctx, a.ID, a.Addrs, a.Found)
 		cancel()
 		var td *turnedDown
-		d := member.Dialed{ID: a.ID, OK: err == nil || errors.As(err, &td) && td.duplicate()}
+		d := member.Dialed{ID: a.ID, OK: err == nil || errors.As(err, &td) && (td.duplicate() || td.stale())}
 		if err != nil {
 			d.Why = err.Error()
 			d.Refused = nobody(err)
@@ -234,11 +239,15 @@ func (h *Host) greet(ctx context.Context, c *lane.Conn, f member.Found) (l *link
 	}()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	n := id.Node(c.Peer.String())
-	theirs, err := c.Hello(func(*lane.Hello) lane.Hello { return h.hello(n, lane.KindControl, newLane(), f) })
+	ours := h.hello(n, lane.KindControl, newLane(), f)
+	theirs, err := c.Hello(func(*lane.Hello) lane.Hello { return ours })
 	if err != nil {
 		return nil, err
 	}
-	return h.agree(c, n, theirs, f)
+	if theirs.Lane != ours.Lane {
+		return nil, fmt.Errorf("p2p: hello of %s: %w: it answers for another lane", n, lane.ErrHello)
+	}
+	return h.agree(c, n, ours.Bond, theirs, f)
 }
 
 // newLane names a lane; never 0.

@@ -40,6 +40,7 @@ type LaneStatus struct {
 	Peer id.Node `json:"peer"`
 	In   uint64  `json:"in"` // bytes
 	Out  uint64  `json:"out"`
+	Kept int     `json:"kept"` // bytes sent that the peer has not confirmed yet
 }
 
 // Status tells where the host stands.
@@ -56,7 +57,7 @@ func (h *Host) Status() Status {
 	}
 	for n, l := range h.links {
 		in, out := l.ctl.Bytes()
-		s.Lanes = append(s.Lanes, LaneStatus{n, in, out})
+		s.Lanes = append(s.Lanes, LaneStatus{n, in, out, h.bonds[n].Kept()})
 	}
 	slices.SortFunc(s.Lanes, func(a, b LaneStatus) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
 	s.Recent = slices.Clone(h.recent)

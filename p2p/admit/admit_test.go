@@ -124,7 +124,7 @@ func TestVersions(t *testing.T) {
 	for _, c := range []struct {
 		min, max byte
 		ok       bool
-	}{{1, 1, true}, {1, 2, true}, {2, 3, false}, {0, 0, false}} {
+	}{{2, 2, true}, {1, 3, true}, {3, 4, false}, {1, 1, false}} {
 		h := []byte{magic[0], magic[1], c.min, c.max, 1, 'c'}
 		_, err := g.listen(buffer{bytes.NewReader(append(h[:6:6], mac(g.Keys.k[0], "dialer", ekm, h)...))}, ekm)
 		if (err == nil) != c.ok || !c.ok && !errors.Is(err, ErrVersion) {

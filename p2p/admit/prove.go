@@ -14,8 +14,8 @@ import (
 
 // Versions of the protocol that this build speaks. Neighbours agree on the highest both have.
 const (
-	VersionMin = 1
-	VersionMax = 1
+	VersionMin = 2 // 1 lost frames with their lane
+	VersionMax = 2
 )
 
 // MaxCluster bounds the name of a cluster.

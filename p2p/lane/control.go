@@ -23,49 +23,61 @@ var (
 	ErrTooBig = errors.New("lane: frame too big")
 )
 
-// Control is a control lane.
+var errReplaced = errors.New("lane: replaced by a newer lane")
+
+// Control is a control lane of a bond. What Send takes ends with the lane; what the bond's Send takes does not.
 type Control struct {
-	c *Conn
+	c    *Conn
+	bond *Bond
+	prev *Control      // to be waited for by Run
+	done chan struct{} // Run has ended
 
 	in, out atomic.Uint64 // bytes of frames
 	heard   atomic.Bool   // something came since Heard was last asked
+	cut     atomic.Bool   // err is set: what still comes is refused
 
-	mu     sync.Mutex
+	// guarded by bond.mu
 	urgent []byte
 	queue  []byte
+	began  bool   // Run has told the peer how many of the bond's frames came
+	open   bool   // the peer has said where the bond's frames begin
+	told   uint64 // the count of the bond's frames that the peer was told last
 	err    error
-	idle   bool // the writer has written everything
+	idle   bool // the writer has written everything it can
 	wake   sync.Cond
 	empty  sync.Cond
 }
 
-// NewControl makes a control lane of an agreed connection. Frames may be sent at once; none is written
-// before Run.
-func NewControl(c *Conn) *Control {
-	l := &Control{c: c}
-	l.wake.L, l.empty.L = &l.mu, &l.mu
-	return l
-}
-
-// Run reads and writes until the lane ends, and returns why. handle gets each frame, in order, on Run's
-// goroutine, and must not keep it. Run is called once.
+// Run waits for the end of the bond's lane before, then reads and writes until this one ends, and returns
+// why. handle gets each frame, the bond's in order, on Run's goroutine, and must not keep it. Run is called
+// once, also for a lane that is cut already.
 func (l *Control) Run(handle func(k Class, payload []byte)) error {
+	defer close(l.done)
+	if l.prev != nil {
+		<-l.prev.done // its reader counts, and its writer reads what is kept
+		l.prev = nil
+	}
+	l.bond.mu.Lock()
+	l.began = true
+	l.confirmLocked()
+	l.bond.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(l.write)
 	l.Cut(l.read(handle))
 	wg.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.bond.mu.Lock()
+	defer l.bond.mu.Unlock()
 	return l.err
 }
 
-// Send queues a frame of head and payload, copied.
+// Send queues a frame of head and payload, copied, that ends with the lane. Frames of the layers above are
+// for the bond's Send.
 func (l *Control) Send(k Class, head, payload []byte) error {
 	if n := len(head) + len(payload); n > MaxFrame {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooBig, n, MaxFrame)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.bond.mu.Lock()
+	defer l.bond.mu.Unlock()
 	if l.err != nil {
 		return fmt.Errorf("%w: %w", ErrClosed, l.err)
 	}
@@ -89,64 +101,82 @@ func (l *Control) Bytes() (in, out uint64) { return l.in.Load(), l.out.Load() }
 
 // Cut ends the lane without waiting, before Run too.
 func (l *Control) Cut(why error) {
-	l.mu.Lock()
+	l.bond.mu.Lock()
 	if l.err == nil {
 		l.err = why
 	}
+	l.cut.Store(true)
 	l.wake.Broadcast()
 	l.empty.Broadcast()
-	l.mu.Unlock()
+	l.bond.mu.Unlock()
 	l.c.Close()
 }
 
-// Flush waits until all that was queued is written, for maxFlushFor at most.
+// Flush waits until all that was sent is written, for maxFlushFor at most.
 func (l *Control) Flush() {
 	t := time.AfterFunc(maxFlushFor, func() { l.Cut(errors.New("lane: flushing took too long")) })
 	defer t.Stop()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for l.err == nil && !(l.idle && len(l.urgent)+len(l.queue) == 0) {
+	l.bond.mu.Lock()
+	defer l.bond.mu.Unlock()
+	for l.err == nil && !(l.idle && len(l.urgent)+len(l.queue)+l.restLocked() == 0) {
 		l.empty.Wait()
 	}
 }
 
-// write empties the two queues, the urgent one first, swapping buffers so that senders never wait for it.
+// restLocked is how much of what the bond keeps has to be written on this lane, for all that is known yet.
+func (l *Control) restLocked() int {
+	if l.open {
+		return len(l.bond.kept.next())
+	}
+	return l.bond.kept.bytes
+}
+
+// write empties the two queues, the urgent one first, and then a piece of what the bond keeps, so that none
+// waits long for another. Senders never wait for it.
 func (l *Control) write() {
 	var spare []byte
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.bond.mu.Lock()
+	defer l.bond.mu.Unlock()
 	for l.err == nil {
-		q := &l.urgent
-		if len(*q) == 0 {
-			q = &l.queue
-		}
-		if len(*q) == 0 {
-			l.idle = true
+		l.idle = len(l.urgent)+len(l.queue) == 0 && !(l.open && len(l.bond.kept.next()) > 0)
+		if l.idle {
 			l.empty.Broadcast()
 			l.wake.Wait()
 			continue
 		}
-		l.idle = false
-		b := *q
-		*q = spare
-		l.mu.Unlock()
-		l.c.raw.SetWriteDeadline(time.Now().Add(writeFor))
-		_, err := l.c.tls.Write(b)
-		l.out.Add(uint64(len(b)))
-		if spare = b[:0]; cap(b) > keepBytes {
-			spare = nil
+		for _, q := range [...]*[]byte{&l.urgent, &l.queue} {
+			if b := *q; len(b) > 0 {
+				*q = spare
+				l.writeLocked(b)
+				if spare = b[:0]; cap(b) > keepBytes {
+					spare = nil
+				}
+			}
 		}
-		if err != nil {
-			l.Cut(err)
+		if b := l.bond.kept.next(); l.open && len(b) > 0 && l.err == nil {
+			l.writeLocked(b)
+			l.bond.kept.wrote(len(b))
 		}
-		l.mu.Lock()
 	}
+}
+
+// writeLocked writes b without the lock. A failure ends the lane.
+func (l *Control) writeLocked(b []byte) {
+	l.bond.mu.Unlock()
+	l.c.raw.SetWriteDeadline(time.Now().Add(writeFor))
+	_, err := l.c.tls.Write(b)
+	l.out.Add(uint64(len(b)))
+	if err != nil {
+		l.Cut(err)
+	}
+	l.bond.mu.Lock()
 }
 
 // read hands over frames in place until the lane ends.
 func (l *Control) read(handle func(k Class, payload []byte)) error {
 	buf := make([]byte, readBytes)
 	r, w := 0, 0
+	came := 0 // bytes of the bond's frames that were not confirmed
 	for {
 		need := frameHead
 		for {
@@ -157,8 +187,25 @@ func (l *Control) read(handle func(k Class, payload []byte)) error {
 			if need = n; w-r < need {
 				break
 			}
-			handle(k, p)
+			if l.cut.Load() {
+				return errReplaced // or by another reason, which is noted already
+			}
 			r += n
+			switch k {
+			case FrameConfirm:
+				if err := l.confirmed(p); err != nil {
+					return err
+				}
+				continue
+			case FrameUser:
+				l.bond.got.Add(1)
+				came += n
+			}
+			handle(k, p)
+		}
+		if came >= confirmEvery {
+			came = 0
+			l.Confirm()
 		}
 		switch {
 		case r == w && cap(buf) > keepBytes && need <= readBytes:

@@ -9,13 +9,14 @@ import (
 // Class orders frames: urgent ones (membership) overtake the others, never each other.
 type Class byte
 
-// Frame kinds. The lane only looks at whether a frame is urgent.
+// Frame kinds.
 const (
-	FrameUser    Class = 1 // the layers above
+	FrameUser    Class = 1 // the layers above; of the bond, the others are of their lane
 	FrameMember  Class = 2 // membership, urgent
 	FrameAsk     Class = 3 // a request of the network layer's own (the directory)
 	FrameAnswer  Class = 4 // its answer
-	frameClasses       = 5
+	FrameConfirm Class = 5 // how many frames of the bond have come, urgent; never handed over
+	frameClasses       = 6
 )
 
 // MaxFrame bounds the payload of a control frame; a little more than what users may send, for the layer's own headers.

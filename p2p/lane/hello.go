@@ -30,7 +30,7 @@ type Hello struct {
 	Epoch uint64
 	Lane  uint64 // the lane's name, drawn by the dialer; the listener repeats it
 	Last  uint64 // the control lane to this peer that the sender has lost and not replaced; 0: none
-	Downs uint64 // how often the sender has declared this peer down
+	Bond  uint64 // the name of the bond that the sender has with this peer; 0: none. Equal ones go on
 	Found byte   // how the dialer found the peer; the listener's is ignored
 	Info  []byte // what the sender says of itself, for the membership
 }
@@ -41,7 +41,7 @@ var ErrHello = errors.New("lane: malformed hello")
 // Append encodes h.
 func (h Hello) Append(b []byte) []byte {
 	b = append(b, byte(h.Kind))
-	for _, v := range [...]uint64{h.Epoch, h.Lane, h.Last, h.Downs} {
+	for _, v := range [...]uint64{h.Epoch, h.Lane, h.Last, h.Bond} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
 	b = append(b, h.Found)
@@ -57,7 +57,7 @@ func ParseHello(b []byte) (h Hello, err error) {
 	if h.Kind != KindControl && h.Kind != KindBulk {
 		return h, fmt.Errorf("%w: kind %d", ErrHello, b[0])
 	}
-	for i, v := range [...]*uint64{&h.Epoch, &h.Lane, &h.Last, &h.Downs} {
+	for i, v := range [...]*uint64{&h.Epoch, &h.Lane, &h.Last, &h.Bond} {
 		*v = binary.BigEndian.Uint64(b[1+8*i:])
 	}
 	h.Found = b[33]

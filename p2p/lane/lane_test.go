@@ -95,7 +95,8 @@ func pair(t testing.TB) (d, l *Conn) {
 
 func TestControl(t *testing.T) {
 	d, l := pair(t)
-	a, b := NewControl(d), NewControl(l)
+	ab, bb := NewBond(), NewBond()
+	a, b := ab.Lane(d), bb.Lane(l)
 	var mu sync.Mutex
 	var got []string
 	all := make(chan bool)
@@ -115,15 +116,15 @@ func TestControl(t *testing.T) {
 		})
 	})
 	for i := range n {
-		if err := a.Send(FrameUser, []byte("h"), fmt.Appendf(nil, "%d", i)); err != nil {
+		if err := ab.Send(fmt.Appendf(nil, "h%d", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	big := bytes.Repeat([]byte("x"), MaxFrame)
-	if err := a.Send(FrameUser, nil, big); err != nil {
+	if err := ab.Send(big); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Send(FrameUser, []byte("h"), big); !errors.Is(err, ErrTooBig) {
+	if err := ab.Send(append([]byte("h"), big...)); !errors.Is(err, ErrTooBig) {
 		t.Errorf("%v", err)
 	}
 	a.Flush()
@@ -138,21 +139,22 @@ func TestControl(t *testing.T) {
 	}
 	a.Cut(errors.New("enough"))
 	wg.Wait()
-	if err := a.Send(FrameUser, nil, nil); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "enough") {
+	if err := a.Send(FrameAsk, nil, nil); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "enough") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestFullQueueRefuses(t *testing.T) {
 	d, _ := pair(t)
-	a := NewControl(d) // not running
+	ab := NewBond()
+	a := ab.Lane(d) // not running
 	var err error
 	sent := 0
 	for err == nil {
-		err = a.Send(FrameUser, nil, make([]byte, 1<<20))
+		err = ab.Send(make([]byte, 1<<20))
 		sent++
 	}
-	if !errors.Is(err, ErrFull) || sent > maxQueued>>20+1 {
+	if !errors.Is(err, ErrFull) || sent > maxKept>>20+1 {
 		t.Errorf("%d sent, %v", sent, err)
 	}
 	if err := a.Send(FrameMember, nil, []byte("urgent")); err != nil {
@@ -162,7 +164,7 @@ func TestFullQueueRefuses(t *testing.T) {
 
 func TestBadFrameEndsTheLane(t *testing.T) {
 	d, l := pair(t)
-	b := NewControl(l)
+	b := NewBond().Lane(l)
 	if _, err := d.tls.Write([]byte{0xff, 0, 0, 0, 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +311,7 @@ func FuzzFrame(f *testing.F) {
 }
 
 func FuzzHello(f *testing.F) {
-	f.Add(Hello{Kind: KindBulk, Epoch: 1, Lane: 2, Last: 3, Downs: 4, Found: 5, Info: []byte("i")}.Append(nil))
+	f.Add(Hello{Kind: KindBulk, Epoch: 1, Lane: 2, Last: 3, Bond: 4, Found: 5, Info: []byte("i")}.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, err := ParseHello(b); err == nil && !bytes.Equal(h.Append(nil), b) {
 			t.Errorf("%x became %+v", b, h)

@@ -22,12 +22,16 @@
 // no word in.
 //
 // One side alone decides which lane counts, the node with the lower ID, within the handshake: no lane is
-// used by either side before, so no frame is lost to a duplicate. A verdict is told to the peer (the count
-// of downs in the hello), so that both sides see the same Downs even when only one of them noticed.
+// used by either side before. What two nodes share from Up to Down is a bond; its name is that of the lane
+// that began it. The hellos name each side's bond, 0 after a verdict: where they are equal the new lane goes on
+// with it and nothing is lost, else the side that is still up sees a Down first, and both begin anew. So both
+// sides see the same Downs even when only one of them noticed. A side whose bond is another than its own hello
+// said refuses the lane.
 //
 // A Machine belongs to one goroutine at a time, or its owner's lock. It imports no clock, no network and no
 // randomness, so that a simulator can replay it.
 //
 // Rejected: gossip of death verdicts (needs suspicion and refutation: that is SWIM, which can replace this
-// machine); one timer per peer (a tick over a sorted list is simpler and replays).
+// machine); counting verdicts in place of naming bonds (a verdict that answers a verdict is counted too, so
+// the counts never agree again); one timer per peer (a tick over a sorted list is simpler and replays).
 package member

@@ -44,18 +44,17 @@ type Machine struct {
 
 type peer struct {
 	Info
-	met        uint64 // highest epoch of an accepted lane: lower ones are refused
-	lane       uint64 // accepted and not lost
-	last       uint64 // lost and not replaced
-	downs      uint64 // our verdicts on it
-	theirDowns uint64 // its verdicts on us, as its last hello said
-	heard      int64  // when bytes came last, or the lane was accepted
-	since      int64  // in Dead and Left: when
-	dialing    bool
-	next       int64 // when to dial, without a lane
-	tries      int   // failed dials in a row
-	beat       int64 // Now of its last beat
-	beatAt     int64
+	met     uint64 // highest epoch of an accepted lane: lower ones are refused
+	lane    uint64 // accepted and not lost
+	last    uint64 // lost and not replaced
+	bond    uint64 // what we share with it since it is up: the name of the lane that began it
+	heard   int64  // when bytes came last, or the lane was accepted
+	since   int64  // in Dead and Left: when
+	dialing bool
+	next    int64 // when to dial, without a lane
+	tries   int   // failed dials in a row
+	beat    int64 // Now of its last beat
+	beatAt  int64
 }
 
 func (p *peer) up() bool { return p.State == Alive || p.State == Suspect }
@@ -88,10 +87,10 @@ func (m *Machine) infos(want func(*peer) bool) (l []Info) {
 	return l
 }
 
-// Greeting is what a hello to n says of the past: the lane lost, and the verdicts passed.
-func (m *Machine) Greeting(n id.Node) (last, downs uint64) {
+// Greeting is what a hello to n says of the past: the lane lost, and the bond there is.
+func (m *Machine) Greeting(n id.Node) (last, bond uint64) {
 	if p := m.peers[n]; p != nil {
-		return p.last, p.downs
+		return p.last, p.bond
 	}
 	return 0, 0
 }
@@ -170,8 +169,7 @@ func (m *Machine) down(p *peer, s State, why string, now int64) {
 	if p.lane != 0 {
 		m.do(Cut{p.ID, p.lane, why})
 	}
-	p.State, p.since, p.lane, p.last, p.tries, p.next = s, now, 0, 0, 0, now+rejoinFirst
-	p.downs++
+	p.State, p.since, p.lane, p.last, p.bond, p.tries, p.next = s, now, 0, 0, 0, 0, now+rejoinFirst
 	m.tell(Down, p, why)
 }
 

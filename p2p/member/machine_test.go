@@ -121,11 +121,11 @@ func (w *world) dial(n id.Node, a Dial) {
 		return
 	}
 	w.seq++
-	ln, dn := w.ms[n].Greeting(p)
-	lp, dp := w.ms[p].Greeting(n)
+	ln, bn := w.ms[n].Greeting(p)
+	lp, bp := w.ms[p].Greeting(n)
 	lane := w.seq
-	atN := Offer{ID: p, Epoch: w.ms[p].Self().Epoch, Lane: lane, Last: lp, Downs: dp, Found: a.Found, Addrs: []string{string(p)}}
-	atP := Offer{ID: n, Epoch: w.ms[n].Self().Epoch, Lane: lane, Last: ln, Downs: dn, Found: a.Found, Addrs: []string{string(n)}}
+	atN := Offer{ID: p, Epoch: w.ms[p].Self().Epoch, Lane: lane, Last: lp, Bond: bp, Said: bn, Found: a.Found, Addrs: []string{string(p)}}
+	atP := Offer{ID: n, Epoch: w.ms[n].Self().Epoch, Lane: lane, Last: ln, Bond: bn, Said: bp, Found: a.Found, Addrs: []string{string(n)}}
 	first, second := [2]any{n, atN}, [2]any{p, atP}
 	if !w.ms[n].Decides(p) {
 		first, second = second, first
@@ -241,7 +241,7 @@ func TestOldEpochIsRefused(t *testing.T) {
 	if a := step(Offer{ID: "b", Epoch: 4, Lane: 2}); len(a) != 1 || a[0].(Refuse).Lane != 2 {
 		t.Fatalf("%v", a)
 	}
-	step(Offer{ID: "b", Epoch: 6, Lane: 3})
+	step(Offer{ID: "b", Epoch: 6, Lane: 3, Said: 1})
 	step(Lost{"b", 1, "late"})
 	if i, fence := m.Member("b"); i.State != Alive || i.Epoch != 6 || fence != 6 {
 		t.Fatalf("%+v", i)
@@ -266,8 +266,8 @@ func TestDuplicates(t *testing.T) {
 	if a := step(Offer{ID: "b", Epoch: 5, Lane: 2}); a[0] != (Refuse{2, WhyDuplicate}) {
 		t.Fatalf("%v", a)
 	}
-	a := step(Offer{ID: "b", Epoch: 5, Lane: 3, Last: 1}) // it has lost lane 1
-	if a[0] != (Cut{"b", 1, "replaced by a newer lane"}) || a[1] != (Accept{"b", 3}) || a[2].(Tell).Kind != Changed {
+	a := step(Offer{ID: "b", Epoch: 5, Lane: 3, Last: 1, Bond: 1, Said: 1}) // it has lost lane 1
+	if a[0] != (Cut{"b", 1, "replaced by a newer lane"}) || a[1] != (Accept{"b", 3, false}) || a[2].(Tell).Kind != Changed {
 		t.Fatalf("%v", a)
 	}
 }

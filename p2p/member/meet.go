@@ -5,6 +5,9 @@ import "fmt"
 // WhyDuplicate refuses a lane to a node that has one.
 const WhyDuplicate = "member: duplicate of the lane in use"
 
+// WhyStale refuses a lane because a verdict or another lane came between our hello and the decision.
+const WhyStale = "member: the view changed during the handshake"
+
 // learn notes a node to dial. Word of an epoch that is down already is old news.
 func (m *Machine) learn(e Learn, now int64) {
 	if e.ID == m.self.ID || e.ID == "" || len(e.ID) > maxText || m.leaving {
@@ -42,25 +45,28 @@ func (m *Machine) offer(e Offer, now int64) {
 	p := m.peers[e.ID]
 	if p.up() && e.Epoch > p.Epoch {
 		m.down(p, Dead, "restarted", now)
-	} else if p.up() && e.Downs != p.theirDowns {
+	} else if p.up() && e.Bond != p.bond {
 		m.down(p, Dead, "it had lost us", now)
 	}
 	if p.lane != 0 {
 		m.do(Cut{p.ID, p.lane, "replaced by a newer lane"})
 	}
-	was, again := p.State, p.met != 0 && e.Epoch > p.met
+	fresh, first, again := !p.up(), p.State == Known, p.met != 0 && e.Epoch > p.met
 	p.Epoch, p.met = e.Epoch, e.Epoch
-	p.theirDowns, p.Addrs, p.Meta = e.Downs, e.Addrs, e.Meta
+	p.Addrs, p.Meta = e.Addrs, e.Meta
 	p.State, p.lane, p.last, p.heard, p.tries = Alive, e.Lane, 0, now, 0
 	p.beat, p.RTT = 0, 0
-	m.do(Accept{p.ID, p.lane})
-	if was == Alive || was == Suspect {
-		m.tell(Changed, p, "reconnected; frames on the way may be lost")
+	if fresh {
+		p.bond = e.Lane
+	}
+	m.do(Accept{p.ID, p.lane, fresh})
+	if !fresh {
+		m.tell(Changed, p, "reconnected")
 	} else {
 		m.tell(Up, p, "found by "+p.Found.String())
 	}
 	m.sendView(p)
-	if again || was == Known && p.Found != FoundMember {
+	if again || first && p.Found != FoundMember {
 		m.spread(p)
 	}
 }
@@ -86,6 +92,8 @@ func (m *Machine) refuse(e Offer) string {
 		return "member: this node has left; it may come back with a new start"
 	case m.Decides(e.ID) && p.lane != 0 && e.Epoch == p.Epoch && e.Last != p.lane:
 		return WhyDuplicate
+	case e.Said != p.bond:
+		return WhyStale
 	}
 	return ""
 }

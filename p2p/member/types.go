@@ -75,13 +75,14 @@ type (
 	}
 	// Offer is a lane whose hellos were exchanged. Accept or Refuse comes back for it.
 	Offer struct {
-		ID          id.Node
-		Epoch       uint64
-		Lane        uint64 // never 0
-		Last, Downs uint64 // of the peer's hello
-		Found       Found
-		Addrs       []string
-		Meta        []byte
+		ID         id.Node
+		Epoch      uint64
+		Lane       uint64 // never 0
+		Last, Bond uint64 // of the peer's hello
+		Said       uint64 // the bond of our own hello
+		Found      Found
+		Addrs      []string
+		Meta       []byte
 	}
 	// Lost tells that an accepted lane has ended.
 	Lost struct {
@@ -131,10 +132,12 @@ type Action interface{ action() }
 
 // The actions.
 type (
-	// Accept puts a lane to use: sends go there from now on.
+	// Accept puts a lane to use: sends go there from now on. Fresh says that it begins a bond, of its own
+	// name; else it goes on with the one there is.
 	Accept struct {
-		ID   id.Node
-		Lane uint64
+		ID    id.Node
+		Lane  uint64
+		Fresh bool
 	}
 	// Refuse turns an offered lane down.
 	Refuse struct {
