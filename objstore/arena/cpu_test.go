@@ -89,32 +89,3 @@ func TestAllocs(t *testing.T) {
 	}
 	c.Delete(oid(1))
 }
-
-func BenchmarkGetRelease1K(b *testing.B) {
-	c := newArena(b, Config{Size: 16 << 20})
-	put(c.Arena, 1, 1024)
-	for b.Loop() {
-		h, _ := c.Get(oid(1))
-		h.Release()
-	}
-	c.Delete(oid(1))
-}
-
-func BenchmarkPutDelete1K(b *testing.B)   { benchPut(b, 1<<10) }
-func BenchmarkPutDelete1M(b *testing.B)   { benchPut(b, 1<<20) }
-func BenchmarkPutDelete100M(b *testing.B) { benchPut(b, 100<<20) }
-
-// benchPut creates, seals and deletes without writing.
-func benchPut(b *testing.B, size int64) {
-	c := newArena(b, Config{Size: 256 << 20})
-	n := 0
-	for b.Loop() {
-		w, err := c.Create(oid(n), size, testJob, 0)
-		if err != nil {
-			b.Fatal(err)
-		}
-		w.Seal(false)
-		c.Delete(oid(n))
-		n++
-	}
-}

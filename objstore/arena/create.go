@@ -13,7 +13,7 @@ import (
 // Abort ends it.
 type Writer struct {
 	a    *Arena
-	o    ID
+	h    uint64 // the ID's hash
 	e    uint32
 	gen  uint32
 	done atomic.Bool
@@ -21,46 +21,55 @@ type Writer struct {
 }
 
 // Create makes room for an object of size bytes that this process fills and seals. It returns ErrExists
-// where one of that ID is or is being created, a FullError where there is no room, or ErrTooLarge.
+// where one of that ID is or is being created, a FullError where there is no room, or ErrTooLarge. Like
+// [Arena.Get] it is inlined.
 func (a *Arena) Create(o ID, size int64, job id.Job, attempt uint32) (*Writer, error) {
+	return a.create(new(Writer), &o, size, job, attempt)
+}
+
+func (a *Arena) create(w *Writer, o *ID, size int64, job id.Job, attempt uint32) (*Writer, error) {
 	if a.closed.Load() {
 		return nil, ErrClosed
 	}
 	if size < 0 || size > a.Size() {
-		return nil, fmt.Errorf("%w: object %s of %d bytes, arena of %d: give the node a larger arena", ErrTooLarge, o, size, a.Size())
+		return nil, fmt.Errorf("%w: object %s of %d bytes, arena of %d: give the node a larger arena", ErrTooLarge, *o, size, a.Size())
 	}
-	e, gen, err := a.claimEntry()
-	if err != nil {
+	k := keyOf(o)
+	w.a, w.h = a, k.hash()
+	var err error
+	var block uint32 // where to look for room first
+	if w.e, w.gen, block, err = a.claimEntry(size); err != nil {
 		return nil, a.sized(err, size)
 	}
 	a.at(killClaimed)
-	if err := a.introduce(o, e, gen, job, attempt); err != nil {
-		a.finish(e, gen)
+	en := &a.entries[w.e]
+	set(&en.job, binary.LittleEndian.Uint64(job[:]))
+	set(&en.off, 0)
+	set(&en.size, uint64(size))
+	set(&en.used, a.sp.clock.Load())
+	if err := a.introduce(w.e, w.gen, k, w.h, attempt); err != nil {
+		a.finish(w.e, w.gen, w.h)
 		return nil, a.sized(err, size)
 	}
 	a.at(killSettled)
-	if err := a.claimRoom(e, gen, size); err != nil {
-		a.finish(e, gen)
+	if err := a.claimRoom(w.e, w.gen, size, block); err != nil {
+		a.finish(w.e, w.gen, w.h)
 		return nil, err
 	}
 	a.at(killCreated)
-	w := &Writer{a: a, o: o, e: e, gen: gen}
 	if size > 0 {
-		at := a.offData + int64(a.entries[e].off.Load())
+		at := a.offData + int64(en.off.Load())
 		w.data = a.mem[at : at+size : at+size]
 	}
 	return w, nil
 }
 
-// introduce writes the ID of a new entry and makes it the one entry of that ID.
-func (a *Arena) introduce(o ID, e, gen uint32, job id.Job, attempt uint32) error {
-	en, k := &a.entries[e], keyOf(o)
-	h := k.hash()
-	en.ida.Store(k.a)
-	en.idb.Store(k.b)
-	en.idc.Store(uint64(attempt)<<32 | uint64(k.c))
-	en.job.Store(binary.LittleEndian.Uint64(job[:]))
-	en.used.Store(a.sp.clock.Load())
+// introduce writes the ID of an entry and makes it the one entry of that ID.
+func (a *Arena) introduce(e, gen uint32, k key, h uint64, attempt uint32) error {
+	en := &a.entries[e]
+	set(&en.ida, k.a)
+	set(&en.idb, k.b)
+	set(&en.idc, uint64(attempt)<<32|uint64(k.c))
 	a.at(killNamed)
 	pos, ok := a.link(slotOf(e, gen, h), h)
 	if !ok {
@@ -81,11 +90,15 @@ func (a *Arena) sized(err error, size int64) error {
 	return err
 }
 
-// finish frees an entry that is CREATING or EVICTING and ours, or of a dead client whom we reap. Each step
-// may be repeated; the last one gives the entry up.
-func (a *Arena) finish(e, gen uint32) {
-	h := a.entries[e].key().hash()
+// finish takes an entry that is CREATING or EVICTING and ours, or of a dead client whom we reap, out of the
+// index and frees it. Each step may be repeated.
+func (a *Arena) finish(e, gen uint32, h uint64) {
 	a.unlink(slotOf(e, gen, h), h)
+	a.vacate(e, gen)
+}
+
+// vacate frees such an entry and its room. The last step gives the entry up.
+func (a *Arena) vacate(e, gen uint32) {
 	a.freeRoom(e, gen)
 	a.at(killFreed)
 	// A creator may still be marked as the loser of its ID, hence the second try.
@@ -104,12 +117,21 @@ func (w *Writer) Bytes() []byte { return w.data }
 // Seal publishes the object and wakes who waits for it. Nothing may be written afterwards: where the arena
 // protects, a write faults. With keep the caller gets a hold on it that nobody can come before.
 func (w *Writer) Seal(keep bool) (*Hold, error) {
+	if err := w.seal(keep); err != nil || !keep {
+		return nil, err
+	}
+	h := new(Hold)
+	h.fill(w.a, w.e)
+	return h, nil
+}
+
+func (w *Writer) seal(keep bool) error {
 	a := w.a
 	if a.closed.Load() {
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	if !w.done.CompareAndSwap(false, true) {
-		return nil, ErrSettled
+		return ErrSettled
 	}
 	if len(w.data) > Granule/2 {
 		a.guard.seal(a, (int64(a.entries[w.e].off.Load()))/Granule, granulesOf(int64(len(w.data))))
@@ -124,14 +146,11 @@ func (w *Writer) Seal(keep bool) (*Hold, error) {
 		a.local[w.e].Store(uint32(count(ok)))
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: object %s was taken from client %d: was this process declared dead?", ErrSettled, w.o, a.client)
+		return fmt.Errorf("%w: object %s was taken from client %d: was this process declared dead?", ErrSettled, a.entries[w.e].key().id(), a.client)
 	}
 	a.at(killSealed)
-	a.announce(w.o)
-	if !keep {
-		return nil, nil
-	}
-	return a.hold(w.e), nil
+	a.announce(w.h, w.e)
+	return nil
 }
 
 // prehold prepares the creator's own hold before anyone can see the object: the process's count is busy, a
@@ -160,6 +179,6 @@ func (a *Arena) prehold(e, gen uint32) uint32 {
 // Abort gives the room back. After Seal, or a second time, it does nothing.
 func (w *Writer) Abort() {
 	if !w.a.closed.Load() && w.done.CompareAndSwap(false, true) {
-		w.a.finish(w.e, w.gen)
+		w.a.finish(w.e, w.gen, w.h)
 	}
 }

@@ -9,7 +9,7 @@ import (
 // Delete takes a sealed object out of the arena: nobody finds it any more, and its room is free once the
 // last hold is released. False when there was none.
 func (a *Arena) Delete(o ID) bool {
-	k := keyOf(o)
+	k := keyOf(&o)
 	h := k.hash()
 	for !a.closed.Load() {
 		e, gen, ok := a.find(k, h)
@@ -44,7 +44,9 @@ func (a *Arena) bury(h uint64, e, gen uint32) {
 	a.at(killDoomed)
 	a.unlink(slotOf(e, gen, h), h)
 	a.at(killUnlinked)
-	a.tryEvict(e, gen)
+	if a.claimEviction(e, gen) {
+		a.vacate(e, gen)
+	}
 }
 
 // Evict deletes one attempt's sealed object if nobody holds it, and frees its room at once. It is for copies
@@ -54,7 +56,7 @@ func (a *Arena) Evict(o ID, attempt uint32) bool {
 	if a.closed.Load() {
 		return false
 	}
-	k := keyOf(o)
+	k := keyOf(&o)
 	h := k.hash()
 	e, gen, ok := a.find(k, h)
 	// What is read is of the generation that the CAS insists on.
@@ -94,7 +96,7 @@ func (a *Arena) State(o ID) (exists, isSealed bool) {
 	if a.closed.Load() {
 		return false, false
 	}
-	k := keyOf(o)
+	k := keyOf(&o)
 	a.matches(k, k.hash(), func(_ uint32, w uint64, _ int) bool {
 		exists = true
 		isSealed = stateOf(w) == sealed

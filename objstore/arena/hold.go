@@ -8,8 +8,8 @@ import (
 	"github.com/kadrehq/kadre/internal/id"
 )
 
-// busy in a process's count of an entry says that one goroutine is just taking or dropping the process's
-// holder bit. The others wait for it; it takes no lock and never sleeps.
+// busy in a process's count of an entry says that one goroutine is just dropping the process's holder bit, or
+// setting it with its own seal. The others wait for it; it takes no lock and never sleeps.
 const busy = 1 << 31
 
 // Hold keeps a sealed object where it is. Whoever has one may read it until Release.
@@ -50,77 +50,64 @@ func (h *Hold) Release() {
 	}
 }
 
-// hold is a Hold on an entry that this process has a count on.
-func (a *Arena) hold(e uint32) *Hold {
-	h := &Hold{a: a, e: e}
+// fill makes h a hold on an entry that this process has a count on.
+func (h *Hold) fill(a *Arena, e uint32) {
+	h.a, h.e = a, e
 	en := &a.entries[e]
 	off, size := en.off.Load(), en.size.Load()
 	if size > 0 && off < uint64(len(a.ro)) && size <= uint64(len(a.ro))-off {
 		h.data = a.ro[off : off+size : off+size]
 	}
-	return h
 }
 
-// Get takes a hold on a sealed object; false when there is none.
+// Get takes a hold on a sealed object; false when there is none. It is inlined, so that the Hold of a caller
+// that keeps it to itself costs no allocation.
 func (a *Arena) Get(o ID) (*Hold, bool) {
+	h := new(Hold)
+	if !a.get(h, &o) {
+		return nil, false
+	}
+	return h, true
+}
+
+func (a *Arena) get(to *Hold, o *ID) bool {
 	k := keyOf(o)
 	h := k.hash()
 	for !a.closed.Load() {
 		e, gen, ok := a.find(k, h)
 		if !ok {
-			return nil, false
+			return false
 		}
 		a.at(killFound)
-		switch a.retain(e, gen) {
-		case retained:
-			return a.hold(e), true
-		case notSealed:
-			// Deleted since we found it. Look again: there may be a new one of the same ID.
-		case inUse:
+		if a.retain(e, gen) {
+			to.fill(a, e)
+			return true
+		}
+		// Deleted since we found it. Look again: there may be a new one of the same ID.
+	}
+	return false
+}
+
+// retain counts one more hold of this process and makes sure that its holder bit is set. The count comes
+// first: while it is not 0 nobody of this process drops the bit. False when the entry is no more SEALED in
+// this generation.
+func (a *Arena) retain(e, gen uint32) bool {
+	l := &a.local[e]
+	for {
+		n := l.Load()
+		if n&busy == 0 && l.CompareAndSwap(n, n+1) {
+			break
+		} else if n&busy != 0 {
 			runtime.Gosched()
 		}
 	}
-	return nil, false
-}
-
-// What retain found.
-type retention int
-
-const (
-	retained retention = iota
-	notSealed
-	inUse // another goroutine of the process is at the same entry: try again
-)
-
-// retain counts one more hold of this process, and takes its holder bit with the first.
-func (a *Arena) retain(e, gen uint32) retention {
-	l := &a.local[e]
-	n := l.Load()
-	if n&busy != 0 {
-		return inUse
-	}
-	if n > 0 {
-		if !l.CompareAndSwap(n, n+1) {
-			return inUse
-		}
-		// The entry stays now. It may be of another generation, or doomed.
-		if w := a.entries[e].main.Load(); genOf(w) != gen || stateOf(w) != sealed {
-			a.release(e)
-			return notSealed
-		}
-		return retained
-	}
-	if !l.CompareAndSwap(0, busy) {
-		return inUse
-	}
 	if !a.take(e, gen) {
-		l.Store(0)
-		return notSealed
+		a.release(e)
+		return false
 	}
 	a.at(killHeld)
 	a.touch(e)
-	l.Store(1)
-	return retained
+	return true
 }
 
 // touch notes that an entry, which this process holds, is used now. The clock stands still between two looks

@@ -18,7 +18,8 @@ func (a *Arena) farWord(e uint32, client int) (w *atomic.Uint64, bit uint32) {
 	return &a.fars[e].w[client/32-1], 1 << (client % 32)
 }
 
-// take takes this client's holder bit if the entry is SEALED in this generation.
+// take makes sure that this client's holder bit is set, if the entry is SEALED in this generation. Another
+// goroutine of the process may have set it, or be just about to.
 func (a *Arena) take(e, gen uint32) bool {
 	if a.client >= nearClients {
 		return a.takeFar(e, gen)
@@ -28,7 +29,7 @@ func (a *Arena) take(e, gen uint32) bool {
 		if genOf(w) != gen || stateOf(w) != sealed {
 			return false
 		}
-		if a.move(e, w, w|1<<a.client) {
+		if lowOf(w)>>a.client&1 != 0 || a.move(e, w, w|1<<a.client) {
 			return true
 		}
 	}
@@ -46,17 +47,17 @@ func (a *Arena) takeFar(e, gen uint32) bool {
 		if farGen(v) == gen {
 			bits |= uint32(v)
 		}
+		if uint64(bits) == v&(1<<32-1) && farGen(v) == gen {
+			return true // set before we read the main word, which step 2 is
+		}
 		a.at(killFarLook)
 		if w.CompareAndSwap(v, farWord(gen, bits)) {
 			break
 		}
 	}
 	a.at(killFarHeld)
-	if m := a.entries[e].main.Load(); genOf(m) == gen && stateOf(m) == sealed {
-		return true
-	}
-	a.drop(e, gen, a.client)
-	return false
+	m := a.entries[e].main.Load()
+	return genOf(m) == gen && stateOf(m) == sealed
 }
 
 // drop clears a client's holder bit, and evicts the object if it is DOOMED and that was the last one. It is
@@ -72,6 +73,9 @@ func (a *Arena) drop(e, gen uint32, client int) {
 			return
 		}
 		left := w &^ (1 << client)
+		if left == w {
+			return
+		}
 		if !a.move(e, w, left) {
 			continue
 		}
@@ -109,13 +113,21 @@ func (a *Arena) heldFar(e, gen uint32) bool {
 	return false
 }
 
-// tryEvict frees a DOOMED entry that nobody holds. Anyone may try; one CAS decides who does it.
+// tryEvict frees a DOOMED entry that nobody holds. Anyone may try.
 func (a *Arena) tryEvict(e, gen uint32) bool {
+	if !a.claimEviction(e, gen) {
+		return false
+	}
+	a.finish(e, gen, a.entries[e].key().hash())
+	return true
+}
+
+// claimEviction moves an entry that nobody holds from DOOMED to EVICTING: one CAS decides who frees it.
+func (a *Arena) claimEviction(e, gen uint32) bool {
 	w := word(doomed, gen, 0)
 	if a.entries[e].main.Load() != w || a.heldFar(e, gen) || !a.move(e, w, word(evicting, gen, uint32(a.client))) {
 		return false
 	}
 	a.at(killEvicting)
-	a.finish(e, gen)
 	return true
 }

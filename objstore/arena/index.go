@@ -17,20 +17,22 @@ func slotOf(e, gen uint32, h uint64) uint64 {
 	return uint64(e+1)<<slotShift | h>>(64-fpBits)<<genBits | uint64(gen)
 }
 
-// key is an ID as an entry stores it.
+// key is an ID as an entry stores it: c is its first 4 bytes, then come a and b. An ID travels by value, and
+// Go copies 20 bytes by two overlapping stores of 16. Loads that lie in one of them do not wait for either;
+// one of the first 8 bytes would, for as long as the rest of a get takes.
 type key struct {
 	a, b uint64
 	c    uint32
 }
 
-func keyOf(o ID) key {
-	return key{binary.LittleEndian.Uint64(o[:8]), binary.LittleEndian.Uint64(o[8:16]), binary.LittleEndian.Uint32(o[16:])}
+func keyOf(o *ID) key {
+	return key{binary.LittleEndian.Uint64(o[4:12]), binary.LittleEndian.Uint64(o[12:]), binary.LittleEndian.Uint32(o[:4])}
 }
 
 func (k key) id() (o ID) {
-	binary.LittleEndian.PutUint64(o[:8], k.a)
-	binary.LittleEndian.PutUint64(o[8:16], k.b)
-	binary.LittleEndian.PutUint32(o[16:], k.c)
+	binary.LittleEndian.PutUint32(o[:4], k.c)
+	binary.LittleEndian.PutUint64(o[4:12], k.a)
+	binary.LittleEndian.PutUint64(o[12:], k.b)
 	return o
 }
 
@@ -72,15 +74,31 @@ func (a *Arena) bucket(h uint64, p int) *bucket {
 	return &a.index[(h+uint64(p))&uint64(a.buckets-1)]
 }
 
-// find gives the sealed entry of an ID.
+// find gives the sealed entry of an ID. It is matches, unrolled by hand for the fastest of our paths, but
+// does not look whether the entry changed since: the caller's CAS on the generation does.
 func (a *Arena) find(k key, h uint64) (e, gen uint32, ok bool) {
-	a.matches(k, h, func(at uint32, w uint64, _ int) bool {
-		if stateOf(w) == sealed {
-			e, gen, ok = at, genOf(w), true
+	print := h >> (64 - fpBits) << genBits
+	for p := range a.probes() {
+		b := a.bucket(h, p)
+		for i := range b.slot {
+			v := b.slot[i].Load()
+			if (v^print)&(fpMask<<genBits) != 0 {
+				continue
+			}
+			e := uint32(v>>slotShift) - 1 // of an empty slot: more than there are
+			if int64(e) >= int64(len(a.entries)) {
+				continue
+			}
+			en := &a.entries[e]
+			if w := en.main.Load(); genOf(w) == uint32(v)&genMask && stateOf(w) == sealed && en.key() == k {
+				return e, genOf(w), true
+			}
 		}
-		return !ok
-	})
-	return e, gen, ok
+		if b.past.Load() == 0 {
+			break
+		}
+	}
+	return 0, 0, false
 }
 
 // link fills an index slot and gives its position. A bucket it passes is told first, so that whoever looks

@@ -69,12 +69,16 @@ type entry struct {
 	main atomic.Uint64
 	ida  atomic.Uint64
 	idb  atomic.Uint64
-	idc  atomic.Uint64 // the ID's last 4 bytes, and above them the attempt
+	idc  atomic.Uint64 // the ID's first 4 bytes, and above them the attempt
 	job  atomic.Uint64
 	off  atomic.Uint64 // where in data; written before a block is claimed there
 	size atomic.Uint64 // written before off
 	used atomic.Uint64 // the clock when a holder bit was last taken
 }
+
+// set writes a word of an entry that is CREATING and ours. A plain store will do: others heed the word only
+// after a CAS of ours that follows, and those that still read it for the generation before look at main again.
+func set(w *atomic.Uint64, v uint64) { *(*uint64)(unsafe.Pointer(w)) = v }
 
 // far is an entry's further holder words: clients 32 to 63 in word 0, and so on.
 type far struct {
@@ -160,5 +164,5 @@ func (k key) hash() uint64 {
 	return hi ^ lo
 }
 
-func hash(o ID) uint64        { return keyOf(o).hash() }
+func hash(o ID) uint64        { return keyOf(&o).hash() }
 func shardOf(h uint64) uint32 { return uint32(h>>24) % shards }

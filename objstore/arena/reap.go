@@ -60,7 +60,7 @@ func (a *Arena) reapEntry(e uint32, client int, s *ReapStats) {
 	switch stateOf(w) {
 	case creating, evicting:
 		if owner(w) == client {
-			a.finish(e, gen)
+			a.finish(e, gen, a.entries[e].key().hash())
 			s.Finished++
 		}
 	case sealed, doomed:

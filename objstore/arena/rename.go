@@ -1,11 +1,6 @@
 package arena
 
-import (
-	"encoding/binary"
-	"unsafe"
-
-	"github.com/kadrehq/kadre/internal/id"
-)
+import "unsafe"
 
 // Rename gives the object that w fills another ID and attempt, before it is sealed: who fills it need not know
 // at first what it will be. On ErrExists or a FullError w is good for another Rename or Abort only. It must
@@ -35,13 +30,12 @@ func (w *Writer) Rename(o ID, attempt uint32) error {
 	h := en.key().hash()
 	a.unlink(slotOf(w.e, w.gen, h), h)
 	a.at(killClaimed)
-	var job id.Job
-	binary.LittleEndian.PutUint64(job[:], en.job.Load())
-	if err := a.introduce(o, w.e, w.gen, job, attempt); err != nil {
+	k := keyOf(&o)
+	w.h = k.hash()
+	if err := a.introduce(w.e, w.gen, k, w.h, attempt); err != nil {
 		return a.sized(err, int64(len(w.data)))
 	}
 	a.at(killSettled)
-	w.o = o
 	return nil
 }
 

@@ -21,6 +21,21 @@ type magazines struct {
 	gran int64
 }
 
+// noBlock is no block.
+const noBlock = ^uint32(0)
+
+// popLocked is a block that was free when last seen, for an object of a size; noBlock where none is known.
+func (m *magazines) popLocked(size int64) uint32 {
+	c, ok := classOf(size)
+	n := len(m.free[c])
+	if !ok || n == 0 || size == 0 {
+		return noBlock
+	}
+	b := m.free[c][n-1]
+	m.free[c] = m.free[c][:n-1]
+	return b
+}
+
 // classOf is the class of blocks for a size, or false where the object gets granules of its own.
 func classOf(size int64) (c int, ok bool) {
 	if size > Granule/2 {
@@ -43,30 +58,38 @@ func blockAt(off int64, class int) uint32 {
 	return uint32(off/Granule*perGranule + off%Granule>>(10+class))
 }
 
-// claimRoom takes blocks for an entry that is CREATING and ours. Size and place are written into the entry
-// before a block there is tagged, so that whoever finishes the entry for a dead process knows where to look.
-func (a *Arena) claimRoom(e, gen uint32, size int64) error {
-	en := &a.entries[e]
-	en.off.Store(0)
-	en.size.Store(uint64(size))
+// claimRoom takes blocks for an entry that is CREATING and ours, for a small one where hint says if it can.
+// The size is in the entry, and the place is written there before a block is tagged, so that whoever finishes
+// the entry for a dead process knows where to look.
+func (a *Arena) claimRoom(e, gen uint32, size int64, hint uint32) error {
 	if size == 0 {
 		return nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var err error
-	if c, ok := classOf(size); ok {
-		err = a.claimBlockLocked(en, c, tag(e, gen))
-	} else {
-		err = a.claimRunLocked(en, granulesOf(size), granLarge|tag(e, gen))
-	}
-	if err != nil {
-		return a.fullLocked(size, err)
+	en := &a.entries[e]
+	if c, ok := classOf(size); !ok || hint == noBlock || !a.claimBlock(en, hint, c, tag(e, gen)) {
+		if err := a.searchRoom(en, size, tag(e, gen)); err != nil {
+			return err
+		}
 	}
 	// The granules may be read-only here since an earlier object of ours.
 	off := int64(en.off.Load())
 	if err := a.guard.lift(a, off/Granule, granulesOf(size)); err != nil {
 		return &FullError{What: FullMemory, Size: size, Total: a.Size(), Cause: err}
+	}
+	return nil
+}
+
+// searchRoom takes blocks wherever there are some.
+func (a *Arena) searchRoom(en *entry, size int64, t uint64) (err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c, ok := classOf(size); ok {
+		err = a.claimBlockLocked(en, c, t)
+	} else {
+		err = a.claimRunLocked(en, granulesOf(size), granLarge|t)
+	}
+	if err != nil {
+		return a.fullLocked(size, err)
 	}
 	return nil
 }

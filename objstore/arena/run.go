@@ -53,7 +53,7 @@ func (a *Arena) findRunIn(en *entry, from, to, n int64, t uint64) bool {
 
 // claimGranules tags n granules from g on, or none where someone was faster.
 func (a *Arena) claimGranules(en *entry, g, n int64, t uint64) bool {
-	en.off.Store(uint64(g * Granule))
+	set(&en.off, uint64(g*Granule))
 	a.at(killIntent)
 	for i := range n {
 		if !a.grans[g+i].CompareAndSwap(granFree, t) {

@@ -33,7 +33,7 @@ func (a *Arena) claimBlockLocked(en *entry, c int, t uint64) error {
 }
 
 func (a *Arena) claimBlock(en *entry, b uint32, c int, t uint64) bool {
-	en.off.Store(uint64(blockOff(b, c)))
+	set(&en.off, uint64(blockOff(b, c)))
 	a.at(killIntent)
 	if !a.blocks[b].CompareAndSwap(0, t) {
 		return false

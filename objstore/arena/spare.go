@@ -18,12 +18,15 @@ const (
 // spares are entries that were free when last seen, in the order in which to use them. The cursor goes round
 // all entries below the high-water mark, which makes reuse first in, first out without a shared list.
 type spares struct {
-	q   []uint32
-	cur int64
+	q      []uint32
+	cur    int64
+	buf    []uint32 // what q lies in
+	missed int      // how many of q someone else took first
 }
 
-// claimEntry takes a free entry: FREE -> CREATING, owned by this client.
-func (a *Arena) claimEntry() (e, gen uint32, err error) {
+// claimEntry takes a free entry: FREE -> CREATING, owned by this client. For a small object it also says
+// which block may be free, so that mostly one turn of the lock does for both.
+func (a *Arena) claimEntry(size int64) (e, gen, block uint32, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for range claimRounds {
@@ -33,23 +36,35 @@ func (a *Arena) claimEntry() (e, gen uint32, err error) {
 			w := a.entries[e].main.Load()
 			gen := (genOf(w) + 1) & genMask
 			if stateOf(w) == free && a.move(e, w, word(creating, gen, uint32(a.client)|phaseClaimed)) {
-				return e, gen, nil
+				return e, gen, a.blocky.popLocked(size), nil
+			}
+			if a.spare.missed++; a.spare.missed > enough {
+				a.spare.q = a.spare.q[:0]
 			}
 		}
 		if err := a.findEntriesLocked(); err != nil {
-			return 0, 0, err
-		}
-		if len(a.spare.q) == 0 {
-			break
+			return 0, 0, 0, err
 		}
 	}
-	return 0, 0, &FullError{What: FullEntries}
+	return 0, 0, 0, &FullError{What: FullEntries}
 }
 
-// findEntriesLocked fills the queue from the next batch, from above the mark, or from wherever there is one.
+// findEntriesLocked fills the queue from the next batch, from above the mark, or from wherever there is one. It
+// leaves it empty only where another process raised the mark first.
 func (a *Arena) findEntriesLocked() error {
-	a.spare.q = make([]uint32, 0, batch)
+	if a.spare.buf == nil {
+		a.spare.buf = make([]uint32, batch)
+	}
+	a.spare.q = a.spare.buf[:0]
 	high := int64(a.sp.entHigh.Load())
+	crowded := a.spare.missed > enough
+	a.spare.missed = 0
+	if crowded && high < int64(len(a.entries)) && high < 2*batch*int64(a.clientHigh()) {
+		return a.raiseEntriesLocked(high)
+	}
+	if crowded { // go where the others are not
+		a.spare.cur = (a.spare.cur + int64(2*a.client+1)*batch) % high
+	}
 	a.scanEntriesLocked(high, min(high, batch))
 	if len(a.spare.q) >= enough {
 		return nil
@@ -59,6 +74,9 @@ func (a *Arena) findEntriesLocked() error {
 	}
 	if len(a.spare.q) == 0 {
 		a.scanEntriesLocked(high, high)
+	}
+	if len(a.spare.q) == 0 {
+		return &FullError{What: FullEntries}
 	}
 	return nil
 }

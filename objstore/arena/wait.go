@@ -115,14 +115,15 @@ func (ws *waits) drain() {
 	ws.all.Wait()
 }
 
-// announce wakes everyone who waits for an object that was just sealed.
-func (a *Arena) announce(o ID) {
-	s := shardOf(hash(o))
+// announce wakes everyone who waits for the object that was just sealed in an entry. If the entry is reused by
+// now, the object is gone, and nobody need be woken for it.
+func (a *Arena) announce(h uint64, e uint32) {
+	s := shardOf(h)
 	for i := range a.shards[s] {
 		for m := a.shards[s][i].Load(); m != 0; m &= m - 1 {
 			switch c := i*64 + bits.TrailingZeros64(m); {
 			case c == a.client:
-				a.wakeLocal(s, o)
+				a.wakeLocal(s, a.entries[e].key().id())
 			case c < len(a.clients):
 				a.clients[c].hint.Or(1 << (s % groups))
 				a.Ring(c)

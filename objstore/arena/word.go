@@ -76,22 +76,26 @@ func farGen(v uint64) uint32          { return uint32(v >> 32) }
 // move is the one way an entry's main word changes.
 func (a *Arena) move(e uint32, old, new uint64) bool {
 	if !legal(stateOf(old), stateOf(new)) {
-		panic("arena: bug: entry moves from " + stateOf(old).String() + " to " + stateOf(new).String())
+		badMove(old, new)
 	}
 	return a.entries[e].main.CompareAndSwap(old, new)
 }
 
-func legal(from, to state) bool {
-	if from >= states {
-		return false
-	}
-	for _, s := range next[from] {
-		if s == to {
-			return true
+func badMove(old, new uint64) {
+	panic("arena: bug: entry moves from " + stateOf(old).String() + " to " + stateOf(new).String())
+}
+
+// legal is asked at every move, and so looks at a bit for each pair of states.
+func legal(from, to state) bool { return legalMoves>>(from*8+to)&1 != 0 }
+
+var legalMoves = func() (m uint64) {
+	for from, tos := range next {
+		for _, to := range tos {
+			m |= 1 << (from*8 + int(to))
 		}
 	}
-	return false
-}
+	return m
+}()
 
 // tag names an entry in a generation, in the words of the blocks that are its. It is never 0.
 func tag(e, gen uint32) uint64 { return uint64(e+1)<<genBits | uint64(gen) }
