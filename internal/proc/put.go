@@ -203,6 +203,7 @@ func (p *Process) NewBuffer(ctx context.Context, f *Future, size int64) (*Buffer
 	if err != nil {
 		return nil, err
 	}
+	w.Lend() // the caller gets slices of it
 	return &Buffer{p, f, w, i}, nil
 }
 

@@ -193,7 +193,7 @@ func (a *Arena) Backing() shm.Backing { return a.backing }
 // Client is the slot of this process; the node's is 0.
 func (a *Arena) Client() int { return a.client }
 
-// Protects says whether [Writer.Seal] also takes the writer's own range away from it.
+// Protects says whether [Writer.Seal] takes from the writer what it lent.
 func (a *Arena) Protects() bool { return a.guard.on }
 
 // Size is the number of data bytes.

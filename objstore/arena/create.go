@@ -17,6 +17,7 @@ type Writer struct {
 	e    uint32
 	gen  uint32
 	done atomic.Bool
+	lent atomic.Bool
 	data []byte
 }
 
@@ -111,11 +112,15 @@ func (a *Arena) vacate(e, gen uint32) {
 	}
 }
 
+// Lend says that Bytes go to somebody who may keep them, so that Seal has to take them away. Objects up to
+// half a granule share pages with others, and stay writable.
+func (w *Writer) Lend() { w.lent.Store(true) }
+
 // Bytes is where to write. What is there at first is not defined.
 func (w *Writer) Bytes() []byte { return w.data }
 
-// Seal publishes the object and wakes who waits for it. Nothing may be written afterwards: where the arena
-// protects, a write faults. With keep the caller gets a hold on it that nobody can come before.
+// Seal publishes the object and wakes who waits for it. Nothing may be written afterwards: what was
+// lent faults where the arena protects. With keep the caller gets a hold on it that nobody can come before.
 func (w *Writer) Seal(keep bool) (*Hold, error) {
 	if err := w.seal(keep); err != nil || !keep {
 		return nil, err
@@ -133,7 +138,7 @@ func (w *Writer) seal(keep bool) error {
 	if !w.done.CompareAndSwap(false, true) {
 		return ErrSettled
 	}
-	if len(w.data) > Granule/2 {
+	if len(w.data) > Granule/2 && (w.lent.Load() || a.guard.force) {
 		a.guard.seal(a, (int64(a.entries[w.e].off.Load()))/Granule, granulesOf(int64(len(w.data))))
 	}
 	a.at(killSealing)

@@ -11,9 +11,10 @@ import (
 // 65,530 mappings a process, and each range costs up to two.
 const maxRanges = 1 << 14
 
-// guard takes large objects away from their own writer at seal: it makes their granules read-only in this
-// process's writable view, until the process gets one of them again. On small pages that is slow, so it is
-// done there only on demand.
+// guard takes large objects that were lent away from their own writer at seal: it makes their granules
+// read-only in this process's writable view, until the process gets one of them again. Doing and undoing it
+// costs as much as to copy a megabyte, hence not for what only passes through our own hands; and on small
+// pages more, hence there only on demand.
 type guard struct {
 	on    bool
 	force bool // KADRE_CHECK=seal: no limit on ranges
