@@ -17,7 +17,7 @@ const confirmBytes = 8
 // how many frames they have, and go on from there. So every frame arrives once, in order, unless the bond
 // ends. Its methods may be called by anyone.
 type Bond struct {
-	got atomic.Uint64 // frames handed over; written by the reader of the current lane only
+	got atomic.Uint64 // frames handed over; the reader of the one running lane sets it after each read, and at its end
 
 	mu   sync.Mutex
 	kept kept

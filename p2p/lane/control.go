@@ -177,6 +177,8 @@ func (l *Control) read(handle func(k Class, payload []byte)) error {
 	buf := make([]byte, readBytes)
 	r, w := 0, 0
 	came := 0 // bytes of the bond's frames that were not confirmed
+	got := l.bond.got.Load()
+	defer func() { l.bond.got.Store(got) }()
 	for {
 		need := frameHead
 		for {
@@ -198,11 +200,12 @@ func (l *Control) read(handle func(k Class, payload []byte)) error {
 				}
 				continue
 			case FrameUser:
-				l.bond.got.Add(1)
+				got++
 				came += n
 			}
 			handle(k, p)
 		}
+		l.bond.got.Store(got)
 		if came >= confirmEvery {
 			came = 0
 			l.Confirm()

@@ -1,12 +1,16 @@
 package lane
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // What a bond keeps of frames that the peer has not confirmed.
 const (
-	maxKept      = 16 << 20 // bytes to one peer; then Send refuses
-	firstSegment = 4 << 10  // a quiet peer costs no more
-	fullSegment  = 64 << 10 // larger only for one large frame
+	maxKept      = 16 << 20  // bytes to one peer; then Send refuses
+	firstSegment = 4 << 10   // a quiet peer costs no more
+	fullSegment  = 128 << 10 // larger only for one large frame
+	maxSpare     = 4         // segments kept for later while frames flow; one when none is left
 )
 
 // kept has the numbered frames of one direction that the peer has not confirmed, encoded, and where in them
@@ -17,11 +21,11 @@ const (
 // until wrote: add only writes behind it, and confirm leaves the writer's segment alone.
 type kept struct {
 	segs      []segment
-	at, off   int    // the next byte to be written: segs[at].b[off]
-	sent      uint64 // the number of the last frame added
-	confirmed uint64 // the peer has all up to this one
-	bytes     int    // in segs
-	spare     []byte // a segment to use again
+	at, off   int      // the next byte to be written: segs[at].b[off]
+	sent      uint64   // the number of the last frame added
+	confirmed uint64   // the peer has all up to this one
+	bytes     int      // in segs
+	spare     [][]byte // arrays of segments to use again
 }
 
 // segment holds whole frames. Its array never moves.
@@ -58,8 +62,9 @@ func (k *kept) add(c Class, payload []byte) error {
 
 // room finds an array for a segment: twice the last one's size, within the limits.
 func (k *kept) room(need int) []byte {
-	if b := k.spare; need <= cap(b) {
-		k.spare = nil
+	if i := len(k.spare) - 1; i >= 0 && need <= cap(k.spare[i]) {
+		b := k.spare[i]
+		k.spare = k.spare[:i]
 		return b
 	}
 	size := firstSegment
@@ -117,12 +122,12 @@ func (k *kept) drop() {
 func (k *kept) shift() {
 	b := k.segs[0].b
 	k.bytes -= len(b)
-	if cap(b) <= fullSegment && cap(b) > cap(k.spare) {
-		k.spare = b[:0]
+	if cap(b) <= fullSegment && len(k.spare) < maxSpare {
+		k.spare = append(k.spare, b[:0])
 	}
-	k.segs[0] = segment{}
-	if k.segs = k.segs[1:]; len(k.segs) == 0 {
-		k.segs = nil
+	k.segs = slices.Delete(k.segs, 0, 1) // few, and cleared
+	if len(k.segs) == 0 && len(k.spare) > 1 {
+		k.spare = [][]byte{k.spare[len(k.spare)-1]}
 	}
 }
 
