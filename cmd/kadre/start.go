@@ -62,7 +62,7 @@ The flag wins.`,
 	f.Var(&resources, "resources", "named amounts that tasks may ask for")
 	f.Var(&labels, "labels", "names that tasks may ask a node to have")
 	f.Var(&memory, "object-store-memory", "size of the object store, such as 8GiB (default: 30% of memory, half of what is free at most)")
-	f.StringVar(&c.SpillDir, "spill-dir", "", "folder for objects that do not fit (not built yet)")
+	f.StringVar(&c.SpillDir, "spill-dir", "", "existing folder in which the node keeps objects that do not fit into memory (default: in the state folder)")
 	f.StringVar(&c.StateDir, "state-dir", "", "folder of the node's key, logs and fetched executables (default: one of its own under ~/.local/state/kadre)")
 	f.StringVar(&c.Socket, "socket", "", "path of the socket that programs attach to (default: in the runtime folder)")
 	f.StringVar(&c.Metrics, "metrics", "", "address to serve metrics on (not built yet)")

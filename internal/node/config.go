@@ -30,7 +30,8 @@ type Config struct {
 	Labels map[string]string
 	// ObjectStoreMemory is the size of the arena in bytes. Default: see arena.Config; at most 1 GiB when Private.
 	ObjectStoreMemory int64
-	// SpillDir would take objects when the arena is full, which is not built yet: setting it is an error.
+	// SpillDir is an existing folder in which the node makes one of its own for objects that do not fit into the
+	// arena. Default: spill in the state folder.
 	SpillDir string
 	// StateDir keeps the node's key, logs and fetched executables. Default: the first free node-N under
 	// $XDG_STATE_HOME/kadre/<cluster>, or a temporary one when Private.
@@ -82,8 +83,6 @@ func (c Config) validate() error {
 		return fmt.Errorf("node: object store of %d bytes: a store needs at least %d: ask for more with --object-store-memory", c.ObjectStoreMemory, minStore)
 	case c.ObjectStoreMemory > arena.Memory():
 		return fmt.Errorf("node: object store of %d bytes: this machine, or the control group, has %d bytes of memory: ask for less with --object-store-memory", c.ObjectStoreMemory, arena.Memory())
-	case c.SpillDir != "":
-		return fmt.Errorf("node: spilling to %s is not built yet: leave --spill-dir out", c.SpillDir)
 	case c.Metrics != "":
 		return fmt.Errorf("node: serving metrics on %s is not built yet: leave --metrics out; `kadre status` has the numbers", c.Metrics)
 	case c.Private && (len(c.Join) > 0 || len(c.Listen) > 0 || c.TokenFile != ""):

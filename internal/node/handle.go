@@ -53,7 +53,9 @@ func (n *Node) handle(p *process, f *wire.Frame) {
 	case wire.KStatus:
 		err = n.statusFrame(f)
 	case wire.KCollect:
-		err = n.later(f, func(ctx context.Context, f *wire.Frame) ([]byte, error) { return nil, n.collect(ctx) })
+		err = n.later(f, func(ctx context.Context, f *wire.Frame) ([]byte, error) { n.collect(ctx); return nil, nil })
+	case wire.KRoom:
+		err = n.roomFrame(p, f)
 	case wire.KDrain:
 		if p != nil {
 			n.mu.Lock()
@@ -148,11 +150,11 @@ func (n *Node) buryCalls(dead []id.Addr, why string) {
 // pressurePause is the least time between two garbage collections because the arena is full.
 const pressurePause = 500 * time.Millisecond
 
-// collect asks our processes to collect garbage, and waits until they did; not more often than it may.
-func (n *Node) collect(ctx context.Context) error {
+// collect asks our processes to collect garbage, and waits until they did; false when they did a moment ago.
+func (n *Node) collect(ctx context.Context) bool {
 	now := time.Now().UnixNano()
 	if last := n.pressed.Load(); now-last < int64(pressurePause) || !n.pressed.CompareAndSwap(last, now) {
-		return nil
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.CallTimeout)
 	defer cancel()
@@ -165,8 +167,8 @@ func (n *Node) collect(ctx context.Context) error {
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return ctx.Err()
+			return true
 		}
 	}
-	return nil
+	return true
 }

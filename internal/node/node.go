@@ -95,6 +95,12 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	if cfg.SpillDir != "" {
+		var err error
+		if cfg.SpillDir, err = filepath.Abs(cfg.SpillDir); err != nil {
+			return nil, fmt.Errorf("node: spill folder: %w", err)
+		}
+	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, started: time.Now(),
 		ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
@@ -144,7 +150,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	n.openStore()
+	if err = n.openStore(); err != nil {
+		return err
+	}
 	if err = n.listen(); err != nil {
 		return err
 	}
@@ -229,6 +237,7 @@ func (n *Node) register() error {
 	} else {
 		r.Temp = []string{filepath.Join(n.state, scratchDir)}
 	}
+	r.Temp = append(r.Temp, n.spillDir())
 	return writeRecord(n.dir, n.short, r)
 }
 

@@ -9,12 +9,18 @@ import (
 	"github.com/kadrehq/kadre/internal/trace"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore"
+	"github.com/kadrehq/kadre/objstore/spill"
 )
 
-// openStore opens the store over the arena and, unless private, the network.
-func (n *Node) openStore() {
+// openStore opens the store over the arena, the folder for what does not fit and, unless private, the network.
+func (n *Node) openStore() error {
+	if err := n.openSpill(); err != nil {
+		return err
+	}
 	c := objstore.Config{Arena: n.arena, Node: n.id, Epoch: n.epoch, Logger: n.log,
-		Copied: func(owner id.Addr, c wire.Copied) { n.tell(owner, wire.KCopied, wire.Marshal(&c)) },
+		Spill: spill.NewDir(n.spillDir()), Collect: n.collect, Drop: n.mayDrop,
+		Copied:  func(owner id.Addr, c wire.Copied) { n.tell(owner, wire.KCopied, wire.Marshal(&c)) },
+		Dropped: func(owner id.Addr, c wire.Copied) { n.tell(owner, wire.KDropped, wire.Marshal(&c)) },
 		Event: func(e objstore.Event) {
 			n.events.Add(trace.Event{Layer: "objstore", Kind: e.Kind, Peer: e.Peer.Short(), Task: e.Object.String(), N: e.N, Text: e.Text})
 		}}
@@ -22,6 +28,7 @@ func (n *Node) openStore() {
 		c.Net, c.Directory = n.host, n.host.Directory()
 	}
 	n.store = objstore.NewStore(c)
+	return nil
 }
 
 // pullFrame brings an object into the arena for a process.
@@ -37,26 +44,23 @@ func (n *Node) pullFrame(f *wire.Frame) error {
 		if ended {
 			return nil, &wire.ErrorRecord{Class: wire.ErrorClosed, Node: n.id, Object: info.ID, Text: "node: pull: the object's job has ended"}
 		}
-		return nil, n.store.Pull(ctx, info)
+		return nil, n.outOfMemory(int64(info.Size), n.store.Pull(ctx, info))
 	})
 }
 
-// freeFrame deletes copies: ours, and where a process asks those on other nodes.
 // ofAttempt gives those of the objects whose copy here is of the attempt that is to be freed: a late message
 // must not hit the copy of a newer one.
 func (n *Node) ofAttempt(m *wire.Free) (ids []id.Object) {
 	for i, o := range m.IDs {
-		h, ok := n.arena.Get(o)
-		if !ok || i >= len(m.Attempts) || h.Attempt() == m.Attempts[i] {
+		have, ok := n.store.Attempt(o)
+		if !ok || i >= len(m.Attempts) || have == m.Attempts[i] {
 			ids = append(ids, o)
-		}
-		if ok {
-			h.Release()
 		}
 	}
 	return ids
 }
 
+// freeFrame deletes copies: ours, and where a process asks those on other nodes.
 func (n *Node) freeFrame(p *process, f *wire.Frame) error {
 	var m wire.Free
 	if err := wire.Unmarshal(f.Body, &m); err != nil {
@@ -94,7 +98,7 @@ func (n *Node) locateFrame(f *wire.Frame) error {
 	})
 }
 
-// publishFrame puts records of objects in our arena into the directory.
+// publishFrame puts records of objects of ours into the directory.
 func (n *Node) publishFrame(f *wire.Frame) error {
 	var m wire.IDs
 	if err := wire.Unmarshal(f.Body, &m); err != nil {

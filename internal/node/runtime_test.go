@@ -105,7 +105,7 @@ func TestStartErrors(t *testing.T) {
 		"cluster name":                  {Cluster: "a/b"},
 		"CPUs":                          {CPUs: -1},
 		"bytes":                         {ObjectStoreMemory: -1},
-		"spilling":                      {SpillDir: dir},
+		"with --spill-dir":              {SpillDir: filepath.Join(dir, "none")},
 		"metrics":                       {Metrics: ":1"},
 		"private node":                  {Private: true, Join: []string{"x:1"}},
 		"resource":                      {Resources: map[string]float64{"CPU": 1}},

@@ -13,6 +13,7 @@ const (
 	exeDir     = "exe"     // fetched executables, by SHA-256
 	logDir     = "logs"    // of workers
 	scratchDir = "scratch" // of jobs; goes with the node
+	spillDir   = "spill"   // objects that do not fit into the arena; goes with the node
 )
 
 // stateLock is the file in the state folder that its node has locked. The network has one of its own.
@@ -78,6 +79,29 @@ func prepareState(dir string) error {
 	}
 	prune(filepath.Join(dir, exeDir), keptExes)
 	prune(filepath.Join(dir, logDir), keptLogs)
+	return nil
+}
+
+// spillDir is this node's folder for objects that do not fit, and nobody else's.
+func (n *Node) spillDir() string {
+	if n.cfg.SpillDir == "" {
+		return filepath.Join(n.state, spillDir)
+	}
+	return filepath.Join(n.cfg.SpillDir, "kadre-"+n.short)
+}
+
+// openSpill drops what an earlier start spilled. A folder of the user's choice is tried at once, so that it is
+// not found missing when it is needed.
+func (n *Node) openSpill() error {
+	if err := os.RemoveAll(n.spillDir()); err != nil {
+		return fmt.Errorf("node: spill folder: %w: give another with --spill-dir", err)
+	}
+	if n.cfg.SpillDir == "" {
+		return nil
+	}
+	if err := privateDir(n.spillDir()); err != nil {
+		return fmt.Errorf("%w: give an existing folder with --spill-dir", err)
+	}
 	return nil
 }
 

@@ -71,6 +71,10 @@ type StoreStatus struct {
 	Bytes   int64  `json:"bytes"`
 	Size    int64  `json:"size"`
 	Backing string `json:"backing"`
+
+	Spilled      int    `json:"spilled"` // objects in files
+	SpilledBytes int64  `json:"spilled_bytes"`
+	SpillDir     string `json:"spill_dir"`
 }
 
 // JobStatus is a job that the node knows.
@@ -179,6 +183,8 @@ func (n *Node) storeStatus() StoreStatus {
 	for _, h := range a.Holders {
 		s.Holders += h
 	}
+	f := n.store.Spilled()
+	s.Spilled, s.SpilledBytes, s.SpillDir = f.Objects, f.Bytes, n.spillDir()
 	return s
 }
 
@@ -201,6 +207,7 @@ func (s Status) String() string {
 		}
 	}
 	fmt.Fprintf(w, "store\t%d objects of %.1f MiB in %.0f MiB of %s memory, held %d times\n", s.Store.Objects, mib(s.Store.Bytes), mib(s.Store.Size), s.Store.Backing, s.Store.Holders)
+	fmt.Fprintf(w, "spilled\t%d objects of %.1f MiB in %s\n", s.Store.Spilled, mib(s.Store.SpilledBytes), s.Store.SpillDir)
 	fmt.Fprintf(w, "directory\t%d records held, %d of %d lookups found, %d nodes in the routing table\n", s.Records, s.Directory.Hits, s.Directory.Hits+s.Directory.Misses, s.Table)
 	fmt.Fprintf(w, "steals\t%d sent, %d granted, %d denied; %d tasks came, %d went\n", s.Steals.Sent, s.Steals.Granted, s.Steals.Denied, s.Steals.TasksIn, s.Steals.TasksOut)
 	fmt.Fprintf(w, "network\t%.1f MiB in, %.1f MiB out\n", mib(int64(s.Bytes.In)), mib(int64(s.Bytes.Out)))

@@ -211,6 +211,8 @@ func init() {
 		wire.KBorrow:  (*Process).onBorrow,
 		wire.KRelease: (*Process).onRelease,
 		wire.KCopied:  (*Process).onCopied,
+		wire.KDrop:    (*Process).onDrop,
+		wire.KDropped: (*Process).onDropped,
 		wire.KDead:    (*Process).onDead,
 		wire.KCollect: (*Process).onCollect,
 		wire.KKill:    (*Process).onKill,

@@ -254,19 +254,26 @@ func (p *Process) fetch(ctx context.Context, f *Future) (*arena.Hold, error) {
 	var last error
 	for try := range fetchTries {
 		info, err := p.where(ctx, o, try > 0)
+		if lost := (*ObjectLostError)(nil); last != nil && errors.As(err, &lost) {
+			return nil, &ObjectLostError{Object: o.id, Why: fmt.Sprintf("%s (%v)", lost.Why, last)}
+		}
 		if err != nil {
 			return nil, err
 		}
 		if !info.Stored {
 			return nil, fmt.Errorf("kadre: internal: object %s changed its kind", o.id)
 		}
-		if last = p.pull(ctx, info); last == nil {
+		last = p.pull(ctx, info)
+		came := last == nil
+		if came {
 			if h, ok := p.arena.Get(o.id); ok {
 				return h, nil
 			}
-			last = errors.New("it was freed while it was read")
+			last = errors.New("it was freed or moved out again while it was read")
+		} else if full := (*OutOfMemoryError)(nil); errors.As(last, &full) {
+			return nil, last // the node has waited for room; the copies are as good as they were
 		}
-		if try >= fetchTrust && o.owner == p.self {
+		if try >= fetchTrust && o.owner == p.self && !came {
 			p.dropCopies(o.id, info.Holders)
 		}
 		select {

@@ -32,7 +32,7 @@ const (
 	KStatus                  // process or node -> node: StatusQuery; reply JSON
 	KDrain                   // process -> node, node -> process: take no new work
 	KDone                    // process -> node: Done, placed tasks and actors that have ended
-	KDrop                    // node -> owner: Copied, may the node delete its copy; reply empty once it counts no more, an error if it is the last
+	KDrop                    // node -> owner: Copied, may the node delete its copy; reply IDs: its own when the copy no longer counts, none when it stays
 	KDropped                 // node -> owner: Copied, the node has this copy no more
 	KRoom                    // process -> node: Room; reply empty once it is worth trying again
 	kindEnd

@@ -1,0 +1,247 @@
+package api_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kadrehq/kadre/api"
+	"github.com/kadrehq/kadre/internal/node"
+)
+
+const (
+	smallStore = 64 << 20
+	partSize   = 2<<20 + 333
+	parts      = 4 * smallStore / partSize
+	crumbSize  = 200 << 10 // large enough for the store, small enough to share a file
+	crumbs     = 200
+)
+
+// part is a value that is known by its number, and like no other.
+func part(n, size int) []byte {
+	b := make([]byte, size)
+	for i := 0; i+8 <= len(b); i += 8 {
+		binary.LittleEndian.PutUint64(b[i:], uint64(n)<<32+uint64(i)*0x9e3779b97f4a7c15)
+	}
+	return b
+}
+
+func makePart(_ context.Context, n, size int) ([]byte, error) { return part(n, size), nil }
+
+// checkPart compares every byte.
+func checkPart(_ context.Context, b []byte, n, size int) (bool, error) {
+	return string(b) == string(part(n, size)), nil
+}
+
+var (
+	makePartFunc  = api.Func2(makePart)
+	checkPartFunc = api.Func3(checkPart)
+)
+
+// startSmall gives a node with a small store, and a context that carries a runtime attached to it.
+func startSmall(t *testing.T, size int64) (*node.Node, context.Context) {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "k") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	n, err := node.Start(t.Context(), node.Config{Cluster: "full", RuntimeDir: filepath.Join(dir, "r"), StateDir: filepath.Join(dir, "s"), CPUs: 4,
+		ObjectStoreMemory: size, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s := n.Status().Store
+		if s.Objects+s.Holders+s.Blocks+s.Spilled != 0 {
+			t.Errorf("left in the store: %+v", s)
+		}
+		if fs, _ := filepath.Glob(filepath.Join(s.SpillDir, "*")); len(fs) != 0 {
+			t.Errorf("left on disk: %v", fs)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Setenv("KADRE_SOCKET", n.Socket())
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	rt, err := api.Init(ctx)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := rt.Close(); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	})
+	return n, rt.With(ctx)
+}
+
+func TestWorkingSetOfFourStores(t *testing.T) {
+	n, c := startSmall(t, smallStore)
+	testWorkingSet(t, n, c)
+}
+
+func TestWorkingSetOfOtherProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a worker process")
+	}
+	t.Setenv("KADRE_ISOLATE", "1")
+	n, c := startSmall(t, smallStore)
+	testWorkingSet(t, n, c)
+}
+
+// testWorkingSet writes four times what the store holds, half of it by Put and half by tasks, and has tasks
+// read all of it twice, in another order.
+func testWorkingSet(t *testing.T, n *node.Node, c context.Context) {
+	var refs []api.Ref[[]byte]
+	for i := range parts {
+		if i%2 == 0 {
+			refs = append(refs, must(api.Put(c, part(i, partSize)))(t))
+			continue
+		}
+		r := makePartFunc.Remote(c, i, partSize)
+		if _, err := r.Get(c); err != nil {
+			t.Fatal(err)
+		}
+		refs = append(refs, r)
+	}
+	for round := range 2 {
+		var good []api.Ref[bool]
+		for i := range refs {
+			k := i * 7 % len(refs)
+			good = append(good, checkPartFunc.With(c, refs[k], api.Value(k), api.Value(partSize)))
+		}
+		for i, g := range good {
+			if ok, err := g.Get(c); err != nil || !ok {
+				t.Fatalf("round %d, part %d: %v, %v", round, i*7%len(refs), ok, err)
+			}
+		}
+	}
+	s := n.Status()
+	if s.Store.Size != smallStore || s.Store.Bytes > smallStore {
+		t.Errorf("the store grew: %+v", s.Store)
+	}
+	if s.Transfers.Spilled == 0 || s.Transfers.Restored == 0 || s.Transfers.Lost != 0 {
+		t.Errorf("%+v", s.Transfers)
+	}
+	t.Logf("%d parts: %+v", len(refs), s.Transfers)
+}
+
+func TestSmallObjectsShareFiles(t *testing.T) {
+	n, c := startSmall(t, 8<<20)
+	var refs []api.Ref[[]byte]
+	for i := range crumbs {
+		r := must(api.Put(c, part(i, crumbSize+i%999)))(t)
+		if ok, err := checkPartFunc.With(c, r, api.Value(i), api.Value(crumbSize+i%999)).Get(c); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		refs = append(refs, r)
+	}
+	s := n.Status().Store
+	if fs, _ := filepath.Glob(filepath.Join(s.SpillDir, "*")); len(fs) == 0 || len(fs) > s.Spilled/4 {
+		t.Errorf("%d objects are in %d files", s.Spilled, len(fs))
+	}
+	for i, r := range refs {
+		if b := must(r.Get(c))(t); string(b) != string(part(i, crumbSize+i%999)) {
+			t.Fatalf("object %d is another one", i)
+		}
+	}
+	if s := n.Status().Transfers; s.Spilled < crumbs/2 || s.Restored == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestOutOfMemorySaysWhoHoldsIt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for room")
+	}
+	_, c := startSmall(t, 16<<20)
+	var held []api.Array[byte]
+	defer func() {
+		for _, a := range held {
+			a.Release()
+		}
+	}()
+	for {
+		a, err := api.NewArray[byte](c, 3<<20)
+		if err == nil {
+			held = append(held, a)
+			continue
+		}
+		var oom *api.OutOfMemoryError
+		if !errors.As(err, &oom) {
+			t.Fatal(err)
+		}
+		if oom.Want < 3<<20 || oom.Used < 15<<20 || oom.Capacity != 16<<20 || !strings.Contains(err.Error(), "holds 5 objects of ") {
+			t.Errorf("%+v", oom)
+		}
+		break
+	}
+	held[0].Release()
+	held = held[1:]
+	a, err := api.NewArray[byte](c, 3<<20)
+	if err != nil {
+		t.Fatal("after a release: ", err)
+	}
+	held = append(held, a)
+}
+
+func TestDamagedSpillFile(t *testing.T) {
+	n, c := startSmall(t, 16<<20)
+	put := must(api.Put(c, part(0, 3<<20)))(t)
+	made := makePartFunc.Options(api.OwnProcess()).Remote(c, 1, 3<<20) // its result lies in the store
+	if _, err := made.Get(c); err != nil {
+		t.Fatal(err)
+	}
+	var others []api.Ref[[]byte]
+	for i := range 8 {
+		others = append(others, must(api.Put(c, part(2+i, 3<<20)))(t))
+	}
+	fs, _ := filepath.Glob(filepath.Join(n.Status().Store.SpillDir, "*"))
+	if len(fs) < 2 {
+		t.Fatalf("spilled: %v", fs)
+	}
+	spoiled := 0
+	for _, f := range fs {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range 2 {
+			if strings.Contains(string(b), string(part(k, 64))) {
+				b[len(b)/2]++
+				spoiled++
+			}
+		}
+		if err := os.WriteFile(f, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if spoiled != 2 {
+		t.Fatalf("the two oldest objects are not spilled, but %d of them", spoiled)
+	}
+	if b, err := made.Get(c); err != nil || string(b) != string(part(1, 3<<20)) {
+		t.Errorf("a task's result is not made again: %v", err)
+	}
+	var lost *api.ObjectLostError
+	if _, err := put.Get(c); !errors.As(err, &lost) || !strings.Contains(err.Error(), "checksum") {
+		t.Errorf("got %v", err)
+	}
+	for i, r := range others {
+		if b, err := r.Get(c); err != nil || string(b) != string(part(2+i, 3<<20)) {
+			t.Errorf("another object: %v", err)
+		}
+	}
+	if s := n.Status().Transfers; s.Lost != 2 {
+		t.Errorf("%+v", s)
+	}
+}
