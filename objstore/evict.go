@@ -32,6 +32,35 @@ const (
 	diskPause  = time.Second            // after the disk failed
 )
 
+const (
+	recentMost = 64              // objects that came last, and that go last
+	recentFor  = 2 * time.Second // the arena's word of the last use is good to about one
+)
+
+// came is an object that was pulled or restored.
+type came struct {
+	id id.Object
+	at time.Time
+}
+
+// cameLocked notes that an object has come because somebody wants it.
+func (s *Store) cameLocked(o id.Object) {
+	s.recent[s.recentAt%recentMost] = came{o, time.Now()}
+	s.recentAt++
+}
+
+func (s *Store) recently() map[id.Object]time.Time {
+	m := map[id.Object]time.Time{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.recent {
+		if c.at.After(m[c.id]) {
+			m[c.id] = c.at
+		}
+	}
+	return m
+}
+
 // Need is what an object that has no room needs.
 type Need struct {
 	Size int64
@@ -167,6 +196,12 @@ func (s *Store) watch() {
 func (s *Store) evict(ctx context.Context, enough func() bool) (moved int, err error) {
 	var idle []arena.Entry
 	s.cfg.Arena.Idle(func(e arena.Entry) bool { idle = append(idle, e); return true })
+	recent := s.recently()
+	for i := range idle {
+		if at, ok := recent[idle[i].ID]; ok {
+			idle[i].LastUse = at.Add(recentFor) // whoever asked for it has not come for it yet
+		}
+	}
 	slices.SortStableFunc(idle, func(a, b arena.Entry) int { return a.LastUse.Compare(b.LastUse) })
 	var small []arena.Entry
 	bytes := int64(0)

@@ -208,6 +208,7 @@ func (s *Store) seal(p *pull, w *arena.Writer) error {
 		return p.why()
 	}
 	_, err := w.Seal(false)
+	s.cameLocked(p.info.ID)
 	if err == nil && !p.info.Owner.IsZero() {
 		s.copies[p.info.ID] = copied{p.info.Owner, p.info.Job, p.info.Attempt}
 	}

@@ -70,6 +70,7 @@ func (s *Store) restore(p *pull, i spill.Info) error {
 		return err
 	}
 	s.cfg.Spill.DropAttempt(i.ID, i.Attempt)
+	s.cameLocked(i.ID)
 	s.restored.Add(1)
 	s.cfg.Event(Event{Kind: "restored", Object: i.ID, N: i.Size})
 	return nil

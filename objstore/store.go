@@ -40,6 +40,9 @@ type Store struct {
 	closed bool
 	pulls  map[pullKey]*pull
 	copies map[id.Object]copied // some may be gone
+
+	recent   [recentMost]came // a ring
+	recentAt int
 }
 
 // NewStore opens the store of a node. Close ends it.
