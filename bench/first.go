@@ -12,9 +12,6 @@ import (
 	"github.com/kadrehq/kadre/api"
 )
 
-// firstEnv is set in the processes that row first-result starts.
-const firstEnv = "KADRE_BENCH_FIRST_RESULT"
-
 // firstAnswer is what such a process prints.
 const firstAnswer = "49"
 
@@ -40,7 +37,7 @@ func startProcess(ctx context.Context, exe string) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, firstLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, exe)
-	cmd.Env = append(os.Environ(), firstEnv+"=1")
+	cmd.Env = append(os.Environ(), roleEnv+"=first")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
@@ -62,20 +59,9 @@ func startProcess(ctx context.Context, exe string) (float64, error) {
 	return perOp(took, 1, milliseconds), nil
 }
 
-// FirstResult does the work of row first-result and exits, in a process that the row started; it returns
-// at once in any other. A main that offers the benchmarks calls it before anything else.
-func FirstResult() {
-	if os.Getenv(firstEnv) == "" {
-		return
-	}
-	if err := firstTask(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-func firstTask(ctx context.Context) error {
+// firstTask is what the process of row first-result does.
+func firstTask() error {
+	ctx := context.Background()
 	rt, err := api.Init(ctx, api.Embedded())
 	if err != nil {
 		return err

@@ -20,20 +20,20 @@ func Measure(ctx context.Context, s Scenario, samples int) (row Row, err error) 
 		samples = s.Samples
 	}
 	samples = max(samples, MinSamples)
+	before := readLoad() // processes that the row starts count as ours, from their start to their end
 	run, err := s.Setup(ctx)
 	if err != nil {
 		return Row{}, fail("set-up", err)
 	}
 	defer func() {
-		if run.Close == nil {
-			return
+		if run.Close != nil {
+			if e := run.Close(); e != nil {
+				err = errors.Join(err, fail("end", e))
+			}
 		}
-		if e := run.Close(); e != nil {
-			err = errors.Join(err, fail("end", e))
-		}
+		row.ForeignCPU = before.foreign(readLoad())
 	}()
 
-	before := readLoad()
 	var mine, theirs []float64
 	var mallocs uint64
 	for i := -1; i < samples; i++ { // -1 warms up
@@ -58,7 +58,7 @@ func Measure(ctx context.Context, s Scenario, samples int) (row Row, err error) 
 	}
 
 	row = Row{Bench: s.Bench, Row: s.Name, Value: Median(mine), Unit: s.Unit, Better: s.Better, Samples: mine,
-		ForeignCPU: before.foreign(readLoad()), Commit: commit(), Extra: machine()}
+		Commit: commit(), Extra: machine()}
 	if run.Ref != nil {
 		ref := Median(theirs)
 		ratio := row.Value / ref

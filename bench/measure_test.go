@@ -13,10 +13,13 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/kadrehq/kadre/api"
 )
 
 func TestMain(m *testing.M) {
-	FirstResult()
+	RunChild()
+	api.RunWorker()
 	goleak.VerifyTestMain(m)
 }
 

@@ -3,13 +3,16 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kadrehq/kadre/api"
 )
 
 // Scenarios is the table: every row that can be measured.
-func Scenarios() []Scenario { return append(walk(), firstResult()) }
+func Scenarios() []Scenario {
+	return slices.Concat(walk(), []Scenario{firstResult()}, store(), storeProcs())
+}
 
 // burst is how many calls are out at once in the -async rows.
 const burst = 10_000

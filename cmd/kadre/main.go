@@ -25,8 +25,8 @@ const (
 )
 
 func main() {
-	bench.FirstResult() // in the processes that a benchmark starts
-	api.RunWorker()     // in the processes that a node starts for kadre demo and kadre bench
+	bench.RunChild() // in the processes that a benchmark starts
+	api.RunWorker()  // in the processes that a node starts for kadre demo and kadre bench
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	bench.FirstResult()
+	bench.RunChild()
 	api.RunWorker()
 	testscript.Main(m, map[string]func(){"kadre": main})
 }
