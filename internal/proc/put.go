@@ -2,7 +2,6 @@ package proc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -10,16 +9,8 @@ import (
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
-	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
 	"github.com/kadrehq/kadre/objstore/owner"
-)
-
-const (
-	// fullWait bounds how long a creator waits for room in the arena.
-	fullWait = 5 * time.Second
-	// collectEvery is the least time between two collections for want of room.
-	collectEvery = 50 * time.Millisecond
 )
 
 // lazyPut is up to how many bytes a value that was put stays in Go memory until its reference leaves the process. A
@@ -95,60 +86,6 @@ func (p *Process) grew(n int64) {
 		}
 		c.next.Store(2 * c.held.Load())
 	}()
-}
-
-// create makes room for an object. Where the arena is full, it has Go's collector look for forgotten
-// references, here and in the node's other processes, and waits with a bound.
-func (p *Process) create(ctx context.Context, i id.Object, size int64, attempt uint32) (*arena.Writer, error) {
-	var end time.Time
-	for {
-		w, err := p.arena.Create(i, size, p.job, attempt)
-		if err == nil || !errors.Is(err, arena.ErrFull) {
-			return w, p.outOfMemory(err, size)
-		}
-		if end.IsZero() {
-			end = time.Now().Add(fullWait)
-		}
-		if time.Now().After(end) {
-			return nil, p.outOfMemory(err, size)
-		}
-		p.collect()
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
-
-// outOfMemory turns the arena's refusals into the store's.
-func (p *Process) outOfMemory(err error, size int64) error {
-	var full *arena.FullError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &full):
-		return &OutOfMemoryError{Want: size, Used: full.Total - full.Free, Capacity: full.Total,
-			Text: fmt.Sprintf("object store of node %s: %v", p.self.Node.Short(), err)}
-	case errors.Is(err, arena.ErrTooLarge):
-		return &OutOfMemoryError{Want: size, Capacity: p.arena.Size(),
-			Text: fmt.Sprintf("object store of node %s: an object of %d bytes does not fit into its %d bytes: start the node with a larger --object-store-memory, or split the value", p.self.Node.Short(), size, p.arena.Size())}
-	}
-	return err
-}
-
-var lastCollect atomic.Int64
-
-// collect runs Go's collector for want of room, at most every collectEvery, and asks the node to have the
-// other processes do the same.
-func (p *Process) collect() {
-	now := time.Now().UnixNano()
-	last := lastCollect.Load()
-	if now-last < int64(collectEvery) || !lastCollect.CompareAndSwap(last, now) {
-		return
-	}
-	p.notify(p.nodeAddr(), wire.KCollect, nil)
-	runtime.GC()
 }
 
 // putBytes seals data in the arena.
