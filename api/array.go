@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
-	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/kadrehq/kadre/internal/codec"
@@ -29,10 +29,11 @@ type Array[T Number] struct{ s *arrayState[T] }
 
 type arrayState[T Number] struct {
 	n int
+	p *proc.Process
 	h *holding
 
 	// guarded by h.mu
-	f    *future[arrayBody[T]] // the sealed object; nil after Release
+	f    *future[Array[T]] // the sealed object; nil before, after Release, and when it became a task's result
 	data []T
 }
 
@@ -65,16 +66,10 @@ func (h *holding) releaseLocked() {
 	h.buf, h.view = nil, nil
 }
 
-// arrayBody is the object that an Array refers to: its elements behind the codec's head.
-type arrayBody[T Number] struct{ Data []T }
-
-// EncodeTop gives the elements as they lie. It is for the codec.
-func (b *arrayBody[T]) EncodeTop(*codec.Encoder) ([]byte, error) { return bytesOf(b.Data), nil }
-
-// DecodeTop views the elements in place. It is for the codec.
-func (b *arrayBody[T]) DecodeTop(_ *codec.Decoder, body []byte) (err error) {
-	b.Data, err = elementsOf[T](body)
-	return err
+// array is what an *Array is whatever its elements are.
+type array interface {
+	object() (*proc.Future, error)
+	becomeResult(f *proc.Future) bool
 }
 
 // NewArray allocates n zeros in the node's object store.
@@ -104,37 +99,33 @@ func newArray[T Number](ctx context.Context, n int) (Array[T], error) {
 	if n < 0 || n > codec.MaxValue/size {
 		return Array[T]{}, fmt.Errorf("kadre: an Array of %d elements: there can be 0 to %d", n, codec.MaxValue/size)
 	}
-	typ, err := typeOf[arrayBody[T]]()
+	return newArrayIn[T](ctx, p, n)
+}
+
+func newArrayIn[T Number](ctx context.Context, p *proc.Process, n int) (Array[T], error) {
+	typ, err := typeOf[Array[T]]()
 	if err != nil {
 		return Array[T]{}, err
 	}
-	f := &future[arrayBody[T]]{}
+	f := &future[Array[T]]{}
 	f.Init(p, typ, nil)
-	buf, err := p.NewBuffer(ctx, &f.Future, int64(codec.HeadLen+n*size))
+	size := n * int(reflect.TypeFor[T]().Size())
+	buf, err := p.NewBuffer(ctx, &f.Future, int64(codec.HeadLen+size))
 	if err != nil {
 		return Array[T]{}, err
 	}
+	copy(buf.Bytes(), typ.Plan.TopHead(size))
 	data, err := elementsOf[T](buf.Bytes()[codec.HeadLen:])
-	if err == nil {
-		err = writeHead(buf.Bytes(), typ.Plan, data)
-	}
 	if err != nil {
 		buf.Abort()
 		return Array[T]{}, err
 	}
-	return hold(n, f, data, &holding{buf: buf}), nil
-}
-
-// writeHead writes the codec's head before data, which lies behind it.
-func writeHead[T Number](to []byte, pl *codec.Plan, data []T) error {
-	e, err := encodeAt(nil, pl, &arrayBody[T]{data})
-	copy(to[:codec.HeadLen], e.Head)
-	return err
+	return hold(p, f, data, &holding{buf: buf}), nil
 }
 
 // hold makes an Array whose memory is given back when it is forgotten.
-func hold[T Number](n int, f *future[arrayBody[T]], data []T, h *holding) Array[T] {
-	s := &arrayState[T]{n: n, h: h, f: f, data: data}
+func hold[T Number](p *proc.Process, f *future[Array[T]], data []T, h *holding) Array[T] {
+	s := &arrayState[T]{n: len(data), p: p, h: h, f: f, data: data}
 	runtime.AddCleanup(s, (*holding).release, h)
 	return Array[T]{s}
 }
@@ -176,86 +167,175 @@ func (a Array[T]) Release() {
 	a.s.f, a.s.data = nil, nil
 }
 
-// sealed gives the Array's object, sealing it first where it is still being filled.
-func (s *arrayState[T]) sealed() (*proc.Future, error) {
+// object gives the Array's object, sealing it first where it is still being filled; nil for the zero Array.
+func (a *Array[T]) object() (*proc.Future, error) {
+	s := a.s
+	if s == nil {
+		return nil, nil
+	}
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	if s.h.over {
+	switch {
+	case s.h.over:
 		return nil, errReleased
+	case s.h.buf != nil:
+		view, err := s.h.buf.Seal()
+		if err != nil {
+			return nil, err
+		}
+		s.keepLocked(view)
+	case s.f == nil: // it became a result, which belongs to who wanted it
+		c, err := newArrayIn[T](context.Background(), s.p, s.n)
+		if err != nil {
+			return nil, err
+		}
+		copy(c.s.data, s.data)
+		if _, err := c.object(); err != nil {
+			return nil, err
+		}
+		s.f = c.s.f
+		c.Release()
 	}
-	if s.h.buf == nil {
-		return &s.f.Future, nil
-	}
-	if err := s.h.buf.Seal(); err != nil {
-		return nil, err
-	}
-	s.h.buf = nil
-	view, data, err := viewOf(context.Background(), s.f)
-	if err != nil {
-		return nil, err
-	}
-	s.h.view, s.data = view, data
 	return &s.f.Future, nil
 }
 
-func viewOf[T Number](ctx context.Context, f *future[arrayBody[T]]) (*proc.View, []T, error) {
-	view, err := f.Process().View(ctx, &f.Future)
-	if err != nil {
-		return nil, nil, err
-	}
-	var body arrayBody[T]
-	if err := decodeAt(nil, f.Type().Plan, view.Data(), &body); err != nil {
-		view.Release()
-		return nil, nil, err
-	}
-	return view, body.Data, nil
+// keepLocked goes from filling to reading.
+func (s *arrayState[T]) keepLocked(view *proc.View) {
+	s.h.buf, s.h.view = nil, view
+	s.data, _ = elementsOf[T](view.Data()[codec.HeadLen:])
 }
 
-// EncodeSpecial seals the Array and adds it to the references of a value. It is for the codec.
-func (a *Array[T]) EncodeSpecial(e *codec.Encoder) error {
-	if a.s == nil {
-		return encodeRef(e, nil)
+// becomeResult makes an Array that was filled in the task of f the result of f, and ends f. It is false where
+// the Array has to be a value with a reference.
+func (a *Array[T]) becomeResult(f *proc.Future) bool {
+	if a.s == nil || !f.IsResult() {
+		return false
 	}
-	f, err := a.s.sealed()
+	buf, err := a.s.sealResult(f)
+	switch {
+	case err != nil:
+		f.Fail(err)
+	case buf == nil:
+		return false
+	default:
+		f.SetStored(buf)
+	}
+	return true
+}
+
+// sealResult gives nil where the Array is not being filled.
+func (s *arrayState[T]) sealResult(f *proc.Future) (*proc.Buffer, error) {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	buf := s.h.buf
+	if buf == nil || f.Process() != s.p {
+		return nil, nil
+	}
+	view, err := buf.SealResult(f)
+	if err != nil {
+		s.h.buf, s.h.over = nil, true
+		return nil, err
+	}
+	s.keepLocked(view)
+	s.f = nil
+	return buf, nil
+}
+
+// EncodeTop and EncodeSpecial seal the Array and add it to the references of a value: what is written is
+// where it lies. They are for the codec, as the next two.
+func (a *Array[T]) EncodeTop(e *codec.Encoder) ([]byte, error) {
+	f, err := a.object()
+	if err != nil || f == nil {
+		return nil, err
+	}
+	_, err = e.AddRef(f.Process().Escape(f))
+	e.Keep(f)
+	return nil, err
+}
+
+// EncodeSpecial is for an Array inside another value.
+func (a *Array[T]) EncodeSpecial(e *codec.Encoder) error {
+	f, err := a.object()
 	if err != nil {
 		return err
-	}
-	if c, ok := e.Context.(*decoding); ok {
-		guard(c.ctx)
 	}
 	return encodeRef(e, f)
 }
 
-// DecodeSpecial makes the Array a view of the object that a value refers to. It is for the codec.
-func (a *Array[T]) DecodeSpecial(d *codec.Decoder) error {
-	typ, err := typeOf[arrayBody[T]]()
+// DecodeTop makes the Array a view of the object that is decoded, or of the one that it refers to.
+func (a *Array[T]) DecodeTop(d *codec.Decoder, body []byte) error {
+	c, ok := d.Context.(*decoding)
+	if !ok {
+		return errors.New("kadre: an Array can only be decoded by a runtime")
+	}
+	if d.Refs() > 0 {
+		ref, err := d.Ref(0)
+		if err != nil {
+			return err
+		}
+		return a.view(c, ref)
+	}
+	data, err := elementsOf[T](body)
 	if err != nil {
 		return err
 	}
-	b, err := decodeRef(d, typ)
-	if err != nil || b == nil {
-		return err
+	if c.f == nil || c.f.Held() != nil { // these bytes are no object's
+		if len(data) > 0 {
+			*a = hold(c.p, nil, slices.Clone(data), &holding{})
+		}
+		return nil
 	}
-	f := typed[arrayBody[T]](b)
-	ctx := d.Context.(*decoding).ctx
-	view, data, err := viewOf(ctx, f)
+	typ, err := typeOf[Array[T]]()
 	if err != nil {
 		return err
 	}
-	*a = hold(len(data), f, data, &holding{view: view})
-	if t := guard(ctx); t != nil {
+	view, err := c.p.View(c.ctx, c.f)
+	if err != nil {
+		return err
+	}
+	f := c.f
+	if f.Type() != typ { // an argument's bytes
+		f = c.p.Borrow(c.p.Escape(f), typ)
+	}
+	*a = hold(c.p, typed[Array[T]](f), data, &holding{view: view})
+	if t := sched.TaskOf(c.ctx); t != nil {
 		s := a.s
 		t.AfterFunc(func() { runtime.KeepAlive(s) }) // slices of it may outlive the Array until t returns
 	}
 	return nil
 }
 
-// guard gives the task whose context ctx is, and makes writes to sealed memory panic on its goroutine, which
-// is the calling one. Elsewhere they end the process.
-func guard(ctx context.Context) *sched.Task {
-	t := sched.TaskOf(ctx)
-	if t != nil {
-		debug.SetPanicOnFault(true)
+// DecodeSpecial is for an Array inside another value.
+func (a *Array[T]) DecodeSpecial(d *codec.Decoder) error {
+	i, err := d.Uvarint()
+	if err != nil || i == 0 {
+		return err
 	}
-	return t
+	c, ok := d.Context.(*decoding)
+	if !ok {
+		return errors.New("kadre: an Array can only be decoded by a runtime")
+	}
+	ref, err := d.Ref(int(i - 1))
+	if err != nil {
+		return err
+	}
+	return a.view(c, ref)
+}
+
+// view makes the Array a view of the object of a reference.
+func (a *Array[T]) view(c *decoding, ref codec.Ref) error {
+	typ, err := typeOf[Array[T]]()
+	if err != nil {
+		return err
+	}
+	if c.linked {
+		return fmt.Errorf("kadre: object %s is damaged: a reference to an Array leads to another reference", ref.ID)
+	}
+	f := c.p.Borrow(ref, typ)
+	if err := c.p.Await(c.ctx, f); err != nil {
+		return err
+	}
+	return c.p.Read(c.ctx, f, func(data []byte) error {
+		return decodeAt(&decoding{c.p, c.ctx, f, true}, typ.Plan, data, a)
+	})
 }

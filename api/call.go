@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/proc"
@@ -49,7 +50,7 @@ func at[A, T any](field func(*A) *T) position[A] {
 				return nil
 			}
 			return f.Process().Read(ctx, f, func(data []byte) error {
-				return decodeAt(&decoding{f.Process(), ctx}, pl, data, field(a))
+				return decodeAt(&decoding{f.Process(), ctx, f, false}, pl, data, field(a))
 			})
 		},
 		gather: func(ctx context.Context, a *A, fs []*proc.Future) error {
@@ -73,7 +74,7 @@ func gather(ctx context.Context, into reflect.Value, fs []*proc.Future) error {
 	into.Set(reflect.MakeSlice(into.Type(), len(fs), len(fs)))
 	for i, f := range fs {
 		err := f.Process().Read(ctx, f, func(data []byte) error {
-			return decodeInto(&decoding{f.Process(), ctx}, pl, data, into.Index(i).Addr())
+			return decodeInto(&decoding{f.Process(), ctx, f, false}, pl, data, into.Index(i).Addr())
 		})
 		if err != nil {
 			return fmt.Errorf("element %d: %w", i, err)
@@ -153,7 +154,7 @@ func (f *remote[A, R]) start(ctx context.Context, c *call[A, R], rest []argument
 		if f.pos[i].plan.Immediate() || i < len(c.args) && c.args[i].deferred() {
 			continue
 		}
-		e, err := f.pos[i].encode(&decoding{p, ctx}, &c.a)
+		e, err := f.pos[i].encode(&decoding{p, ctx, nil, false}, &c.a)
 		if err != nil {
 			return p, fmt.Errorf("argument %d of %s: %w", i+1, f.fn.Run.Name, err)
 		}
@@ -191,6 +192,8 @@ func (f *remote[A, R]) runTask(t *sched.Task) {
 		}
 		c.args = nil // a task that runs here is not exported any more: let go of what it was given
 	}
+	// What a task reads of shared memory it may also try to write. The goroutine may be a getter's.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	v, err := f.run(t, a)
 	clear1(&c.a)
 	if err != nil {
@@ -227,7 +230,7 @@ func (f *remote[A, R]) collect1(ctx context.Context, c *call[A, R], a *A, i int)
 		}
 		return f.pos[i].gather(ctx, a, g.list)
 	case g.data != nil:
-		return f.pos[i].decode(&decoding{c.Process(), ctx}, a, g.data)
+		return f.pos[i].decode(&decoding{c.Process(), ctx, nil, false}, a, g.data)
 	}
 	return nil
 }

@@ -20,9 +20,18 @@ func Put[T any](ctx context.Context, v T, opts ...PutOption) (Ref[T], error) {
 	if err != nil {
 		return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
 	}
+	if a, ok := any(&v).(array); ok {
+		f, err := a.object()
+		if err != nil {
+			return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
+		}
+		if f != nil && f.Process() == p {
+			return Ref[T]{typed[T](f)}, nil
+		}
+	}
 	var c any
 	if typ.Plan.HasRefs() {
-		c = &decoding{p, ctx}
+		c = &decoding{p, ctx, nil, false}
 	}
 	e, err := encodeAt(c, typ.Plan, &v)
 	if err != nil {

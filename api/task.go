@@ -66,10 +66,14 @@ func elementsOf[T Number](b []byte) ([]T, error) {
 	return unsafe.Slice((*T)(at), len(b)/size), nil
 }
 
-// decoding is the Context of codec's decoders: whose process the references join, and what bounds waiting.
+// decoding is the Context of codec's encoders and decoders: whose process the references join, what bounds
+// waiting, and, when it is known, the object whose bytes are decoded.
 type decoding struct {
 	p   *proc.Process
 	ctx context.Context
+	f   *proc.Future
+
+	linked bool // f was found by a reference
 }
 
 var types sync.Map // reflect.Type to *proc.Type
@@ -111,7 +115,7 @@ func decodedValue[R any](ctx context.Context, f *future[R]) (v R, err error) {
 		return v, err
 	}
 	err = f.Process().Read(ctx, &f.Future, func(data []byte) error {
-		return decodeAt(&decoding{f.Process(), ctx}, f.Type().Plan, data, &v)
+		return decodeAt(&decoding{f.Process(), ctx, &f.Future, false}, f.Type().Plan, data, &v)
 	})
 	return v, err
 }
@@ -127,7 +131,10 @@ func settle[R any](ctx context.Context, f *future[R], v R) {
 }
 
 func settleEncoded[R any](ctx context.Context, f *future[R], v R) {
-	e, err := encodeAt(&decoding{f.Process(), ctx}, f.Type().Plan, &v)
+	if a, ok := any(&v).(array); ok && a.becomeResult(&f.Future) {
+		return
+	}
+	e, err := encodeAt(&decoding{f.Process(), ctx, nil, false}, f.Type().Plan, &v)
 	if err != nil {
 		f.Fail(&TaskError{Func: f.Name(), Cause: err})
 		return

@@ -20,6 +20,9 @@ type Decoder struct {
 // Data gives the whole encoded value. A Special may alias it as far as the Context's owner allows.
 func (d *Decoder) Data() []byte { return d.data }
 
+// Refs is the number of references in the table of the value.
+func (d *Decoder) Refs() int { return len(d.refs) }
+
 // Ref gives reference i of the value.
 func (d *Decoder) Ref(i int) (Ref, error) {
 	if i < 0 || i >= len(d.refs) {

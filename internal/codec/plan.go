@@ -138,6 +138,9 @@ func (p *Plan) head(flags uint16, table, body []byte, more int) []byte {
 	return appendHead(room, p.form, flags, p.hash, table, len(body))
 }
 
+// TopHead is the head of a TopLevel value that holds no references, for who puts its body of n bytes in place.
+func (p *Plan) TopHead(n int) []byte { return appendHead(nil, formTop, 0, p.hash, nil, n) }
+
 // view gives the payload of the forms that are a piece of memory.
 func (p *Plan) view(v unsafe.Pointer) (body []byte, flags uint16, ok bool) {
 	switch p.form {

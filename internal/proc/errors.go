@@ -244,8 +244,8 @@ func replied(err error) error {
 	return err
 }
 
-// panicked makes the error of a run that did not return.
-func panicked(fn string, err error) error {
+// panicked makes the error of a run that did not return. where, unless nil, finds the object at an address.
+func panicked(fn string, err error, where func(uintptr) (id.Object, bool)) error {
 	var p *sched.PanicError
 	if errors.As(err, &p) {
 		cause, ok := p.Value.(error)
@@ -253,6 +253,11 @@ func panicked(fn string, err error) error {
 			cause = fmt.Errorf("panic: %v", p.Value)
 		} else if _, isRuntime := cause.(runtime.Error); isRuntime {
 			cause = fmt.Errorf("panic: %w", cause)
+		}
+		if at, ok := p.Value.(interface{ Addr() uintptr }); ok && where != nil {
+			if o, ok := where(at.Addr()); ok {
+				cause = fmt.Errorf("panic: a write to sealed object %s, which does not change any more: copy it first: %w", o, p.Value.(error))
+			}
 		}
 		return &TaskError{Func: fn, Cause: cause, Stack: string(p.Stack)}
 	}

@@ -24,8 +24,12 @@ type Future struct {
 	opts *Options
 
 	// written before the task is done, read after it
-	set bool   // the typed value of package api holds the result
-	put bool   // val was put: the arena gets it when its reference leaves the process
+	set bool // the typed value of package api holds the result
+	put bool // val was put: the arena gets it when its reference leaves the process
+
+	// written before the task is done, where what it filled became its result: so many bytes in the arena
+	stored uint64
+
 	val *Value // else: the encoded result in Go memory; nil: it lies in the arena
 
 	freed atomic.Bool // put, and its user had it deleted

@@ -34,7 +34,11 @@ func (f *Future) explain(err error) error {
 	var d *actor.DiedError
 	switch {
 	case errors.As(err, &p) || errors.Is(err, sched.ErrGoexit):
-		return panicked(f.Name(), err)
+		var where func(uintptr) (id.Object, bool)
+		if f.p != nil {
+			where = f.p.arena.ObjectAt
+		}
+		return panicked(f.Name(), err, where)
 	case errors.Is(err, sched.ErrBusy) || errors.Is(err, actor.ErrFull):
 		return fmt.Errorf("%w (%v)", ErrBusy, err)
 	case errors.As(err, &d):

@@ -55,7 +55,7 @@ func (p *Process) identify(f *Future) *object {
 		return o
 	}
 	o := &object{id: p.ids.Task().Object(0), owner: p.self}
-	todo := p.stepLocked(owner.Made{ID: o.id, Remakeable: f.fn != nil && f.fn.Export != nil})
+	todo := p.stepLocked(owner.Made{ID: o.id}) // can be made again once it has a specification
 	todo = append(todo, p.enterLocked(f, o)...)
 	p.mu.Unlock()
 	todo.run()
@@ -101,6 +101,9 @@ func (p *Process) forgetBorrowedLocked(o *object) do {
 
 // settled tells the table how a task ended that ran in this process and was not exported.
 func (p *Process) settled(f *Future, o *object) {
+	if f.stored != 0 {
+		return // it has been told
+	}
 	err := f.Failure()
 	var (
 		data []byte

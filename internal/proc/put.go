@@ -9,7 +9,6 @@ import (
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
-	"github.com/kadrehq/kadre/objstore/arena"
 	"github.com/kadrehq/kadre/objstore/owner"
 )
 
@@ -123,66 +122,4 @@ func (p *Process) Free(_ context.Context, f *Future) error {
 	p.mu.Unlock()
 	todo.run()
 	return nil
-}
-
-// Buffer is an object that is being filled in place.
-type Buffer struct {
-	p *Process
-	f *Future
-	w *arena.Writer
-	i id.Object
-}
-
-// NewBuffer makes room for an object of so many encoded bytes; f becomes its future when it is sealed.
-func (p *Process) NewBuffer(ctx context.Context, f *Future, size int64) (*Buffer, error) {
-	i := p.ids.Task().Object(0)
-	w, err := p.create(ctx, i, size, 0)
-	if err != nil {
-		return nil, err
-	}
-	w.Lend() // the caller gets slices of it
-	return &Buffer{p, f, w, i}, nil
-}
-
-// Bytes is the writable memory of the whole encoded object.
-func (b *Buffer) Bytes() []byte { return b.w.Bytes() }
-
-// Seal ends the filling; the future is done then.
-func (b *Buffer) Seal() error {
-	n := uint64(len(b.w.Bytes()))
-	if _, err := b.w.Seal(false); err != nil {
-		return err
-	}
-	b.p.own(b.f, b.i, n, nil)
-	return nil
-}
-
-// Abort gives the memory back unsealed.
-func (b *Buffer) Abort() { b.w.Abort() }
-
-// View is a read-only look at a stored object's encoded bytes.
-type View struct {
-	h *arena.Hold
-	f *Future
-}
-
-// View waits until the object's bytes are in the node's arena and holds them there.
-func (p *Process) View(ctx context.Context, f *Future) (*View, error) {
-	if err := p.Await(ctx, f); err != nil {
-		return nil, err
-	}
-	h, err := p.fetch(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	return &View{h, f}, nil
-}
-
-// Data is the object's bytes, until Release.
-func (v *View) Data() []byte { return v.h.Bytes() }
-
-// Release gives the hold back; the future may go too.
-func (v *View) Release() {
-	v.h.Release()
-	runtime.KeepAlive(v.f)
 }

@@ -80,6 +80,10 @@ func (p *Process) report(f *Future) {
 		p.send1(s, r, f, f.in.taken)
 		return
 	}
+	if f.stored != 0 {
+		p.reportStored(s, r, f.stored, nil, f.in.taken)
+		return
+	}
 	data, keep, err := f.encoded()
 	if err == nil {
 		r.Refs, err = codec.Refs(data)
@@ -102,14 +106,20 @@ func (p *Process) report(f *Future) {
 		}
 		if err != nil {
 			r.Err, r.Refs = p.record(err, s.Func), nil
-		} else {
-			r.Stored, r.Size = true, uint64(len(data))
-			if s.Owner.Node != p.self.Node {
-				p.notify(p.nodeAddr(), wire.KPublish, wire.Marshal(&wire.IDs{IDs: []id.Object{i}, Owner: s.Owner}))
-			}
+			p.send1(s, r, keep, f.in.taken)
+			return
 		}
-		p.send1(s, r, keep, f.in.taken)
+		p.reportStored(s, r, uint64(len(data)), keep, f.in.taken)
 	}()
+}
+
+// reportStored is report for a result that lies in the arena.
+func (p *Process) reportStored(s *wire.Spec, r *wire.Result, size uint64, keep any, taken func()) {
+	r.Stored, r.Size = true, size
+	if s.Owner.Node != p.self.Node {
+		p.notify(p.nodeAddr(), wire.KPublish, wire.Marshal(&wire.IDs{IDs: []id.Object{s.Task.Object(0)}, Owner: s.Owner}))
+	}
+	p.send1(s, r, keep, taken)
 }
 
 // replaces makes room for an attempt's result where an earlier attempt of the task ended on this node too.
