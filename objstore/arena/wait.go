@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,11 +152,15 @@ func (w *waiter) poke() {
 }
 
 // Poke wakes the goroutines of this process whose objects other processes may have sealed. It looks where
-// they hinted, and everywhere once a second.
+// they hinted, and everywhere once a second. It yields to those it woke: its caller is about to sleep in the
+// kernel, where it would keep them from running until another thread came for them.
 func (a *Arena) Poke() {
-	if a.closed.Load() {
-		return
+	if !a.closed.Load() && a.poke() {
+		runtime.Gosched()
 	}
+}
+
+func (a *Arena) poke() (woke bool) {
 	a.wait.mu.Lock()
 	defer a.wait.mu.Unlock()
 	hint := a.clients[a.client].hint.Swap(0)
@@ -168,9 +173,11 @@ func (a *Arena) Poke() {
 		for _, w := range a.wait.group[bits.TrailingZeros64(hint)] {
 			if _, ok := a.State(w.o); ok {
 				w.poke()
+				woke = true
 			}
 		}
 	}
+	return woke
 }
 
 // setClock sets the shared clock, unless another process just did.
