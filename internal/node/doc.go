@@ -12,6 +12,9 @@
 // lives), <short>.json (its record) and <short>.sock. Whoever looks into it sweeps what dead nodes left: the
 // kernel drops the lock with its holder.
 //
+// What does not fit into the arena lies in files in a folder of the node's own, <state>/spill or kadre-<short>
+// in the folder that the user gave; its record names it, so that it goes with a node that was killed.
+//
 // Concurrency. All methods of Node may be called by any goroutine. Frames of one sender are handled in order:
 // those of attached processes on the poll goroutine, those of other nodes on the reader of their lane.
 // Handlers do not block; what takes time has a goroutine of its own, counted by Node.wg.
