@@ -26,7 +26,8 @@
 // that began it. The hellos name each side's bond, 0 after a verdict: where they are equal the new lane goes on
 // with it and nothing is lost, else the side that is still up sees a Down first, and both begin anew. So both
 // sides see the same Downs even when only one of them noticed. A side whose bond is another than its own hello
-// said refuses the lane.
+// said refuses the lane. (A hello from before the first Up that is still under way when that lane breaks can
+// cost the new bond; both sides are told.)
 //
 // A Machine belongs to one goroutine at a time, or its owner's lock. It imports no clock, no network and no
 // randomness, so that a simulator can replay it.
