@@ -100,5 +100,19 @@ func Commit(fd int, off, n int64) error {
 	return nil
 }
 
+// Punch gives the pages of a range back to the system. The range reads as zero until it is written, which
+// may fail, see [Commit].
+func Punch(fd int, off, n int64) error {
+	const mode = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+	err := unix.Fallocate(fd, mode, off, n)
+	for try := 0; err == unix.EINTR && try < commitRetries; try++ {
+		err = unix.Fallocate(fd, mode, off, n)
+	}
+	if err != nil {
+		return fmt.Errorf("shm: give back %d bytes at %d: %w", n, off, err)
+	}
+	return nil
+}
+
 // CloseFD closes a descriptor that [CreateFile] or a socket gave.
 func CloseFD(fd int) error { return unix.Close(fd) }

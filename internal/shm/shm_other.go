@@ -36,6 +36,9 @@ func Protect(b []byte, writable bool) error { return errSystem }
 // Commit is not supported on this system.
 func Commit(fd int, off, n int64) error { return errSystem }
 
+// Punch is not supported on this system.
+func Punch(fd int, off, n int64) error { return errSystem }
+
 // CloseFD is not supported on this system.
 func CloseFD(fd int) error { return errSystem }
 

@@ -46,7 +46,9 @@ type Arena struct {
 	wait   waits
 	guard  guard
 
-	admission sync.Mutex // node: slots of clients; before mu
+	admission sync.Mutex // node: slots of clients, and trims; before mu
+	trims     uint64     // how many units were given back
+	trimUnit  int64      // how many granules go at a time
 
 	mu     sync.Mutex // guards where to look for room, never what is taken
 	spare  spares
@@ -179,6 +181,7 @@ func attach(fd int, g geometry, backing shm.Backing) (*Arena, error) {
 		local:   make([]atomic.Uint32, g.entries),
 		done:    make(chan struct{}),
 	}
+	a.trimUnit = hugePage / Granule
 	force := strings.Contains(os.Getenv("KADRE_CHECK"), "seal")
 	a.guard.open(g.granules, backing.Kind == shm.KindHuge || force, force)
 	return a, nil

@@ -210,6 +210,7 @@ func (a *Arena) untagged(e, gen uint32) (n int) {
 
 // auditRoom checks that each tag is of an entry that says it is there.
 func (a *Arena) auditRoom(u *Audit) {
+	holes := uint64(0)
 	for g := range a.committed() {
 		w := a.grans[g].Load()
 		switch w & kindMask {
@@ -225,7 +226,10 @@ func (a *Arena) auditRoom(u *Audit) {
 			u.Closing++
 			a.auditClient(u, int(w>>8&0xff), "granule", int(g))
 		default:
-			if w != granFree {
+			if hole(w) {
+				u.Committed -= Granule
+				holes++
+			} else if w != granFree {
 				u.problem("granule %d has the word %x", g, w)
 			}
 		}
@@ -238,6 +242,9 @@ func (a *Arena) auditRoom(u *Audit) {
 			ok := w&kindMask >= granSlab && a.owns(t, blockOff(uint32(b), int(w&0xff)))
 			u.Stale += count(!ok)
 		}
+	}
+	if n := a.sp.holes.Load(); n < holes {
+		u.problem("%d holes are counted, there are %d", n, holes)
 	}
 }
 

@@ -30,6 +30,8 @@ const (
 	killFreed                     // all words free, entry still EVICTING or CREATING
 	killEmpty                     // a slab is seen empty, not yet being closed
 	killClosing                   // a slab is being closed
+	killPunching                  // granules are being given back
+	killRefilled                  // they have pages again, and are holes still
 	killWaiting                   // wait bit set
 	killCPU                       // CPU word claimed
 	killPoints

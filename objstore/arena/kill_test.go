@@ -60,6 +60,11 @@ func mischief(a *Arena, r *rand.Rand) error {
 		defer h.Release()
 		return check(h.Bytes(), n)
 	case 6:
+		if a.client == 0 {
+			if _, err := a.Trim(r.Int64N(8 << 20)); err != nil {
+				return err
+			}
+		}
 		if slot, ok := a.ClaimCPU(); ok {
 			a.ReleaseCPU(slot)
 		} else {

@@ -30,7 +30,7 @@ const (
 	hugePage = 2 << 20
 
 	magic   = 0x4b61647265417231
-	version = 2
+	version = 3
 )
 
 // super is the superblock. The first group is written once, before anyone else maps the arena.
@@ -43,7 +43,8 @@ type super struct {
 	committed  atomic.Uint64 // granules below have their pages; never falls
 	cpus       atomic.Uint64 // CPU words in use
 	cpuWait    atomic.Uint64 // clients that want a CPU in the low half, a version above
-	_          [24]byte
+	holes      atomic.Uint64 // at least the number of granules that are holes
+	_          [16]byte
 
 	clock atomic.Uint64 // Unix time in milliseconds at the latest Poke of any process
 	_     [56]byte

@@ -15,7 +15,7 @@ func (a *Arena) Left() (free, run int64) {
 func (a *Arena) leftLocked() (free, longest int64) {
 	run := int64(0)
 	for g := range a.granules {
-		if a.grans[g].Load() != granFree {
+		if !vacant(a.grans[g].Load()) {
 			run = 0
 			continue
 		}

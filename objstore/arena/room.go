@@ -125,9 +125,13 @@ func (a *Arena) freeRoom(e, gen uint32) {
 // committed is how many granules have pages.
 func (a *Arena) committed() int64 { return int64(min(a.sp.committed.Load(), uint64(a.granules))) }
 
-// growLocked commits room for at least n more granules. The pages come before the mark.
+// growLocked commits room for at least n more granules: where pages were given back, else above the mark. The
+// pages come before the mark.
 func (a *Arena) growLocked(n int64) error {
 	have := a.committed()
+	if ok, err := a.refillLocked(have, n); ok || err != nil {
+		return err
+	}
 	left := a.granules - have
 	if left == 0 {
 		return errNoRoom

@@ -105,10 +105,16 @@ const (
 	kindShift = 62
 	kindMask  = 3 << kindShift
 	granFree  = 0              // the whole word is 0
+	granHole  = 1              // free, but its pages were given back; above 2 bits the number of that trim
+	granPunch = 2              // the node is just giving them back; above, the same
 	granLarge = 1 << kindShift // below: the tag of the object it is part of
 	granSlab  = 2 << kindShift // below: the class of the blocks it is cut into
 	granClose = 3 << kindShift // a slab someone closes: class, and above it in 8 bits the client
 )
+
+// vacant says that a granule is nobody's, with pages or without.
+func vacant(w uint64) bool { return w == granFree || hole(w) }
+func hole(w uint64) bool   { return w&(kindMask|3) == granHole }
 
 func slabWord(class int) uint64          { return granSlab | uint64(class) }
 func closeWord(class, client int) uint64 { return granClose | uint64(client)<<8 | uint64(class) }
