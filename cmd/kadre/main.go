@@ -15,6 +15,7 @@ import (
 
 	"github.com/kadrehq/kadre/api"
 	"github.com/kadrehq/kadre/bench"
+	"github.com/kadrehq/kadre/chaos"
 )
 
 // Exit statuses.
@@ -26,6 +27,7 @@ const (
 
 func main() {
 	bench.RunChild() // in the processes that a benchmark starts
+	chaos.RunChild() // and a plan of kadre chaos
 	api.RunWorker()  // in the processes that a node starts for kadre demo and kadre bench
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -15,11 +15,13 @@ import (
 
 	"github.com/kadrehq/kadre/api"
 	"github.com/kadrehq/kadre/bench"
+	"github.com/kadrehq/kadre/chaos"
 	"github.com/kadrehq/kadre/cmd/kadre/ask"
 )
 
 func TestMain(m *testing.M) {
 	bench.RunChild()
+	chaos.RunChild()
 	api.RunWorker()
 	testscript.Main(m, map[string]func(){"kadre": main})
 }
