@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kadrehq/kadre/api"
 	"github.com/kadrehq/kadre/internal/node"
@@ -52,23 +54,13 @@ func startSmall(t *testing.T, size int64) (*node.Node, context.Context) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	n, err := node.Start(t.Context(), node.Config{Cluster: "full", RuntimeDir: filepath.Join(dir, "r"), StateDir: filepath.Join(dir, "s"), CPUs: 4,
-		ObjectStoreMemory: size, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s := n.Status().Store
-		if s.Objects+s.Holders+s.Blocks+s.Spilled != 0 {
-			t.Errorf("left in the store: %+v", s)
-		}
-		if fs, _ := filepath.Glob(filepath.Join(s.SpillDir, "*")); len(fs) != 0 {
-			t.Errorf("left on disk: %v", fs)
-		}
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	return attachSmall(t, dir, size)
+}
+
+// attachSmall is startSmall in a folder that others may share.
+func attachSmall(t *testing.T, dir string, size int64) (*node.Node, context.Context) {
+	t.Helper()
+	n := startNode(t, dir, "s", size)
 	t.Setenv("KADRE_SOCKET", n.Socket())
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	rt, err := api.Init(ctx)
@@ -83,6 +75,36 @@ func startSmall(t *testing.T, size int64) (*node.Node, context.Context) {
 		cancel()
 	})
 	return n, rt.With(ctx)
+}
+
+// startNode starts a node of a cluster in a folder, and sees to it that nothing is left in its store.
+func startNode(t *testing.T, dir, state string, size int64) *node.Node {
+	t.Helper()
+	n, err := node.Start(t.Context(), node.Config{Cluster: "full", RuntimeDir: filepath.Join(dir, "r"), StateDir: filepath.Join(dir, state), CPUs: 4,
+		ObjectStoreMemory: size, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		var s node.StoreStatus
+		empty := func() bool {
+			s = n.Status().Store
+			return s.Objects+s.Holders+s.Blocks+s.Spilled == 0
+		}
+		for end := time.Now().Add(within); !empty() && time.Now().Before(end); { // the news of the job's end travels
+			runtime.Gosched()
+		}
+		if !empty() {
+			t.Errorf("left in the store: %+v", s)
+		}
+		if fs, _ := filepath.Glob(filepath.Join(s.SpillDir, "*")); len(fs) != 0 {
+			t.Errorf("left on disk: %v", fs)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
 }
 
 func TestWorkingSetOfFourStores(t *testing.T) {
@@ -243,5 +265,40 @@ func TestDamagedSpillFile(t *testing.T) {
 	}
 	if s := n.Status().Transfers; s.Lost != 2 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Two full nodes: results lie on one, which spills them and serves them from files; the other evicts what it
+// pulled, for the owner knows where there is more of it.
+func TestFullNodesShare(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a worker process")
+	}
+	dir, err := os.MkdirTemp("/tmp", "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	away := startNode(t, dir, "away", 16<<20)
+	home, c := attachSmall(t, dir, 16<<20)
+	for len(must(api.Nodes(c))(t)) < 2 { // ends with c
+		runtime.Gosched()
+	}
+	there := makePartFunc.Options(api.OnNode(api.NodeID(away.ID()), false))
+	const objects = 12
+	var refs []api.Ref[[]byte]
+	for i := range objects {
+		refs = append(refs, there.Remote(c, i, 3<<20))
+	}
+	for range 2 {
+		for i, r := range refs {
+			if b, err := r.Get(c); err != nil || string(b) != string(part(i, 3<<20)) {
+				t.Fatalf("object %d: %v", i, err)
+			}
+		}
+	}
+	h, a := home.Status().Transfers, away.Status().Transfers
+	if h.Evicted == 0 || h.Spilled != 0 || h.Pulled <= objects || a.Spilled == 0 || a.Restored != 0 {
+		t.Errorf("home %+v, away %+v", h, a)
 	}
 }
