@@ -85,3 +85,15 @@ func longStart(b *testing.B) context.Context {
 	c := context.WithoutCancel(start(b, api.ObjectStoreMemory(1<<30)))
 	return c
 }
+
+// BenchmarkCall is a task that its getter runs.
+func BenchmarkCall(b *testing.B) {
+	c := longStart(b)
+	for b.Loop() {
+		if _, err := sameFunc.Remote(c, 1).Get(c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+var sameFunc = api.Func1(func(_ context.Context, x int) (int, error) { return x, nil }, api.RegisterAs("bench same"))

@@ -8,7 +8,8 @@
 // objstore/owner's; this package carries out what they say.
 //
 // A future costs nothing but itself until it escapes: then it gets an ID, an entry in the table, a weak
-// pointer from the table and a cleanup. Go's collector counts references within a process; the owner's
+// pointer from the table and a cleanup. So does a small value that was put; a large one goes to the arena at
+// once, and what a [Buffer] fills in place is there from the start. Go's collector counts references within a process; the owner's
 // table counts processes.
 //
 // Concurrency: everything exported may be called by any goroutine. Frames are handled on one poll
