@@ -53,7 +53,7 @@ type Arena struct {
 	mu     sync.Mutex // guards where to look for room, never what is taken
 	spare  spares
 	blocky magazines
-	runAt  int64 // granule at which the next search for a run starts
+	runs   []run // freed a moment ago
 }
 
 // Create makes an arena and maps it as client 0, the node.
@@ -110,7 +110,6 @@ func Open(fds []int, client int, epoch uint64) (*Arena, error) {
 		return nil, fmt.Errorf("arena: open: slot %d belongs to epoch %d, not to our %d: this process was reaped; attach again", client, got, epoch)
 	}
 	a.client, a.epoch = client, epoch
-	a.runAt = int64(client) % g.granules
 	return a, nil
 }
 

@@ -37,6 +37,10 @@
 // taking a further holder bit and freeing (holder.go), claiming a block and closing its slab (slab.go), two
 // creators of one ID (settle, in index.go).
 //
+// Pages are there before anyone claims room: a mark says how far the data has them, and it never falls. What
+// is free below it may be a hole, whose pages [Arena.Trim] gave back; it is filled before it is free again.
+// So a lack of memory is a [FullError] and no signal.
+//
 // # Concurrency
 //
 // All methods may be called by all goroutines of all processes. An object's bytes and attributes are written

@@ -118,7 +118,7 @@ func (a *Arena) freeRoom(e, gen uint32) {
 		}
 	}
 	a.mu.Lock()
-	a.runAt = g // the next large object of this process finds the memory it just used
+	a.keepRunLocked(run{g, n})
 	a.mu.Unlock()
 }
 
@@ -136,7 +136,10 @@ func (a *Arena) growLocked(n int64) error {
 	if left == 0 {
 		return errNoRoom
 	}
-	step := min(max(commitStep, 2*n), left)
+	for g := have - 1; g >= 0 && n > 1 && a.grans[g].Load() == granFree; g-- {
+		n-- // is free already
+	}
+	step := min(max(commitStep, n), left)
 	err := a.commit(have, step)
 	if err != nil && n < step {
 		step = n
