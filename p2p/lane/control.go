@@ -144,6 +144,7 @@ func (l *Control) write() {
 			l.wake.Wait()
 			continue
 		}
+		l.c.cork.In()
 		for _, q := range [...]*[]byte{&l.urgent, &l.queue} {
 			if b := *q; len(b) > 0 {
 				*q = spare
@@ -157,10 +158,15 @@ func (l *Control) write() {
 			l.writeLocked(b)
 			l.bond.kept.wrote(len(b))
 		}
+		l.bond.mu.Unlock()
+		if err := l.c.cork.Out(); err != nil {
+			l.Cut(err)
+		}
+		l.bond.mu.Lock()
 	}
 }
 
-// writeLocked writes b without the lock. A failure ends the lane.
+// writeLocked encrypts b without the lock; it is written when much has gathered or the cork is out. A failure ends the lane.
 func (l *Control) writeLocked(b []byte) {
 	l.bond.mu.Unlock()
 	l.c.raw.SetWriteDeadline(time.Now().Add(writeFor))

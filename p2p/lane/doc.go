@@ -19,10 +19,10 @@
 // certain because the lane before has come to its end; the other side goes on behind them. So the frames carry
 // no numbers and none comes twice. Later counts, every confirmEvery bytes or tick, let the kept frames go.
 //
-// Locks: the mutex of a Bond, which its lanes share, and that of a Port stand alone; no callback runs under them.
+// Locks: the mutex of a Bond, which its lanes share, that of a Port and that of a Cork stand alone; no callback
+// runs under them.
 //
 // Rejected: libp2p streams (0.56 GiB/s and 70 to 100 us against 0.88 and 22); libp2p.ShareTCPListener
-// (ignores DisableReuseport, and 64 silent connections block it for 5 s); the counts in the hello (frames may still
-// come on the old lane); writing from the sender's goroutine
-// (a peer that stopped reading would block it).
+// (ignores DisableReuseport, and 64 silent connections block it for 5 s); the counts in the hello (frames may
+// still come on the old lane); writing from the sender's goroutine (a peer that stopped reading would block it).
 package lane

@@ -1,16 +1,17 @@
 package lane
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 )
 
 // What a bond keeps of frames that the peer has not confirmed.
 const (
-	maxKept      = 16 << 20  // bytes to one peer; then Send refuses
-	firstSegment = 4 << 10   // a quiet peer costs no more
-	fullSegment  = 128 << 10 // larger only for one large frame
-	maxSpare     = 4         // segments kept for later while frames flow; one when none is left
+	maxKept      = 16 << 20 // bytes to one peer; then Send refuses
+	firstSegment = 4 << 10  // a quiet peer costs no more
+	fullSegment  = 64 << 10 // larger only for one large frame
+	maxSpare     = 4        // segments kept for later while frames flow; one when none is left
 )
 
 // kept has the numbered frames of one direction that the peer has not confirmed, encoded, and where in them
@@ -54,7 +55,13 @@ func (k *kept) add(c Class, payload []byte) error {
 		i++
 		k.pass()
 	}
-	k.segs[i].b = appendFrame(k.segs[i].b, c, nil, payload)
+	s := &k.segs[i]
+	n := len(s.b)
+	s.b = s.b[:n+need]
+	f := s.b[n:]
+	binary.BigEndian.PutUint32(f, uint32(len(payload)))
+	f[4] = byte(c)
+	copy(f[frameHead:], payload)
 	k.bytes += need
 	k.sent++
 	return nil
