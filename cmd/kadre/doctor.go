@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kadrehq/kadre/cmd/kadre/ask"
 	"github.com/kadrehq/kadre/internal/node"
 	"github.com/kadrehq/kadre/internal/shm"
 	"github.com/kadrehq/kadre/objstore/arena"
@@ -45,7 +47,7 @@ advice alone is no failure.`,
 			if err := fromEnv(cmd.Flags(), "cluster"); err != nil {
 				return err
 			}
-			found := examine(cluster)
+			found := examine(cmd.Context(), cluster)
 			out := cmd.OutOrStdout()
 			write := writeFindings
 			if asJSON {
@@ -67,9 +69,10 @@ advice alone is no failure.`,
 	return cmd
 }
 
-func examine(cluster string) []finding {
+func examine(ctx context.Context, cluster string) []finding {
 	found := []finding{examineRuntime(cluster)}
 	found = append(found, examineArena()...)
+	found = append(found, examineNode(ctx, cluster)...)
 	return append(found, examineFDs(), finding{Check: "CPUs", OK: true, Found: fmt.Sprint(runtime.GOMAXPROCS(0))})
 }
 
@@ -85,6 +88,29 @@ func examineRuntime(cluster string) finding {
 		f.OK, f.Found = true, "usable; the oldest node is at "+socket
 	}
 	return f
+}
+
+// examineNode has the node that commands would ask check its store; nothing where none runs.
+func examineNode(ctx context.Context, cluster string) []finding {
+	socket, err := ask.Socket("", cluster)
+	if err != nil {
+		return nil // examineRuntime told
+	}
+	store := finding{Check: "node's store"}
+	var f node.Fsck
+	if err := ask.Into(ctx, socket, ask.Fsck, &f); err != nil {
+		store.Found = err.Error()
+		return []finding{store}
+	}
+	store.OK = len(f.Problems) == 0
+	store.Found = fmt.Sprintf("%d objects on %s memory, every invariant holds", f.Objects, f.Backing)
+	if !store.OK {
+		store.Found = fmt.Sprintf("%d objects on %s memory; broken: %s", f.Objects, f.Backing, strings.Join(f.Problems, "; "))
+		store.Advice = "this is a bug: keep the output of 'kadre memory --json', then restart the node"
+	} else if len(f.Why) > 0 {
+		store.Advice = "no better memory, because: " + strings.Join(f.Why, "; ")
+	}
+	return []finding{store}
 }
 
 // examineArena makes a small arena.

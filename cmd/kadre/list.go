@@ -16,11 +16,11 @@ import (
 func newList() *cobra.Command {
 	list := &cobra.Command{
 		Use:   "list",
-		Short: "List nodes or workers",
+		Short: "List nodes, workers or objects",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
-	list.AddCommand(newListNodes(), newListWorkers())
+	list.AddCommand(newListNodes(), newListWorkers(), newListObjects())
 	return list
 }
 
@@ -72,6 +72,41 @@ func newListWorkers() *cobra.Command {
 					fmt.Fprintf(tw, "%d\t%s\t%s\t%d\t%d\t%s\n", p.PID, p.Kind, p.Job, p.Queued, p.Placed, p.Func)
 				}
 				return tw.Flush()
+			})
+		},
+	}
+	l.flags(cmd)
+	return cmd
+}
+
+func newListObjects() *cobra.Command {
+	var l look
+	cmd := &cobra.Command{
+		Use:   "objects",
+		Short: "List the objects in a node's store, at most 2,000: state, size, job, holders",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			objects := []node.ObjectStatus{}
+			return l.show(cmd, ask.Objects, &objects, func(w io.Writer) error { return node.WriteObjects(w, objects) })
+		},
+	}
+	l.flags(cmd)
+	return cmd
+}
+
+func newMemory() *cobra.Command {
+	var l look
+	cmd := &cobra.Command{
+		Use:   "memory",
+		Short: "Who holds how much of a node's object store",
+		Long: `Tells how many objects and bytes each process of a node of this machine holds
+in its object store, and how many nobody holds. 'kadre list objects' has each.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var m node.Memory
+			return l.show(cmd, ask.Memory, &m, func(w io.Writer) error {
+				_, err := io.WriteString(w, m.String())
+				return err
 			})
 		},
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/kadrehq/kadre/internal/trace"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore"
-	"github.com/kadrehq/kadre/objstore/arena"
 	"github.com/kadrehq/kadre/p2p/directory"
 )
 
@@ -250,28 +249,12 @@ func (n *Node) view(what string) (any, error) {
 		return n.Status().Workers, nil
 	case "memory":
 		return n.memory(), nil
+	case "objects":
+		return n.objects(), nil
+	case "fsck":
+		return n.fsck(), nil
 	}
-	return nil, fmt.Errorf("node: no view %q of a node: ask for status, events, nodes, workers or memory", what)
-}
-
-// Memory is the arena in full.
-type Memory struct {
-	Store   StoreStatus   `json:"store"`
-	Audit   arena.Audit   `json:"audit"`
-	Why     []string      `json:"why,omitempty"` // why better kinds of memory were refused
-	Objects []arena.Entry `json:"objects"`
-}
-
-// maxListed bounds the objects in one answer.
-const maxListed = 2000
-
-func (n *Node) memory() Memory {
-	m := Memory{Store: n.storeStatus(), Audit: n.arena.Audit(), Why: n.arena.Backing().Why}
-	n.arena.List(func(e arena.Entry) bool {
-		m.Objects = append(m.Objects, e)
-		return len(m.Objects) < maxListed
-	})
-	return m
+	return nil, fmt.Errorf("node: no view %q of a node: ask for status, events, nodes, workers, memory, objects or fsck", what)
 }
 
 // viewJSON is view, within what one message takes.

@@ -22,6 +22,8 @@ const (
 	Nodes   = "nodes"
 	Workers = "workers"
 	Memory  = "memory"
+	Objects = "objects"
+	Fsck    = "fsck"
 )
 
 // answerWithin bounds a question where the context does not.

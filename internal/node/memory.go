@@ -1,0 +1,180 @@
+package node
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/arena"
+)
+
+const (
+	maxListed = 2000 // objects in one answer
+	fsckLooks = 5    // audits in which a broken invariant must show: one look at others' work may be wrong
+)
+
+// Memory is the arena in full.
+type Memory struct {
+	Node    id.Node        `json:"node"`
+	Store   StoreStatus    `json:"store"`
+	Audit   arena.Audit    `json:"audit"`
+	Why     []string       `json:"why,omitempty"` // why better kinds of memory were refused
+	Holders []HolderStatus `json:"holders"`       // those of the most bytes first
+	Idle    HolderStatus   `json:"idle"`          // what no process holds
+	Objects []arena.Entry  `json:"objects"`       // 2,000 at most
+}
+
+// HolderStatus is a process of the node and what it holds in the arena.
+type HolderStatus struct {
+	PID     int    `json:"pid,omitempty"`
+	Kind    string `json:"kind,omitempty"` // "node", "driver" or "worker"; "" where it has just ended
+	Job     string `json:"job,omitempty"`
+	Stopped bool   `json:"stopped,omitempty"` // by a signal: it keeps what it holds and can't let go of it
+	Objects int    `json:"objects"`
+	Bytes   int64  `json:"bytes"` // an object that two hold counts for both
+}
+
+// ObjectStatus is an object in the arena.
+type ObjectStatus struct {
+	ID        string  `json:"id"`
+	State     string  `json:"state"`
+	Size      int64   `json:"size"`
+	Job       string  `json:"job"`
+	Attempt   uint32  `json:"attempt"`
+	UnusedSec float64 `json:"unused_sec"` // since a process that did not hold it took it, or since it was created
+	Holders   []int   `json:"holders"`    // processes
+	Node      id.Node `json:"node"`
+}
+
+// Fsck says whether the arena is as it must be.
+type Fsck struct {
+	Backing  string   `json:"backing"`
+	Why      []string `json:"why,omitempty"` // why better kinds of memory were refused
+	Protects bool     `json:"protects"`      // a write to sealed memory through the maker's own slice faults
+	Objects  int      `json:"objects"`
+	Problems []string `json:"problems"` // invariants that did not hold in any of several looks
+}
+
+// String is the holders for people.
+func (m Memory) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "node %s: %d objects of %.1f MiB in %.0f MiB of %s memory, %.1f MiB of it committed\n\n", m.Node.Short(),
+		m.Store.Objects, mib(m.Store.Bytes), mib(m.Store.Size), m.Store.Backing, mib(m.Audit.Committed))
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "process\tkind\tjob\tobjects\tMiB\t")
+	for _, h := range m.Holders {
+		note := ""
+		if h.Stopped {
+			note = "stopped"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%.1f\t%s\n", h.PID, h.Kind, h.Job, h.Objects, mib(h.Bytes), note)
+	}
+	fmt.Fprintf(w, "held by none\t\t\t%d\t%.1f\t\n", m.Idle.Objects, mib(m.Idle.Bytes))
+	w.Flush()
+	return b.String()
+}
+
+// WriteObjects prints objects for people.
+func WriteObjects(to io.Writer, objects []ObjectStatus) error {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "object\tstate\tbytes\tjob\tunused for\theld by\ton")
+	for _, o := range objects {
+		held := strings.Trim(fmt.Sprint(o.Holders), "[]")
+		if held == "" {
+			held = "-"
+		}
+		unused := time.Duration(o.UnusedSec * float64(time.Second)).Round(time.Second)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%v\t%s\t%s\n", o.ID, strings.ToLower(o.State), o.Size, o.Job, unused, held, o.Node.Short())
+	}
+	return w.Flush()
+}
+
+func (n *Node) memory() Memory {
+	m := Memory{Node: n.id, Store: n.storeStatus(), Audit: n.arena.Audit(), Why: n.arena.Backing().Why}
+	holders := n.clients()
+	n.arena.List(func(e arena.Entry) bool {
+		if len(m.Objects) < maxListed {
+			m.Objects = append(m.Objects, e)
+		}
+		for _, c := range e.Holders {
+			h := holders[c]
+			h.Objects, h.Bytes = h.Objects+1, h.Bytes+e.Size
+			holders[c] = h
+		}
+		if len(e.Holders) == 0 {
+			m.Idle.Objects, m.Idle.Bytes = m.Idle.Objects+1, m.Idle.Bytes+e.Size
+		}
+		return true
+	})
+	m.Holders = slices.SortedFunc(maps.Values(holders), func(a, b HolderStatus) int {
+		if a.Bytes != b.Bytes {
+			return int(max(-1, min(1, b.Bytes-a.Bytes)))
+		}
+		return a.PID - b.PID
+	})
+	return m
+}
+
+// clients are the processes that have the arena attached, by their slot.
+func (n *Node) clients() map[int]HolderStatus {
+	all := map[int]HolderStatus{0: {PID: os.Getpid(), Kind: "node"}}
+	for _, p := range *n.procs.Load() {
+		h := HolderStatus{PID: p.pid, Kind: "worker", Job: p.job.String(), Stopped: stopped(p.pid)}
+		if p.kind == wire.AttachDriver {
+			h.Kind = "driver"
+		}
+		all[p.slot] = h
+	}
+	return all
+}
+
+// stopped says whether a signal has stopped a process, or someone who traces it.
+func stopped(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	after := string(b)[strings.LastIndexByte(string(b), ')')+1:] // the name may have anything in it
+	state := strings.TrimSpace(after)
+	return state != "" && (state[0] == 'T' || state[0] == 't')
+}
+
+func (n *Node) objects() []ObjectStatus {
+	all, clients := []ObjectStatus{}, n.clients()
+	n.arena.List(func(e arena.Entry) bool {
+		o := ObjectStatus{ID: e.ID.String(), State: e.State, Size: e.Size, Job: e.Job.String(), Attempt: e.Attempt, Holders: []int{}, Node: n.id}
+		if age := time.Since(e.LastUse); age > 0 && !e.LastUse.IsZero() {
+			o.UnusedSec = age.Seconds()
+		}
+		for _, c := range e.Holders {
+			o.Holders = append(o.Holders, clients[c].PID)
+		}
+		all = append(all, o)
+		return len(all) < maxListed
+	})
+	return all
+}
+
+// fsck audits the arena. While others work an audit may see a word before and another one after the same
+// change, so only what every one of several looks finds counts.
+func (n *Node) fsck() Fsck {
+	u := n.arena.Audit()
+	for range fsckLooks - 1 {
+		if len(u.Problems) == 0 {
+			break
+		}
+		again := n.arena.Audit()
+		again.Problems = slices.DeleteFunc(again.Problems, func(p string) bool { return !slices.Contains(u.Problems, p) })
+		u = again
+	}
+	b := n.arena.Backing()
+	return Fsck{Backing: b.Kind, Why: b.Why, Protects: n.arena.Protects(), Objects: u.Creating + u.Sealed + u.Doomed + u.Evicting,
+		Problems: append([]string{}, u.Problems...)}
+}
