@@ -40,6 +40,7 @@ func versus(b *testing.B, n int, work, ref func(n int)) {
 	b.ReportMetric(ws[rounds/2], "work-ns")
 	b.ReportMetric(rs[rounds/2], "ref-ns")
 	b.ReportMetric(ws[rounds/2]/rs[rounds/2], "ratio")
+	b.ReportMetric(ws[0]/rs[0], "best-ratio") // on a machine with other work
 }
 
 func benchArena(b *testing.B, cfg Config) *Arena {
