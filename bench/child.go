@@ -26,7 +26,7 @@ func RunChild() {
 		return
 	}
 	os.Unsetenv(roleEnv) // it is not for the processes of this one
-	roles := map[string]func() error{"first": firstTask, "store": storeChild}
+	roles := map[string]func() error{"first": firstTask, "store": storeChild, "node": nodeChild}
 	err := fmt.Errorf("bench: no process has the role %q", role)
 	if f := roles[role]; f != nil {
 		err = f()
@@ -48,13 +48,15 @@ type child struct {
 }
 
 // spawn starts this executable in a role.
-func spawn(role string, files ...*os.File) (*child, error) {
+func spawn(role string, files ...*os.File) (*child, error) { return spawnWith(role, nil, files...) }
+
+func spawnWith(role string, env []string, files ...*os.File) (*child, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	c := &child{cmd: exec.Command(exe)}
-	c.cmd.Env = append(os.Environ(), roleEnv+"="+role)
+	c.cmd.Env = append(append(os.Environ(), env...), roleEnv+"="+role)
 	c.cmd.ExtraFiles = files
 	c.cmd.Stderr = &c.errs
 	in, err := c.cmd.StdinPipe()
