@@ -228,3 +228,30 @@ func TestDirectoryAcrossNodes(t *testing.T) {
 		}
 	}
 }
+
+// What Kademlia finds need not be a member: then the directory asks over a libp2p stream.
+func TestDirectoryWithoutALane(t *testing.T) {
+	tok := token(t, NewToken())
+	a := start(t, tok, nil)
+	b := start(t, tok, func(c *Config) { c.Join = a.Addrs() })
+	full(t, a, b)
+	until(t, 5*time.Second, "a full routing table", func() bool { return a.RoutingTableSize() == 1 })
+	a.Host.mu.Lock()
+	l := a.links[b.ID()]
+	delete(a.links, b.ID())
+	a.Host.mu.Unlock()
+	defer func() {
+		a.Host.mu.Lock()
+		defer a.Host.mu.Unlock()
+		a.links[b.ID()] = l
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	r := Record{Key: Key(sha256.Sum256([]byte("k"))), Sub: [20]byte{1}, Value: []byte("v"), Epoch: a.Epoch()}
+	if err := a.Directory().Put(ctx, []Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	if held := b.Directory().Stats().Held; held != 1 {
+		t.Errorf("the other node holds %d records", held)
+	}
+}

@@ -331,6 +331,47 @@ func TestManyStartAtOnce(t *testing.T) {
 	}
 }
 
+func TestHalfFilesAreSwept(t *testing.T) {
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{".x.peer-1": 2 * halfFor, ".y.peer-2": 0, ".z": 2 * halfFor} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := openRuntime(dir, "n")
+	if err != nil {
+		t.Skip(err)
+	}
+	if _, err := r.scan(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".*"))
+	if err != nil || len(left) != 2 || filepath.Base(left[0]) != ".y.peer-2" || filepath.Base(left[1]) != ".z" {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestJoinOverIPv6(t *testing.T) {
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skip("no IPv6 here: ", err)
+	}
+	l.Close()
+	tok := token(t, NewToken())
+	a := start(t, tok, func(c *Config) { c.Listen = []string{"[::1]:0"} })
+	b := start(t, tok, func(c *Config) { c.Listen, c.Join = []string{"[::1]:0"}, a.Addrs() })
+	c := start(t, tok, func(c *Config) { c.Listen, c.Join = []string{"[::1]:0"}, []string{b.ports[0].Addr().String()} })
+	full(t, a, b, c)
+	if err := a.Send(c.ID(), []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, 5*time.Second, "the frame", func() bool { return len(c.got(a.ID())) == 1 })
+}
+
 func FuzzPeerFile(f *testing.F) {
 	f.Add([]byte(`{"id":"12D3KooWNUcUCJBxc9WAGo2fDpBnW8Aax44SqsQR6v4rsB3ByZzc","epoch":1,"addrs":["/ip4/1.2.3.4/tcp/5"],"pid":7,"place":{"boot":"b","net_ns":4,"pid_ns":5}}`))
 	f.Add([]byte(`{"id":"x"}`))

@@ -21,7 +21,8 @@ const (
 	peerExt      = ".peer"
 	scanEvery    = time.Second
 	maxPeerFile  = 64 << 10
-	maxPeerFiles = 1 << 12 // looked at in one scan
+	maxPeerFiles = 1 << 12     // looked at in one scan
+	halfFor      = time.Minute // a file that is not whole after so long was left by a killed process
 )
 
 // peerFile is what a node leaves in the runtime folder.
@@ -102,7 +103,7 @@ func (r *runtimeDir) remove() error {
 	return nil
 }
 
-// scan reads the other nodes' files: those that can be reached. It removes the files of dead processes.
+// scan reads the other nodes' files: those that can be reached. It removes what dead processes left.
 func (r *runtimeDir) scan() ([]peerFile, error) {
 	d, err := os.Open(r.dir)
 	if err != nil {
@@ -116,6 +117,9 @@ func (r *runtimeDir) scan() ([]peerFile, error) {
 	var l []peerFile
 	now := map[string]seenFile{}
 	for _, name := range names {
+		if strings.HasPrefix(name, ".") && strings.Contains(name, peerExt+"-") {
+			r.sweep(name)
+		}
 		if !strings.HasSuffix(name, peerExt) || name == r.own || strings.HasPrefix(name, ".") {
 			continue
 		}
@@ -132,6 +136,14 @@ func (r *runtimeDir) scan() ([]peerFile, error) {
 	}
 	r.seen = now
 	return l, nil
+}
+
+// sweep removes a file that writeFile left half written.
+func (r *runtimeDir) sweep(name string) {
+	path := filepath.Join(r.dir, name)
+	if st, err := os.Lstat(path); err == nil && st.Mode().IsRegular() && time.Since(st.ModTime()) > halfFor {
+		os.Remove(path)
+	}
 }
 
 // read reads a file unless it is the one seen before.
