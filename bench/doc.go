@@ -9,6 +9,9 @@
 // so that a machine that slows down slows both. A collection precedes every sample, so that no side pays
 // for the other's garbage. Microbenchmarks live beside the code they measure; here are whole scenarios.
 //
+// Suite walk has the steps of the walkthrough, suite store the object store: in one process, in several, which
+// are this executable again ([RunChild]), and through package api.
+//
 // Measure runs one scenario at a time and must not be called by two goroutines at once: they would
 // measure each other. The package holds no lock.
 //
