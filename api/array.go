@@ -43,6 +43,10 @@ type holding struct {
 	buf  *proc.Buffer // until it is sealed
 	view *proc.View   // from then on
 	over bool
+
+	// constant; else nil
+	vs    *views // where lease came from
+	lease *lease // instead of a view of its own
 }
 
 // release gives the memory back.
@@ -63,6 +67,9 @@ func (h *holding) releaseLocked() {
 	if h.view != nil {
 		h.view.Release()
 	}
+	if h.lease != nil {
+		h.vs.back(h.lease)
+	}
 	h.buf, h.view = nil, nil
 }
 
@@ -70,6 +77,7 @@ func (h *holding) releaseLocked() {
 type array interface {
 	object() (*proc.Future, error)
 	becomeResult(f *proc.Future) bool
+	again(ctx context.Context, f *proc.Future) bool
 }
 
 // NewArray allocates n zeros in the node's object store.
@@ -179,6 +187,7 @@ func (a *Array[T]) object() (*proc.Future, error) {
 	case s.h.over:
 		return nil, errReleased
 	case s.h.buf != nil:
+		s.f.v.s = &arrayState[T]{h: &holding{vs: &views{}}} // for again
 		view, err := s.h.buf.Seal()
 		if err != nil {
 			return nil, err
@@ -298,11 +307,16 @@ func (a *Array[T]) DecodeTop(d *codec.Decoder, body []byte) error {
 		f = c.p.Borrow(c.p.Escape(f), typ)
 	}
 	*a = hold(c.p, typed[Array[T]](f), data, &holding{view: view})
-	if t := sched.TaskOf(c.ctx); t != nil {
-		s := a.s
-		t.AfterFunc(func() { runtime.KeepAlive(s) }) // slices of it may outlive the Array until t returns
-	}
+	a.untilReturn(c.ctx)
 	return nil
+}
+
+// untilReturn holds the Array until the task returns whose context ctx is: slices may outlive the Array.
+func (a *Array[T]) untilReturn(ctx context.Context) {
+	if t := sched.TaskOf(ctx); t != nil {
+		s := a.s
+		t.AfterFunc(func() { runtime.KeepAlive(s) })
+	}
 }
 
 // DecodeSpecial is for an Array inside another value.

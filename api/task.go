@@ -114,6 +114,9 @@ func decodedValue[R any](ctx context.Context, f *future[R]) (v R, err error) {
 		err = decodeAt(nil, f.Type().Plan, held.Data, &v)
 		return v, err
 	}
+	if a, ok := any(&v).(array); ok && a.again(ctx, &f.Future) {
+		return v, nil
+	}
 	err = f.Process().Read(ctx, &f.Future, func(data []byte) error {
 		return decodeAt(&decoding{f.Process(), ctx, &f.Future, false}, f.Type().Plan, data, &v)
 	})

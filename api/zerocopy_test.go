@@ -259,3 +259,52 @@ func fault(t *testing.T, how string) {
 	d[0] = 5
 	fmt.Println("after the fault")
 }
+
+// TestArraysShareAHold gets one Array many times at once: each is released by itself, or forgotten.
+func TestArraysShareAHold(t *testing.T) {
+	c := start(t)
+	a := must(api.ArrayOf(c, []int{1, 2, 3}))(t)
+	ref := must(api.Put(c, a))(t)
+	a.Release()
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 300 {
+				b, err := ref.Get(c)
+				if err != nil || b.Data()[2] != 3 {
+					t.Error(err)
+					return
+				}
+				other, err := ref.Get(c)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b.Release()
+				b.Release()
+				if panicOf(func() { b.Data() }) == nil || other.Data()[0] != 1 {
+					t.Error("released together")
+				}
+				if (i+g)%3 > 0 { // forgotten else
+					other.Release()
+				}
+				if i%100 == 0 {
+					runtime.GC()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b := must(ref.Get(c))(t)
+	if err := api.Free(c, ref); err != nil {
+		t.Fatal(err)
+	}
+	var lost *api.ObjectLostError
+	if _, err := ref.Get(c); !errors.As(err, &lost) {
+		t.Error("freed, and still here:", err)
+	}
+	if b.Data()[1] != 2 {
+		t.Error("it changed while it was held")
+	}
+	b.Release()
+}

@@ -117,6 +117,16 @@ func (p *Process) View(ctx context.Context, f *Future) (*View, error) {
 	return &View{h, f}, nil
 }
 
+// TryView is View where f is done and its bytes are at hand, else nil.
+func (f *Future) TryView() *View {
+	if o := f.obj.Load(); o != nil && f.Ready() {
+		if h, ok := f.p.arena.Get(o.id); ok {
+			return &View{h, f}
+		}
+	}
+	return nil
+}
+
 // Data is the object's bytes, until Release.
 func (v *View) Data() []byte { return v.h.Bytes() }
 

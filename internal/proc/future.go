@@ -32,7 +32,7 @@ type Future struct {
 
 	val *Value // else: the encoded result in Go memory; nil: it lies in the arena
 
-	freed atomic.Bool // put, and its user had it deleted
+	freed atomic.Bool // put, and its user had it deleted here
 
 	obj atomic.Pointer[object] // once it has an identity
 }
@@ -89,6 +89,9 @@ func (f *Future) SetValue(v *Value) bool {
 	f.val = v
 	return f.Finish()
 }
+
+// Freed says whether a user of this process had the object deleted.
+func (f *Future) Freed() bool { return f.freed.Load() }
 
 // IsSet says whether the typed value holds the result of a future that is done.
 func (f *Future) IsSet() bool { return f.set }

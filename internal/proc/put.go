@@ -114,6 +114,7 @@ func (p *Process) Free(_ context.Context, f *Future) error {
 	t, ok := p.table.Info(o.id)
 	var todo do
 	if ok && t.Stored {
+		f.freed.Store(true)
 		for _, n := range t.Holders {
 			todo = append(todo, p.stepLocked(owner.Dropped{ID: o.id, Node: n})...)
 		}
