@@ -219,6 +219,10 @@ func (h *Host) Send(to id.Node, frame []byte) error {
 	return nil
 }
 
+// Connected says whether there is a lane to a member just now. Send keeps frames also while there is none; what
+// can as well go elsewhere should not wait for what may turn out to be a death.
+func (h *Host) Connected(n id.Node) bool { return h.link(n) != nil }
+
 func (h *Host) link(n id.Node) *link {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -84,6 +84,9 @@ func (n *Node) send(f *wire.Frame) error {
 		return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: f.To.Node,
 			Text: fmt.Sprintf("node: node %s cannot be reached: this node is private and has no peers", f.To.Node.Short())}
 	}
+	if f.Kind == wire.KPlace && !n.host.Connected(f.To.Node) {
+		return n.refusal("node: node %s has no lane just now: the task can go elsewhere", f.To.Node.Short())
+	}
 	f.Epoch = n.epoch
 	b := f.Append(nil)
 	if err := n.host.Send(f.To.Node, b); err != nil {
