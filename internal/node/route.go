@@ -85,7 +85,7 @@ func (n *Node) send(f *wire.Frame) error {
 			Text: fmt.Sprintf("node: node %s cannot be reached: this node is private and has no peers", f.To.Node.Short())}
 	}
 	if f.Kind == wire.KPlace && !n.host.Connected(f.To.Node) {
-		return n.refusal("node: node %s has no lane just now: the task can go elsewhere", f.To.Node.Short())
+		return n.refusal("node: no connection to node %s just now, and the task can go elsewhere", f.To.Node)
 	}
 	f.Epoch = n.epoch
 	b := f.Append(nil)
