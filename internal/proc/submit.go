@@ -175,7 +175,7 @@ func (p *Process) askPlace(rec *record) {
 func (p *Process) placeFailed(rec *record, err error) {
 	var gone *UnavailableError
 	p.mu.Lock()
-	if rec.f == nil || rec.actor || p.closed != nil || !errors.As(err, &gone) {
+	if rec.actor || p.closed != nil || !errors.As(err, &gone) || rec.f == nil && rec.left <= 0 {
 		p.mu.Unlock()
 		p.failRecord(rec, err)
 		return
