@@ -29,7 +29,11 @@ type spares struct {
 func (a *Arena) claimEntry(size int64) (e, gen, block uint32, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for range claimRounds {
+	for round := range claimRounds {
+		if round == claimRounds-1 { // unlucky so often: look at all before saying that there is none
+			high := int64(a.sp.entHigh.Load())
+			a.scanEntriesLocked(high, high)
+		}
 		for len(a.spare.q) > 0 {
 			e := a.spare.q[0]
 			a.spare.q = a.spare.q[1:]
@@ -109,7 +113,10 @@ func (a *Arena) raiseEntriesLocked(high int64) error {
 		for e := high; e < to; e++ {
 			a.spare.q = append(a.spare.q, uint32(e))
 		}
+		return nil
 	}
+	a.spare.cur = high // another process was first: what it raised is there for all
+	a.scanEntriesLocked(int64(a.sp.entHigh.Load()), batch)
 	return nil
 }
 
