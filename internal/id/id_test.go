@@ -59,7 +59,7 @@ func TestText(t *testing.T) {
 	if (Addr{Node: "n"}).IsZero() || !(Addr{}).IsZero() {
 		t.Error("IsZero")
 	}
-	if len(NewJob().String()) != 16 || NewJob() == NewJob() {
-		t.Error("jobs")
+	if a, b := NewJob(), NewJob(); len(a.String()) != 16 || a == b {
+		t.Error("jobs", a, b)
 	}
 }
