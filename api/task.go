@@ -49,13 +49,7 @@ func decodeInto(c any, pl *codec.Plan, data []byte, v reflect.Value) error {
 	return pl.Decode(c, data, v.UnsafePointer())
 }
 
-// bytesOf and elementsOf see the same memory as bytes and as numbers.
-
-func bytesOf[T Number](s []T) []byte {
-	var zero T
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(zero)))
-}
-
+// elementsOf sees bytes as numbers, in the same memory.
 func elementsOf[T Number](b []byte) ([]T, error) {
 	var zero T
 	size := int(unsafe.Sizeof(zero))
