@@ -46,6 +46,9 @@ var (
 	checkPartFunc = api.Func3(checkPart)
 )
 
+// withinFull bounds a test of a full store: it writes and reads a quarter of a gigabyte, by way of the disk.
+const withinFull = 2 * time.Minute
+
 // startSmall gives a node with a small store, and a context that carries a runtime attached to it.
 func startSmall(t *testing.T, size int64) (*node.Node, context.Context) {
 	t.Helper()
@@ -62,7 +65,7 @@ func attachSmall(t *testing.T, dir string, size int64) (*node.Node, context.Cont
 	t.Helper()
 	n := startNode(t, dir, "s", size)
 	t.Setenv("KADRE_SOCKET", n.Socket())
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := context.WithTimeout(context.Background(), withinFull)
 	rt, err := api.Init(ctx)
 	if err != nil {
 		cancel()
