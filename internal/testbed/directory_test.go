@@ -16,7 +16,7 @@ const (
 	blockSize    = 1 << 20
 	blocks       = 2  // of one owner
 	recordCopies = 3  // nodes that hold a record
-	maxDraws     = 12 // of owners, until the records lie where the test needs them
+	maxDraws     = 48 // of owners, until the records lie where the test needs them
 )
 
 // Maker is an actor that owns what it has others make.
