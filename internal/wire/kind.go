@@ -28,7 +28,6 @@ const (
 	KKill                    // owner of an actor -> its process: Kill
 	KLog                     // node -> driver's node -> driver: LogLine
 	KSteal                   // node -> node: a message of package sched/steal
-	KActor                   // actor's process -> owner of the actor: ActorState
 	KStatus                  // process or node -> node: StatusQuery; reply JSON
 	KDrain                   // process -> node, node -> process: take no new work
 	KDone                    // process -> node: Done, placed tasks and actors that have ended
@@ -42,7 +41,7 @@ var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTa
 	KObject: "object", KBorrow: "borrow", KRelease: "release", KCopied: "copied", KPull: "pull", KFree: "free",
 	KPlace: "place", KLocate: "locate", KPublish: "publish", KJob: "job", KJobEnd: "job-end", KDead: "dead",
 	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
-	KActor: "actor", KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room"}
+	KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {

@@ -168,13 +168,6 @@ type Kill struct {
 	Why   string
 }
 
-// ActorState tells an actor's owner that the actor has ended.
-type ActorState struct {
-	_     struct{} `cbor:",toarray"`
-	Actor id.Actor
-	Why   string
-}
-
 // LogLine is what a worker wrote.
 type LogLine struct {
 	_    struct{} `cbor:",toarray"`
