@@ -1,6 +1,13 @@
 package api
 
-import "github.com/kadrehq/kadre/internal/proc"
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/kadrehq/kadre/internal/codec"
+	"github.com/kadrehq/kadre/internal/proc"
+)
 
 // The failures of tasks, actors and objects, for errors.As.
 type (
@@ -40,9 +47,46 @@ var (
 	ErrBusy = proc.ErrBusy
 )
 
-// RegisterError will make errors.Is find errs in the error of a task that ran in another process. Sentinels
-// of context, io and io/fs are known already.
-func RegisterError(errs ...error) { panic(later("RegisterError")) }
+// RegisterError makes errors.Is find errs in the error of a task that ran in another process. Sentinels of
+// context, io and io/fs are known already. It belongs in func init() and panics after Init.
+func RegisterError(errs ...error) {
+	mustBeEarly("RegisterError")
+	_, where := caller()
+	for i, err := range errs {
+		if err == nil {
+			panic(fmt.Sprintf("kadre: RegisterError (%s): error %d is nil", where, i+1))
+		}
+		if !reflect.TypeOf(err).Comparable() {
+			panic(fmt.Sprintf("kadre: RegisterError (%s): %T is not comparable, so errors.Is would not find it: use RegisterErrorType", where, err))
+		}
+		if err := proc.RegisterSentinel(fmt.Sprintf("%s#%d %s", where, i, err), err); err != nil {
+			panic(fmt.Errorf("kadre: RegisterError (%s): %w", where, err))
+		}
+	}
+}
 
-// RegisterErrorType will make errors.As find an E in the error of a task that ran in another process.
-func RegisterErrorType[E error]() { panic(later("RegisterErrorType")) }
+// RegisterErrorType makes errors.As find an E in the error of a task that ran in another process: its exported
+// fields go along. E is encoded as arguments and results are, and panics here where those would. It belongs
+// in func init() and panics after Init.
+func RegisterErrorType[E error]() {
+	mustBeEarly("RegisterErrorType")
+	t := reflect.TypeFor[E]()
+	if t.Kind() == reflect.Interface {
+		orPanic("RegisterErrorType", t, errors.New("an interface is no type of errors: give the types that implement it"))
+	}
+	pl, err := codec.PlanFor(t)
+	orPanic("RegisterErrorType", t, err)
+	_, where := caller()
+	orPanic("RegisterErrorType", t, proc.RegisterErrorType(&proc.ErrorType{Type: t, Where: where,
+		Encode: func(err error) ([]byte, error) {
+			e := err.(E)
+			enc, fail := encodeAt(nil, pl, &e)
+			return enc.Bytes(), fail
+		},
+		Decode: func(data []byte) (error, error) {
+			var e E
+			err := decodeAt(nil, pl, data, &e)
+			return e, err
+		},
+	}))
+}

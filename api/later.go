@@ -16,7 +16,6 @@ import (
 //	Name, Namespace                      GetIfExists, Detached
 //	GetActor, Self, ExitActor            ListActors
 //	MaxRestarts, MaxTaskRetries          MaxConcurrency, MaxPendingCalls
-//	RegisterError, RegisterErrorType
 
 // ErrLater is matched by the errors of everything that comes with a later release.
 var ErrLater = errors.New("it comes with a later release")

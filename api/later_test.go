@@ -40,8 +40,6 @@ func laters(c ctx) map[string]error {
 		got["Stream"] = err
 	}
 	got["Self"] = panicOf(func() { api.Self[st](c) })
-	got["RegisterError"] = panicOf(func() { api.RegisterError(errors.New("x")) })
-	got["RegisterErrorType"] = panicOf(func() { api.RegisterErrorType[*os1]() })
 	return got
 }
 

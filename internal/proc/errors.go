@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"reflect"
 	"runtime"
-	"sync"
+	"slices"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
@@ -108,39 +106,6 @@ type VersionSkewError struct{ Text string }
 
 func (e *VersionSkewError) Error() string { return e.Text }
 
-// remoteError is a user's error after its journey: its text, and the sentinels it wrapped.
-type remoteError struct {
-	text  string
-	known []error
-}
-
-func (e *remoteError) Error() string   { return e.text }
-func (e *remoteError) Unwrap() []error { return e.known }
-
-// known holds the sentinels that errors.Is finds on the other side, by name.
-var known = struct {
-	mu     sync.RWMutex
-	byName map[string]error
-}{byName: map[string]error{
-	"context.Canceled": context.Canceled, "context.DeadlineExceeded": context.DeadlineExceeded,
-	"io.EOF": io.EOF, "io.ErrUnexpectedEOF": io.ErrUnexpectedEOF, "io.ErrClosedPipe": io.ErrClosedPipe,
-	"io.ErrShortWrite": io.ErrShortWrite, "io.ErrShortBuffer": io.ErrShortBuffer, "io.ErrNoProgress": io.ErrNoProgress,
-	"fs.ErrInvalid": fs.ErrInvalid, "fs.ErrPermission": fs.ErrPermission, "fs.ErrExist": fs.ErrExist,
-	"fs.ErrNotExist": fs.ErrNotExist, "fs.ErrClosed": fs.ErrClosed,
-	"kadre.ErrNoRuntime": ErrNoRuntime, "kadre.ErrZero": ErrZero, "kadre.ErrNotFound": ErrNotFound, "kadre.ErrBusy": ErrBusy,
-}}
-
-func knownNames(err error) (names []string) {
-	known.mu.RLock()
-	defer known.mu.RUnlock()
-	for n, s := range known.byName {
-		if errors.Is(err, s) {
-			names = append(names, n)
-		}
-	}
-	return names
-}
-
 // record makes err ready to travel.
 func (p *Process) record(err error, fn string) *wire.ErrorRecord {
 	r := &wire.ErrorRecord{Class: wire.ErrorTask, Text: err.Error(), Func: fn, Node: p.self.Node, PID: p.pid}
@@ -159,14 +124,16 @@ func (p *Process) record(err error, fn string) *wire.ErrorRecord {
 	)
 	switch {
 	case isTask:
-		r.Text, r.Stack, r.Func, r.Known = task.Cause.Error(), task.Stack, task.Func, knownNames(task.Cause)
+		r.Text, r.Stack, r.Func = task.Cause.Error(), task.Stack, task.Func
+		r.Known, r.Typed = crossing(task.Cause)
 		if task.Node != "" {
 			r.Node, r.PID = task.Node, task.PID
 		}
 	case errors.As(err, &on):
 		return on
 	case errors.Is(err, ErrCancelled):
-		r.Class, r.Known = wire.ErrorCancelled, knownNames(err)
+		r.Class = wire.ErrorCancelled
+		r.Known, _ = crossing(err)
 	case errors.Is(err, ErrClosed):
 		r.Class = wire.ErrorClosed
 	case errors.As(err, &died):
@@ -186,7 +153,7 @@ func (p *Process) record(err error, fn string) *wire.ErrorRecord {
 	case errors.As(err, &skew):
 		r.Class = wire.ErrorVersion
 	default:
-		r.Known = knownNames(err)
+		r.Known, r.Typed = crossing(err)
 	}
 	return r
 }
@@ -197,6 +164,9 @@ func failure(r *wire.ErrorRecord) error {
 	case wire.ErrorTask:
 		return &TaskError{Func: r.Func, Cause: revive(r), Stack: r.Stack, Node: r.Node, PID: r.PID}
 	case wire.ErrorCancelled:
+		if slices.Contains(r.Known, "context.DeadlineExceeded") {
+			return &sched.CancelledError{Cause: context.DeadlineExceeded}
+		}
 		return ErrCancelled
 	case wire.ErrorWorkerDied:
 		return &WorkerDiedError{Func: r.Func, Node: r.Node, Why: r.Text}
@@ -221,18 +191,6 @@ func failure(r *wire.ErrorRecord) error {
 	default:
 		return &UnavailableError{Text: r.Text}
 	}
-}
-
-func revive(r *wire.ErrorRecord) error {
-	e := &remoteError{text: r.Text}
-	known.mu.RLock()
-	for _, n := range r.Known {
-		if s := known.byName[n]; s != nil {
-			e.known = append(e.known, s)
-		}
-	}
-	known.mu.RUnlock()
-	return e
 }
 
 // replied turns the error of a request into one for users.

@@ -225,12 +225,20 @@ type ErrorRecord struct {
 	Func   string
 	Stack  string
 	Known  []string // names of sentinels for which errors.Is holds
-	MayRan bool     // ErrorActorDied: the call may have run
+	Typed  []TypedError
+	MayRan bool // ErrorActorDied: the call may have run
 	Node   id.Node
 	PID    int
 	Actor  id.Actor
 	Object id.Object
 	Sizes  [3]int64 // ErrorOutOfMemory: wanted, in use, capacity
+}
+
+// TypedError is an error of a registered type, encoded by codec.
+type TypedError struct {
+	_    struct{} `cbor:",toarray"`
+	Name string
+	Data []byte
 }
 
 // maxErrorText bounds the text and the stack that travel with an error.
