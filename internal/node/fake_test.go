@@ -191,6 +191,13 @@ func startNode(t testing.TB, c Config) *Node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		u := n.arena.Audit() // empty, too, where the test closed the node
+		for end := time.Now().Add(15 * time.Second); !u.Empty() && time.Now().Before(end); u = n.arena.Audit() {
+			time.Sleep(2 * time.Millisecond) // the news of a process's end travels
+		}
+		if err := u.Check(); err != nil || !u.Empty() {
+			t.Errorf("left in the store: %v\n%v", err, u)
+		}
 		if err := n.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}

@@ -61,6 +61,7 @@ type Node struct {
 	stats     counters
 	told      []byte    // our descriptor as the peers know it; the ticker's
 	collected time.Time // when idle processes were last asked to collect; the ticker's
+	tide      tide      // how much of the arena was in use; the ticker's
 
 	closing  sync.Once
 	closed   chan struct{} // closed when Close is through

@@ -68,6 +68,7 @@ type StoreStatus struct {
 	Holders int    `json:"holders"` // holds of all processes together
 	Blocks  int    `json:"blocks"`  // blocks and granules in use
 	Bytes   int64  `json:"bytes"`
+	Pages   int64  `json:"pages"` // bytes of memory taken from the system
 	Size    int64  `json:"size"`
 	Backing string `json:"backing"`
 
@@ -177,7 +178,7 @@ func (n *Node) processLocked(p *process, s ProcessStatus) ProcessStatus {
 
 func (n *Node) storeStatus() StoreStatus {
 	a := n.arena.Audit()
-	s := StoreStatus{Objects: a.Creating + a.Sealed + a.Doomed + a.Evicting, Blocks: a.Blocks + a.Granules, Bytes: a.Bytes,
+	s := StoreStatus{Objects: a.Creating + a.Sealed + a.Doomed + a.Evicting, Blocks: a.Blocks + a.Granules, Bytes: a.Bytes, Pages: a.Committed,
 		Size: n.arena.Size(), Backing: n.arena.Backing().Kind}
 	for _, h := range a.Holders {
 		s.Holders += h
@@ -205,7 +206,7 @@ func (s Status) String() string {
 			fmt.Fprintf(w, "%s\t%v of %v free\n", k, s.Available[k], s.Resources[k])
 		}
 	}
-	fmt.Fprintf(w, "store\t%d objects of %.1f MiB in %.0f MiB of %s memory, held %d times\n", s.Store.Objects, mib(s.Store.Bytes), mib(s.Store.Size), s.Store.Backing, s.Store.Holders)
+	fmt.Fprintf(w, "store\t%d objects of %.1f MiB in %.0f MiB of %s memory (%.1f MiB taken), held %d times\n", s.Store.Objects, mib(s.Store.Bytes), mib(s.Store.Size), s.Store.Backing, mib(s.Store.Pages), s.Store.Holders)
 	fmt.Fprintf(w, "spilled\t%d objects of %.1f MiB in %s\n", s.Store.Spilled, mib(s.Store.SpilledBytes), s.Store.SpillDir)
 	fmt.Fprintf(w, "directory\t%d records held, %d of %d lookups found, %d nodes in the routing table\n", s.Records, s.Directory.Hits, s.Directory.Hits+s.Directory.Misses, s.Table)
 	fmt.Fprintf(w, "steals\t%d sent, %d granted, %d denied; %d tasks came, %d went\n", s.Steals.Sent, s.Steals.Granted, s.Steals.Denied, s.Steals.TasksIn, s.Steals.TasksOut)

@@ -50,6 +50,7 @@ func (n *Node) tick() {
 			slow = now
 			n.sweepJobs()
 			n.collectIdle(now)
+			n.giveBack()
 		}
 		if busy {
 			t.Reset(tickBusy)

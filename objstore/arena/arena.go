@@ -46,11 +46,11 @@ type Arena struct {
 	wait   waits
 	guard  guard
 
-	admission sync.Mutex // node: slots of clients, and trims; before mu
-	trims     uint64     // how many units were given back
-	trimUnit  int64      // how many granules go at a time
+	trimUnit int64 // how many granules go at a time; constant but for tests
 
-	mu     sync.Mutex // guards where to look for room, never what is taken
+	admission sync.Mutex // node: slots of clients; before mu
+
+	mu     sync.Mutex // guards where to look for room, never what is taken; and that fd is open
 	spare  spares
 	blocky magazines
 	runs   []run // freed a moment ago
@@ -212,6 +212,8 @@ func (a *Arena) Close() error {
 	close(a.done)
 	shm.Bell(a.Doorbell(a.client)) // the process's loop is to see it soon
 	a.wait.drain()
+	a.mu.Lock() // whoever commits pages or gives them back has fd open
+	defer a.mu.Unlock()
 	err := shm.Revoke(a.ro)
 	if e := shm.Revoke(a.mem[a.offData:]); err == nil {
 		err = e

@@ -21,7 +21,7 @@ type Audit struct {
 	Blocks    int         // tagged blocks
 	Granules  int         // tagged granules
 	Slabs     int         // granules cut into blocks, also without any in use
-	Closing   int         // slabs being closed
+	Closing   int         // slabs being closed, and granules whose pages are being given back
 	Committed int64       // bytes of data that have pages
 	Slots     int         // index slots filled
 	Stale     int         // words with a tag of nothing: they do no harm, but must go when their owner does
@@ -229,6 +229,9 @@ func (a *Arena) auditRoom(u *Audit) {
 			if hole(w) {
 				u.Committed -= Granule
 				holes++
+			} else if punching(w) {
+				u.Closing++
+				a.auditClient(u, puncher(w), "granule", int(g))
 			} else if w != granFree {
 				u.problem("granule %d has the word %x", g, w)
 			}

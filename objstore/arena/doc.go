@@ -38,7 +38,7 @@
 // creators of one ID (settle, in index.go).
 //
 // Pages are there before anyone claims room: a mark says how far the data has them, and it never falls. What
-// is free below it may be a hole, whose pages [Arena.Trim] gave back; it is filled before it is free again.
+// is free below it may be a hole, whose pages were given back (trim.go); it is filled before it is free again.
 // So a lack of memory is a [FullError] and no signal.
 //
 // # Concurrency

@@ -7,62 +7,129 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// TestFragmentation puts and deletes objects of 100 B to 100 MB, each tenfold size ten times as rare, so that about
-// the same stays alive, and trims now and then, as a node does. What the objects take at any moment, and what
-// has pages after a trim, is within 1.3 times of what lives.
-// KADRE_FRAG=10m makes it last.
+// TestFragmentation puts and deletes objects of 100 B to 100 MB, in two shapes of Zipf's law, so that about the
+// same stays alive. At any moment, which is after each single step, what has pages is within 1.3 times of what lives.
+// KADRE_FRAG=10m makes each shape last.
 func TestFragmentation(t *testing.T) {
-	const target, steps = 600 << 20, 4000
 	long, _ := time.ParseDuration(os.Getenv("KADRE_FRAG"))
-	end := time.Now().Add(long)
-	c := newArena(t, Config{Size: 2 << 30, Entries: 100_000}, 1)
-	r := rand.New(rand.NewPCG(11, 7))
-	type object struct {
-		n    int
-		size int64
-	}
-	var objects []object
-	live, refused := int64(0), 0
-	worstTaken, worstPages, untrimmed := 0.0, 0.0, 0.0
-	for n := 0; n < steps || time.Now().Before(end); n++ {
-		size := int64(100 * math.Pow(1e6, r.Float64()))
-		for len(objects) > 0 && (live+size > target || len(objects) > 50_000) {
-			i := r.IntN(len(objects))
-			c.Delete(oid(objects[i].n))
-			live -= objects[i].size
-			objects[i] = objects[len(objects)-1]
-			objects = objects[:len(objects)-1]
-		}
-		w, err := c.all()[n%2].Create(oid(n), size, testJob, 0)
-		if errors.Is(err, ErrFull) {
-			refused++
-			continue
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Seal(false); err != nil {
-			t.Fatal(err)
-		}
-		objects = append(objects, object{n, size})
-		live += size
-		if n%500 == 499 && live > target/2 {
-			u := c.Audit()
-			if err := u.Check(); err != nil {
-				t.Fatal(err)
+	for name, law := range map[string]float64{"as many of each tenfold size": 1, "each tenfold size three times as rare": 1.5} {
+		t.Run(name, func(t *testing.T) {
+			f := fragments{cluster: newArena(t, Config{Size: 4 << 30, Entries: 200_000}, 1), r: rand.New(rand.NewPCG(11, 7)), law: law}
+			begin := time.Now()
+			for checked := int64(0); f.bytes < fragBytes || time.Since(begin) < long; {
+				f.step(t)
+				if f.bytes > checked {
+					checked = f.bytes + fragTarget
+					f.verify(t)
+				}
 			}
-			worstTaken = max(worstTaken, float64((u.Granules+u.Slabs)*Granule)/float64(live))
-			untrimmed = max(untrimmed, float64(u.Committed)/float64(live))
-			if _, err := c.Trim(32 << 20); err != nil {
-				t.Fatal(err)
+			f.verify(t)
+			t.Logf("%d objects made in %v, %d alive of %d MiB: at worst pages are %.3f of live bytes, after a creation %.3f; objects took %.3f; given back %d times, %d refused",
+				f.made, time.Since(begin).Round(time.Second), len(f.objects), f.live>>20, f.worst, f.afterCreate, f.taken, f.sp.trims.Load(), f.refused)
+			if f.worst > 1.3 || f.refused > 0 {
+				t.Error("fragmented")
 			}
-			worstPages = max(worstPages, float64(c.Audit().Committed)/float64(live))
-		}
+			f.DeleteJob(testJob)
+		})
 	}
-	t.Logf("at worst %.3f of live bytes taken, %.3f have pages (%.3f before the trim), %d refused", worstTaken, worstPages, untrimmed, refused)
-	if worstTaken > 1.3 || worstPages > 1.3 || refused > 0 {
-		t.Error("fragmented")
+}
+
+const (
+	fragTarget = 1500 << 20     // live bytes
+	fragBytes  = 8 * fragTarget // that are made at least
+	fragMost   = 150_000        // objects at a time
+)
+
+// fragments is a random workload, and what it has seen.
+type fragments struct {
+	*cluster
+	r     *rand.Rand
+	law   float64
+	made  int
+	bytes int64 // of all that were made
+
+	objects []fragment
+	live    int64
+	full    bool // the target was reached
+
+	worst, afterCreate, taken float64
+	refused                   int
+}
+
+type fragment struct {
+	n    int
+	size int64
+}
+
+// size is one of 100 B to 100 MB, of which those of size x are as frequent as 1/x to the power of law.
+func (f *fragments) size() int64 {
+	const least, most = 100, 100e6
+	u := f.r.Float64()
+	if f.law == 1 {
+		return int64(least * math.Pow(most/least, u))
 	}
-	c.DeleteJob(testJob)
+	k := f.law - 1
+	return int64(least * math.Pow(1-u*(1-math.Pow(least/most, k)), -1/k))
+}
+
+// step makes an object, after it deleted as many as it must for the target.
+func (f *fragments) step(t *testing.T) {
+	size := f.size()
+	for len(f.objects) > 0 && (f.live+size > fragTarget || len(f.objects) >= fragMost) {
+		f.full = true
+		i := f.r.IntN(len(f.objects))
+		f.all()[f.r.IntN(2)].Delete(oid(f.objects[i].n))
+		f.live -= f.objects[i].size
+		f.objects[i] = f.objects[len(f.objects)-1]
+		f.objects = f.objects[:len(f.objects)-1]
+		f.look(&f.worst)
+	}
+	f.made++
+	w, err := f.all()[f.made%2].Create(oid(f.made), size, testJob, 0)
+	if errors.Is(err, ErrFull) {
+		f.refused++
+		return
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Seal(false); err != nil {
+		t.Fatal(err)
+	}
+	f.objects = append(f.objects, fragment{f.made, size})
+	f.live += size
+	f.bytes += size
+	f.look(&f.worst)
+	f.look(&f.afterCreate)
+}
+
+// look notes how many pages there are for the bytes that live.
+func (f *fragments) look(worst *float64) {
+	if f.full {
+		pages := (f.committed() - int64(f.sp.holes.Load())) * Granule
+		*worst = max(*worst, float64(pages)/float64(f.live))
+	}
+}
+
+// verify checks everything, and that the pages are as many as the system says.
+func (f *fragments) verify(t *testing.T) {
+	t.Helper()
+	u := f.Audit()
+	if err := u.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if f.full {
+		f.taken = max(f.taken, float64((u.Granules+u.Slabs)*Granule)/float64(f.live))
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(f.fd, &st); err != nil {
+		t.Fatal(err)
+	}
+	pages := (f.committed() - int64(f.sp.holes.Load())) * Granule
+	if meta := st.Blocks*512 - pages; meta < 0 || meta > f.offData+hugePage || u.Committed != pages {
+		t.Fatalf("the system counts %d bytes, the audit %d, we %d, beside %d of metadata", st.Blocks*512, u.Committed, pages, f.offData)
+	}
 }

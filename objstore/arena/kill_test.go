@@ -60,10 +60,8 @@ func mischief(a *Arena, r *rand.Rand) error {
 		defer h.Release()
 		return check(h.Bytes(), n)
 	case 6:
-		if a.client == 0 {
-			if _, err := a.Trim(r.Int64N(8 << 20)); err != nil {
-				return err
-			}
+		if _, err := a.Trim(r.Int64N(8<<20), r.Int64N(8<<20)); err != nil {
+			return err
 		}
 		if slot, ok := a.ClaimCPU(); ok {
 			a.ReleaseCPU(slot)
@@ -169,6 +167,7 @@ func add(to *ReapStats, s ReapStats) {
 	to.Finished += s.Finished
 	to.Evicted += s.Evicted
 	to.Reopened += s.Reopened
+	to.Punched += s.Punched
 	to.Waits += s.Waits
 	to.CPUs += s.CPUs
 }

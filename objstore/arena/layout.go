@@ -30,7 +30,7 @@ const (
 	hugePage = 2 << 20
 
 	magic   = 0x4b61647265417231
-	version = 3
+	version = 4
 )
 
 // super is the superblock. The first group is written once, before anyone else maps the arena.
@@ -44,7 +44,8 @@ type super struct {
 	cpus       atomic.Uint64 // CPU words in use
 	cpuWait    atomic.Uint64 // clients that want a CPU in the low half, a version above
 	holes      atomic.Uint64 // at least the number of granules that are holes
-	_          [16]byte
+	trims      atomic.Uint64 // how many units of granules were given back; numbers them
+	_          [8]byte
 
 	clock atomic.Uint64 // Unix time in milliseconds at the latest Poke of any process
 	_     [56]byte

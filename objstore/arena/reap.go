@@ -14,6 +14,7 @@ type ReapStats struct {
 	Finished int // half-made and half-freed objects finished
 	Evicted  int // deleted objects freed that nobody held any more
 	Reopened int // slabs it was closing
+	Punched  int // granules whose pages it was giving back
 	Waits    int // wait bits cleared
 	CPUs     int // CPU words freed
 }
@@ -38,9 +39,13 @@ func (a *Arena) Reap(client int) (s ReapStats) {
 		}
 	}
 	for g := range a.granules {
-		if w := a.grans[g].Load(); w&kindMask == granClose && int(w>>8&0xff) == client {
+		switch w := a.grans[g].Load(); {
+		case w&kindMask == granClose && int(w>>8&0xff) == client:
 			a.reopenSlab(g, w)
 			s.Reopened++
+		case punching(w) && puncher(w) == client:
+			a.reapPunch(g, w)
+			s.Punched++
 		}
 	}
 	s.CPUs = a.freeCPUs(client)

@@ -88,10 +88,10 @@ func (a *Arena) searchRoom(en *entry, size int64, t uint64) (err error) {
 	} else {
 		err = a.claimRunLocked(en, granulesOf(size), granLarge|t)
 	}
-	if err != nil {
-		return a.fullLocked(size, err)
+	if err == nil || err == ErrClosed {
+		return err
 	}
-	return nil
+	return a.fullLocked(size, err)
 }
 
 // freeRoom clears the words of an object. Only words with its tag are cleared: it may be repeated, and may
@@ -125,30 +125,61 @@ func (a *Arena) freeRoom(e, gen uint32) {
 // committed is how many granules have pages.
 func (a *Arena) committed() int64 { return int64(min(a.sp.committed.Load(), uint64(a.granules))) }
 
-// growLocked commits room for at least n more granules: where pages were given back, else above the mark. The
-// pages come before the mark.
+// growLocked commits room for at least n more granules: where pages were given back, else above the mark. Free
+// room elsewhere gives its pages back first as far as it is more than is good to have; all of it where the system
+// has no more.
 func (a *Arena) growLocked(n int64) error {
+	if a.closed.Load() {
+		return ErrClosed
+	}
 	have := a.committed()
-	if ok, err := a.refillLocked(have, n); ok || err != nil {
-		return err
+	taken, _ := a.pages()
+	keep := max(commitStep, (taken+n)>>spareShift)
+	if r, ok := a.vacantRun(have, n); ok {
+		return a.commitInstead(keep-(r.n-n), r, func() error { return a.refill(r) })
 	}
 	left := a.granules - have
 	if left == 0 {
 		return errNoRoom
 	}
-	for g := have - 1; g >= 0 && n > 1 && a.grans[g].Load() == granFree; g-- {
+	tail := run{have, 0}
+	for n > 1 && tail.g > 0 && a.grans[tail.g-1].Load() == granFree {
 		n-- // is free already
+		tail = run{tail.g - 1, tail.n + 1}
 	}
-	step := min(max(commitStep, n), left)
-	err := a.commit(have, step)
+	step := min(a.toUnit(have+max(commitStep, n))-have, left)
+	err := a.commitInstead(keep-(step-n), tail, func() error { return a.commitAbove(have, step) })
 	if err != nil && n < step {
-		step = n
-		err = a.commit(have, step)
+		err = a.commitAbove(have, n)
 	}
-	if err != nil {
+	return err
+}
+
+// toUnit rounds up to whole units, which is what the system has pages for anyway.
+func (a *Arena) toUnit(n int64) int64 { return (n + a.trimUnit - 1) / a.trimUnit * a.trimUnit }
+
+// commitInstead has commit get pages after all but keep free granules gave theirs back, and but a run that is to
+// be used. Where that was not enough all others do.
+func (a *Arena) commitInstead(keep int64, but run, commit func() error) error {
+	if _, err := a.trimLocked(max(keep, 0), a.granules, but); err != nil {
 		return err
 	}
-	a.raise(have + step)
+	err := commit()
+	if err == nil {
+		return nil
+	}
+	if freed, e := a.trimLocked(0, a.granules, but); freed == 0 || e != nil {
+		return err
+	}
+	return commit()
+}
+
+// commitAbove gives n granules above the mark their pages. The pages come before the mark.
+func (a *Arena) commitAbove(have, n int64) error {
+	if err := a.commit(have, n); err != nil {
+		return err
+	}
+	a.raise(have + n)
 	return nil
 }
 

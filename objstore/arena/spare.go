@@ -100,6 +100,9 @@ func (a *Arena) scanEntriesLocked(high, n int64) {
 
 // raiseEntriesLocked puts the next batch of entries into use. Their pages come first.
 func (a *Arena) raiseEntriesLocked(high int64) error {
+	if a.closed.Load() {
+		return ErrClosed
+	}
 	to := min(high+batch, int64(len(a.entries)))
 	for _, r := range [][2]int64{{a.offEntries, int64(unsafe.Sizeof(entry{}))}, {a.offFars, int64(unsafe.Sizeof(far{}))}} {
 		if err := shm.Commit(a.fd, r[0]+high*r[1], (to-high)*r[1]); err != nil {

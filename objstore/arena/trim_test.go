@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -8,6 +9,8 @@ import (
 
 	"github.com/kadrehq/kadre/internal/shm"
 )
+
+const all = math.MaxInt64
 
 func TestTrim(t *testing.T) {
 	for _, kind := range []string{"", shm.KindMemfd} {
@@ -19,24 +22,21 @@ func TestTrim(t *testing.T) {
 			}
 			return st.Blocks * 512
 		}
-		if _, err := c.peers[0].Trim(0); err != ErrNotNode {
-			t.Fatal(err)
-		}
 		for n, size := range []int64{1 << 10, 40 << 20, 100, 20 << 20} {
 			if err := put(c.Arena, n, size); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n, err := c.Trim(0); n >= 4<<20 || err != nil {
+		if n, err := c.Trim(0, all); n >= 4<<20 || err != nil {
 			t.Fatal("trimmed what is in use:", n, err)
 		}
 		c.Delete(oid(1))
 		before := pages()
-		n, err := c.Trim(30 << 20)
+		n, err := c.Trim(30<<20, all)
 		if err != nil || n < 8<<20 || n > 12<<20 || before-pages() < n/2 {
 			t.Fatalf("trimmed %d (%v), pages from %d to %d", n, err, before, pages())
 		}
-		if n, err = c.Trim(0); err != nil || n < 26<<20 || before-pages() < 30<<20 {
+		if n, err = c.Trim(0, all); err != nil || n < 26<<20 || before-pages() < 30<<20 {
 			t.Fatalf("trimmed %d (%v), pages from %d to %d", n, err, before, pages())
 		}
 		u := c.Audit()
@@ -58,7 +58,7 @@ func TestTrim(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Delete(oid(10 + n))
-			if _, err := c.Trim(0); err != nil {
+			if _, err := c.Trim(0, all); err != nil {
 				t.Fatal(err)
 			}
 			if err := put(a, 20+n, 3000); err != nil {
@@ -66,13 +66,13 @@ func TestTrim(t *testing.T) {
 			}
 		}
 		c.DeleteJob(testJob)
-		if n, err := c.Trim(0); err != nil || n == 0 || c.Audit().Committed > 2<<20 {
+		if n, err := c.Trim(0, all); err != nil || n == 0 || c.Audit().Committed > 2<<20 {
 			t.Fatal("in the end", n, err, c.Audit())
 		}
 	}
 }
 
-// TestTurnsTrim lets clients come and go in two granules while the node gives them back.
+// TestTurnsTrim lets clients come and go in two granules while they and the node give them back.
 func TestTurnsTrim(t *testing.T) {
 	c := newArena(t, Config{Size: 2 * Granule, Entries: 3}, 1, 32)
 	c.trimUnit = 1
@@ -80,8 +80,8 @@ func TestTurnsTrim(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		takeTurns(r, c.all(), func(i int, a *Arena) {
 			for range 6 {
-				if i == 0 {
-					if _, err := a.Trim(0); err != nil {
+				if i == 0 || r.IntN(4) == 0 {
+					if _, err := a.Trim(0, all); err != nil {
 						t.Error(err)
 					}
 				} else if err := turn(a, r); err != nil {

@@ -106,7 +106,7 @@ const (
 	kindMask  = 3 << kindShift
 	granFree  = 0              // the whole word is 0
 	granHole  = 1              // free, but its pages were given back; above 2 bits the number of that trim
-	granPunch = 2              // the node is just giving them back; above, the same
+	granPunch = 2              // a client is just giving them back; above 2 bits which, above 10 the number
 	granLarge = 1 << kindShift // below: the tag of the object it is part of
 	granSlab  = 2 << kindShift // below: the class of the blocks it is cut into
 	granClose = 3 << kindShift // a slab someone closes: class, and above it in 8 bits the client
@@ -115,6 +115,14 @@ const (
 // vacant says that a granule is nobody's, with pages or without.
 func vacant(w uint64) bool { return w == granFree || hole(w) }
 func hole(w uint64) bool   { return w&(kindMask|3) == granHole }
+
+// punching says that a client is giving the pages of a granule back.
+func punching(w uint64) bool { return w&(kindMask|3) == granPunch }
+
+func punchWord(trim uint64, client int) uint64 { return granPunch | uint64(client)<<2 | trim<<10 }
+func holeWord(trim uint64) uint64              { return granHole | trim<<2 }
+func trimOf(punch uint64) uint64               { return punch >> 10 }
+func puncher(punch uint64) int                 { return int(punch >> 2 & 0xff) }
 
 func slabWord(class int) uint64          { return granSlab | uint64(class) }
 func closeWord(class, client int) uint64 { return granClose | uint64(client)<<8 | uint64(class) }
