@@ -10,6 +10,7 @@ import (
 	"github.com/kadrehq/kadre/internal/embed"
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/proc"
+	"github.com/kadrehq/kadre/internal/wire"
 )
 
 // maxCPUs bounds NumCPUs, far above any machine.
@@ -81,11 +82,22 @@ func OnNode(node NodeID, soft bool) PlaceOption {
 // HeapMemory will say how much of Go's heap a task needs.
 func HeapMemory(bytes int64) PlaceOption { return PlaceOption{notYet("HeapMemory")} }
 
-// OnLabels will run on nodes that have the labels.
-func OnLabels(labels map[string]string) PlaceOption { return PlaceOption{notYet("OnLabels")} }
+// OnLabels runs on nodes that have all of the labels, with these values.
+func OnLabels(labels map[string]string) PlaceOption {
+	labels = maps.Clone(labels)
+	return PlaceOption{func(p *proc.Options) {
+		p.Labels = labels
+		if _, empty := labels[""]; empty {
+			fail(p, errors.New("kadre: OnLabels: a name is empty"))
+		} else if len(labels) > wire.MaxResources {
+			fail(p, fmt.Errorf("kadre: OnLabels: %d labels: at most %d", len(labels), wire.MaxResources))
+		}
+	}}
+}
 
-// Spread will run on as many nodes as there are.
-func Spread() PlaceOption { return PlaceOption{notYet("Spread")} }
+// Spread runs on the nodes in turn: where the fewest of those went that ask for it, by the node that they come
+// from, whether or not it is busy.
+func Spread() PlaceOption { return PlaceOption{func(p *proc.Options) { p.Spread = true }} }
 
 // InBundle will run on bundle i of a placement group.
 func InBundle(pg *PlacementGroup, i int) PlaceOption { return PlaceOption{notYet("InBundle")} }

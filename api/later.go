@@ -11,7 +11,7 @@ import (
 //
 //	Map, MapRefs, Bind, Reduce           Stream, Buffer
 //	HeapMemory, Priority                 RetryErrors, Timeout
-//	OnLabels, Spread, InBundle           NewPlacementGroup
+//	InBundle                             NewPlacementGroup
 //	Cancel, Replicas                     Checkpoint
 //	Name, Namespace                      GetIfExists, Detached
 //	GetActor, Self, ExitActor            ListActors

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,8 @@ type candidate struct {
 	resources map[string]float64 // all of it, with CPU
 	available map[string]float64
 	load      float64 // CPUs in use per CPU
+	labels    map[string]string
+	spread    uint64 // how many that ask to be spread this node has sent there
 }
 
 func (c *candidate) has(s *wire.Spec, in map[string]float64) bool {
@@ -28,11 +31,22 @@ func (c *candidate) has(s *wire.Spec, in map[string]float64) bool {
 			return false
 		}
 	}
+	return c.labelled(s)
+}
+
+// labelled says whether the node has the labels that s asks for.
+func (c *candidate) labelled(s *wire.Spec) bool {
+	for k, v := range s.Labels {
+		if got, ok := c.labels[k]; !ok || got != v {
+			return false
+		}
+	}
 	return true
 }
 
 // choose picks a node: the one that was asked for; here, while it has room and is less than half used; else
-// the less loaded of two random ones of those with room, or of those that fit when none has.
+// the less loaded of two random ones of those with room, or of those that fit when none has. Those that ask to
+// be spread go where the fewest of them went, whether there is room now or not.
 func choose(s *wire.Spec, cs []candidate, random func(n int) int) (id.Node, *wire.ErrorRecord) {
 	var fit, free []candidate
 	for _, c := range cs {
@@ -47,7 +61,10 @@ func choose(s *wire.Spec, cs []candidate, random func(n int) int) (id.Node, *wir
 			free = append(free, c)
 		}
 	}
-	if i := slices.IndexFunc(free, func(c candidate) bool { return c.here && c.load < 0.5 }); i >= 0 {
+	if s.Spread && s.OnNode == "" && len(fit) > 0 {
+		least := slices.MinFunc(fit, func(a, b candidate) int { return cmp.Compare(a.spread, b.spread) }).spread
+		free = slices.DeleteFunc(fit, func(c candidate) bool { return c.spread > least })
+	} else if i := slices.IndexFunc(free, func(c candidate) bool { return c.here && c.load < 0.5 }); i >= 0 {
 		free = free[i : i+1]
 	}
 	if s.OnNode != "" && !s.Soft || len(fit) == 0 {
@@ -61,6 +78,45 @@ func choose(s *wire.Spec, cs []candidate, random func(n int) int) (id.Node, *wir
 		a = b
 	}
 	return a.id, nil
+}
+
+// spreadTo counts one more for the node chosen. Counts of others that lag far behind, since the node is new, would
+// send it everything for long: they are taken as not more than spreadLag behind.
+func spreadTo(cs []candidate, to id.Node) uint64 {
+	most, own := uint64(0), uint64(0)
+	for _, c := range cs {
+		most = max(most, c.spread)
+		if c.id == to {
+			own = c.spread
+		}
+	}
+	if most > spreadLag {
+		own = max(own, most-spreadLag)
+	}
+	return own + 1
+}
+
+// spreadLag is how many more tasks in a row a node gets that has come later.
+const spreadLag = 4
+
+// missingLabels names the labels that no node has, and what they are where nodes have them.
+func missingLabels(s *wire.Spec, cs []candidate) (missing []string) {
+	for _, k := range slices.Sorted(maps.Keys(s.Labels)) {
+		values := map[string]bool{}
+		for _, c := range cs {
+			if v, ok := c.labels[k]; ok {
+				values[v] = true
+			}
+		}
+		switch {
+		case values[s.Labels[k]]:
+		case len(values) == 0:
+			missing = append(missing, fmt.Sprintf("label %s=%s (no node has a label %s)", k, s.Labels[k], k))
+		default:
+			missing = append(missing, fmt.Sprintf("label %s=%s (nodes have %s)", k, s.Labels[k], strings.Join(slices.Sorted(maps.Keys(values)), ", ")))
+		}
+	}
+	return missing
 }
 
 // unschedulable says what is missing.
@@ -81,7 +137,7 @@ func unschedulable(s *wire.Spec, cs []candidate) *wire.ErrorRecord {
 	if s.CPU > 0 {
 		want[cpuName] = float64(s.CPU) / 1000
 	}
-	var missing []string
+	missing := missingLabels(s, cs)
 	for _, k := range slices.Sorted(maps.Keys(want)) {
 		most := 0.0
 		for _, c := range cs {
@@ -94,6 +150,9 @@ func unschedulable(s *wire.Spec, cs []candidate) *wire.ErrorRecord {
 	if missing == nil {
 		for _, k := range slices.Sorted(maps.Keys(want)) {
 			missing = append(missing, fmt.Sprintf("%s %v", k, want[k]))
+		}
+		for _, k := range slices.Sorted(maps.Keys(s.Labels)) {
+			missing = append(missing, fmt.Sprintf("label %s=%s", k, s.Labels[k]))
 		}
 		missing = []string{strings.Join(missing, " and ") + " together on one node"}
 	}

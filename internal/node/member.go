@@ -105,6 +105,7 @@ func (n *Node) memberChanged(e p2p.Event) {
 	if e.Kind == p2p.Down {
 		n.mu.Lock()
 		delete(n.members, m.ID)
+		delete(n.place.spread, m.ID)
 		n.mu.Unlock()
 		n.steal.peerDown(m.ID)
 		n.heardDead([]id.Addr{{Node: m.ID}}, e.Why)

@@ -50,6 +50,7 @@ type placement struct {
 	milli       int64            // CPUs of what was placed and runs here: a measure of load, not reserved
 	queue       []*errand        // waiting for resources, oldest first
 	sent        map[id.Node]int64
+	spread      map[id.Node]uint64 // how many tasks that ask to be spread went to each node
 
 	own      []*errand // OwnProcess tasks that wait for a process
 	ownBusy  int       // processes with such a task
@@ -58,7 +59,7 @@ type placement struct {
 }
 
 func (pl *placement) init(cfg Config) {
-	pl.total, pl.used, pl.sent = map[string]int64{}, map[string]int64{}, map[id.Node]int64{}
+	pl.total, pl.used, pl.sent, pl.spread = map[string]int64{}, map[string]int64{}, map[id.Node]int64{}, map[id.Node]uint64{}
 	for k, v := range cfg.Resources {
 		pl.total[k] = micro(v)
 	}
@@ -116,6 +117,9 @@ func (n *Node) placeErrand(e *errand, tried []id.Node, last error) {
 	if why != nil && len(tried) > 0 {
 		why = n.refusal("node: placing %s: no other node fits than the %d asked: %v", e.spec.Func, len(tried), last)
 	}
+	if why == nil && e.spec.Spread {
+		n.place.spread[to] = spreadTo(cs, to)
+	}
 	if why == nil && to == n.id {
 		why = n.acceptLocked(e)
 	}
@@ -145,7 +149,7 @@ func (n *Node) placeErrand(e *errand, tried []id.Node, last error) {
 
 // hereLocked is this node as a candidate.
 func (n *Node) hereLocked() candidate {
-	c := candidate{id: n.id, here: true, resources: map[string]float64{cpuName: n.cfg.CPUs}, available: map[string]float64{}}
+	c := candidate{id: n.id, here: true, labels: n.cfg.Labels, spread: n.place.spread[n.id], resources: map[string]float64{cpuName: n.cfg.CPUs}, available: map[string]float64{}}
 	for k, v := range n.place.total {
 		c.resources[k] = float64(v) / 1e6
 		c.available[k] = float64(v-n.place.used[k]) / 1e6
@@ -168,6 +172,7 @@ func (n *Node) candidatesLocked(but []id.Node) []candidate {
 		}
 		cpus := max(m.desc.Resources[cpuName], 1e-3)
 		cs = append(cs, candidate{id: name, resources: m.desc.Resources, available: m.desc.Available,
+			labels: m.desc.Labels, spread: n.place.spread[name],
 			load: m.desc.Load + float64(n.place.sent[name])/1000/cpus})
 	}
 	return cs

@@ -14,6 +14,42 @@ func cand(name id.Node, load float64, cpus float64, gpu, gpuFree float64) candid
 	return candidate{id: name, here: name == "here", load: load, resources: map[string]float64{cpuName: cpus, "gpu": gpu}, available: map[string]float64{"gpu": gpuFree}}
 }
 
+func labelled(c candidate, zone string) candidate {
+	c.labels = map[string]string{"zone": zone}
+	return c
+}
+
+func spreaded(c candidate, n uint64) candidate {
+	c.spread = n
+	return c
+}
+
+func TestSpreadInTurn(t *testing.T) {
+	counts := map[id.Node]uint64{"a": 0, "b": 0}
+	went := map[id.Node]int{}
+	place := func(n int) {
+		for range n {
+			var cs []candidate
+			for name, c := range counts {
+				cs = append(cs, spreaded(cand(name, 0, 2, 0, 0), c))
+			}
+			to, rec := choose(&wire.Spec{Spread: true}, cs, rand.IntN)
+			if rec != nil {
+				t.Fatal(rec)
+			}
+			counts[to] = spreadTo(cs, to)
+			went[to]++
+		}
+	}
+	if place(100); went["a"] != 50 || went["b"] != 50 {
+		t.Errorf("two nodes: %v", went)
+	}
+	counts["new"] = 0
+	if place(30); went["new"] > 10+spreadLag || went["new"] < 10 {
+		t.Errorf("one that came later: %v", went)
+	}
+}
+
 func TestChoose(t *testing.T) {
 	here, busyHere := cand("here", 0.1, 2, 0, 0), cand("here", 0.9, 2, 0, 0)
 	a, b := cand("a", 0.2, 4, 2, 2), cand("b", 0.7, 8, 2, 1)
@@ -33,6 +69,11 @@ func TestChoose(t *testing.T) {
 		{"resource that only one has free", wire.Spec{Resources: want(2)}, []candidate{here, a, b}, "a"},
 		{"resource that none has free", wire.Spec{Resources: want(2)}, []candidate{here, cand("a", 0, 1, 2, 1), b}, "a b"},
 		{"many CPUs", wire.Spec{CPU: 5000}, []candidate{here, a, b}, "b"},
+		{"label", wire.Spec{Labels: map[string]string{"zone": "x"}}, []candidate{here, labelled(a, "x"), labelled(b, "y")}, "a"},
+		{"label, here too", wire.Spec{Labels: map[string]string{"zone": "x"}}, []candidate{labelled(here, "x"), labelled(a, "x")}, "here"},
+		{"spread, though here has room", wire.Spec{Spread: true}, []candidate{spreaded(here, 3), spreaded(a, 2), spreaded(b, 2)}, "a b"},
+		{"spread, though one is full", wire.Spec{Spread: true, Resources: want(2)}, []candidate{spreaded(a, 1), spreaded(b, 0)}, "b"},
+		{"spread among those with the label", wire.Spec{Spread: true, Labels: map[string]string{"zone": "x"}}, []candidate{here, labelled(a, "x")}, "a"},
 		{"here is alone", wire.Spec{}, []candidate{cand("here", 5, 1, 0, 0)}, "here"},
 	} {
 		rnd := rand.New(rand.NewPCG(1, 2))
@@ -51,13 +92,16 @@ func TestChoose(t *testing.T) {
 }
 
 func TestUnschedulable(t *testing.T) {
-	cs := []candidate{cand("here", 0, 2, 1, 1), cand("a", 0, 8, 0, 0)}
+	cs := []candidate{labelled(cand("here", 0, 2, 1, 1), "x"), cand("a", 0, 8, 0, 0)}
 	for want, s := range map[string]wire.Spec{
 		"not in the cluster":                         {OnNode: "gone"},
 		"tpu 1 (the most a node has is 0)":           {Resources: map[string]float64{"tpu": 1}},
 		"gpu 2 (the most a node has is 1)":           {Resources: map[string]float64{"gpu": 2}, CPU: 1000},
 		"CPU 16 (the most a node has is 8)":          {CPU: 16000},
 		"CPU 8 and gpu 1 together on one node":       {CPU: 8000, Resources: map[string]float64{"gpu": 1}},
+		"label zone=z (nodes have x)":                {Labels: map[string]string{"zone": "z"}},
+		"label rack=1 (no node has a label rack)":    {Labels: map[string]string{"rack": "1", "zone": "x"}},
+		"CPU 8 and label zone=x together":            {CPU: 8000, Labels: map[string]string{"zone": "x"}},
 		"none of 1 nodes: missing gpu 1 (the most a": {OnNode: "a", Resources: map[string]float64{"gpu": 1}},
 	} {
 		s.Func = "main.f"

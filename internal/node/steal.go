@@ -211,7 +211,11 @@ func (s *stealer) taken(from id.Addr, thief id.Node, free uint32, specs [][]byte
 
 // stealable says whether a task may leave: those placed here and those too large for the thief stay.
 func stealable(s *wire.Spec, here id.Node, free uint32) bool {
-	return s.Kind == wire.KindTask && (s.OnNode == "" || s.Soft && s.OnNode != here) && len(s.Resources) == 0 && !s.OwnProcess && s.CPU <= free
+	free1 := *s
+	if s.Soft && s.OnNode != here { // it is not where it wished to be
+		free1.OnNode = ""
+	}
+	return s.Kind == wire.KindTask && !free1.Placed() && s.CPU <= free
 }
 
 // tellMoved tells owners where their tasks are, one message each.

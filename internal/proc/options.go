@@ -16,6 +16,8 @@ type Options struct {
 	OwnProcess bool               // in a process with nothing else in it
 	OnNode     id.Node            // on this node; default any
 	Soft       bool               // OnNode is a wish
+	Labels     map[string]string  // on nodes that have them all; default any
+	Spread     bool               // away from the others that ask for it
 	Later      error              // an option that is not available yet: what every call gives
 }
 
@@ -41,7 +43,9 @@ func (o *Options) milli() uint32 {
 }
 
 // placed says whether a node has to choose where it runs.
-func (o *Options) placed() bool { return o.OwnProcess || o.OnNode != "" || len(o.Resources) > 0 }
+func (o *Options) placed() bool {
+	return o.OwnProcess || o.OnNode != "" || o.Spread || len(o.Resources) > 0 || len(o.Labels) > 0
+}
 
 // Config says how a process attaches.
 type Config struct {

@@ -118,6 +118,7 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	rec := &record{o: o, f: f, left: DefaultRetries, actor: k == wire.KindCreate}
 	if x := f.opts; x != nil {
 		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.Resources, x.OwnProcess, x.OnNode, x.Soft
+		s.Labels, s.Spread = x.Labels, x.Spread
 		s.Retries, s.CPU = uint32(x.retries()), x.milli()
 		if k == wire.KindCreate && x.CPU < 0 {
 			s.CPU = 0
@@ -288,7 +289,7 @@ func exportable(t *sched.Task) bool {
 		return false
 	}
 	in := futureOf(t).in
-	return in == nil || in.spec.Kind == wire.KindTask && !in.spec.OwnProcess && in.spec.OnNode == "" && len(in.spec.Resources) == 0
+	return in == nil || in.spec.Kind == wire.KindTask && !in.spec.Placed()
 }
 
 // export writes the specification of a task that was claimed for another process.

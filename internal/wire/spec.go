@@ -9,7 +9,7 @@ import (
 )
 
 // SpecVersion is the version of the task specification.
-const SpecVersion = 1
+const SpecVersion = 2
 
 // SpecKind says what a specification asks for.
 type SpecKind uint8
@@ -41,7 +41,9 @@ type Spec struct {
 	Priority   int32
 	OwnProcess bool
 	OnNode     id.Node
-	Soft       bool // OnNode is a wish
+	Soft       bool              // OnNode is a wish
+	Labels     map[string]string // on nodes that have them all
+	Spread     bool              // away from the others that ask for it
 	Trace      [16]byte
 
 	Actor       id.Actor // KindCreate, KindCall
@@ -68,8 +70,13 @@ const (
 // MaxArgs bounds the arguments of a task.
 const MaxArgs = 8
 
-// MaxResources bounds the named resources of a task.
+// MaxResources bounds the named resources of a task, and its labels.
 const MaxResources = 64
+
+// Placed says whether nodes choose where it runs, and thieves do not.
+func (s *Spec) Placed() bool {
+	return s.OwnProcess || s.OnNode != "" || s.Spread || len(s.Resources) > 0 || len(s.Labels) > 0
+}
 
 // Append adds the encoding of s to b.
 func (s *Spec) Append(b []byte) []byte {
@@ -97,6 +104,12 @@ func (s *Spec) Append(b []byte) []byte {
 	a.bool(s.OwnProcess)
 	a.str(string(s.OnNode))
 	a.bool(s.Soft)
+	a.uv(uint64(len(s.Labels)))
+	for k, v := range s.Labels {
+		a.str(k)
+		a.str(v)
+	}
+	a.bool(s.Spread)
 	a.raw(s.Trace[:])
 	if s.Kind != KindTask {
 		a.raw(s.Actor[:])
@@ -156,6 +169,14 @@ func ParseSpec(b []byte) (s Spec, err error) {
 	s.OwnProcess = r.bool()
 	s.OnNode = id.Node(r.str())
 	s.Soft = r.bool()
+	if n := r.count(MaxResources, 2); n > 0 {
+		s.Labels = make(map[string]string, n)
+		for range n {
+			k := r.str()
+			s.Labels[k] = r.str()
+		}
+	}
+	s.Spread = r.bool()
 	copy(s.Trace[:], r.take(len(s.Trace)))
 	if s.Kind != KindTask {
 		copy(s.Actor[:], r.take(len(s.Actor)))
