@@ -98,10 +98,12 @@ func (h *Host) tellLocked(a member.Tell) {
 	if e.Kind != Changed {
 		h.cfg.Logger.Info("p2p: member "+e.Kind.String(), "peer", n, "epoch", a.Info.Epoch, "why", a.Why)
 	}
-	if len(h.recent) == recentKept {
-		h.recent = h.recent[1:]
+	if a.Why != "" { // else a load, of which there are many
+		if len(h.recent) == recentKept {
+			h.recent = h.recent[1:]
+		}
+		h.recent = append(h.recent, fmt.Sprintf("%s %s %s %s: %s", time.Now().UTC().Format("15:04:05.000"), n.Short(), e.Kind, e.Member.State, a.Why))
 	}
-	h.recent = append(h.recent, fmt.Sprintf("%s %s %s %s: %s", time.Now().UTC().Format("15:04:05.000"), n.Short(), e.Kind, e.Member.State, a.Why))
 	if e.Kind == Changed && len(h.events) >= maxChanged {
 		h.cfg.Logger.Warn("p2p: Config.Event is too slow: a change was not told", "peer", n)
 		return

@@ -7,14 +7,16 @@ import (
 	"os"
 
 	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/p2p/member"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 // Limits of a host, each stated where it is checked.
 const (
-	MaxFrame   = 1 << 20  // bytes of one control frame
-	MaxMeta    = 16 << 10 // bytes of a node's descriptor
+	MaxFrame   = 1 << 20        // bytes of one control frame
+	MaxMeta    = member.MaxMeta // bytes of a node's descriptor
+	MaxLoad    = member.MaxLoad
 	MaxRequest = 64 << 10 // bytes of a bulk request
 	MaxListen  = 8        // listening addresses
 	MaxJoin    = 64       // join addresses
@@ -39,6 +41,8 @@ type Config struct {
 	Join []string
 	// Meta is an opaque descriptor, at most MaxMeta bytes, that peers get with membership. Default none.
 	Meta []byte
+	// Load is the first UpdateLoad, at most MaxLoad bytes. Default none.
+	Load []byte
 	// Logger gets refusals and verdicts. Default slog.Default().
 	Logger *slog.Logger
 	// Control gets every control frame, in order per peer, on the reader goroutine of that peer. It must not
@@ -85,6 +89,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("p2p: cluster name of %d bytes: at most %d", len(c.Cluster), maxCluster)
 	case len(c.Meta) > MaxMeta:
 		return fmt.Errorf("p2p: descriptor of %d bytes: at most %d", len(c.Meta), MaxMeta)
+	case len(c.Load) > MaxLoad:
+		return fmt.Errorf("p2p: load of %d bytes: at most %d", len(c.Load), MaxLoad)
 	case len(c.Listen) > MaxListen:
 		return fmt.Errorf("p2p: %d listening addresses: at most %d", len(c.Listen), MaxListen)
 	case len(c.Join) > MaxJoin:

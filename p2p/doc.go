@@ -9,7 +9,8 @@
 // loopback is listened on); see package admit.
 //
 // Nodes find each other by Join, through the runtime folder of one user and network namespace, and by what
-// members tell of members; see package member for the view and its verdicts. A verdict cuts the lanes,
+// members tell of members; see package member for the view and its verdicts (SWIM). A node's descriptor is pulled by
+// those who hear that it has changed; its load travels with the gossip. A verdict cuts the lanes,
 // fails what waits, and takes the node out of Kademlia's table; an Up puts it in. A node's frames under an
 // old epoch are refused with the connection that carries them.
 //

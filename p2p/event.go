@@ -12,10 +12,12 @@ type Member struct {
 	Epoch uint64        `json:"epoch"`
 	Addrs []string      `json:"addrs"` // multiaddrs that end in /p2p/ID
 	Meta  []byte        `json:"-"`     // its descriptor; shared, not to be changed
+	Load  []byte        `json:"-"`     // what it last told of how busy it is; shared
 	Self  bool          `json:"self,omitempty"`
-	Found string        `json:"found"`         // "self", "join", "member" or "runtime": how the two learned of each other first
+	Found string        `json:"found"`         // "self", "join", "member", "runtime", "remembered" or "mdns": how the two learned of each other first
 	Via   string        `json:"via,omitempty"` // "tcp"
 	State string        `json:"state"`         // "alive", "suspect", "left" or "dead"
+	Said  string        `json:"said"`          // the same by the gossip: it differs where only one node's way to another is broken
 	RTT   time.Duration `json:"rtt_ns,omitempty"`
 }
 
@@ -25,7 +27,7 @@ type EventKind int
 // The kinds of events.
 const (
 	Up      EventKind = iota + 1 // it is there; Down of an earlier epoch came before
-	Changed                      // its descriptor, addresses or state (alive, suspect) changed
+	Changed                      // its descriptor, addresses, load or state (alive, suspect) changed
 	Down                         // it left, died or restarted: this epoch's lane is gone for good
 )
 

@@ -127,6 +127,9 @@ func (h *Host) open(g admit.Gate) (err error) {
 		return err
 	}
 	h.view = member.New(h.id, h.epoch, h.addrs(), slices.Clone(h.cfg.Meta))
+	if len(h.cfg.Load) > 0 {
+		h.view.Step(member.Loaded{Load: slices.Clone(h.cfg.Load)}, h.now())
+	}
 	h.dir = directory.New(net4dir{h})
 	h.kad.host.SetStreamHandler(h.streamID(), h.serveStream)
 	if h.cfg.RuntimeDir != "" {
@@ -231,12 +234,13 @@ func (h *Host) selfLocked() Member {
 
 func asMember(i member.Info) Member {
 	return Member{
-		ID: i.ID, Epoch: i.Epoch, Addrs: fullAddrs(i.ID, i.Addrs), Meta: i.Meta,
-		Found: i.Found.String(), Via: "tcp", State: i.State.String(), RTT: time.Duration(i.RTT),
+		ID: i.ID, Epoch: i.Epoch, Addrs: fullAddrs(i.ID, i.Addrs), Meta: i.Meta, Load: i.Load,
+		Found: i.Found.String(), Via: "tcp", State: i.State.String(), Said: i.Said.String(), RTT: time.Duration(i.RTT),
 	}
 }
 
-// UpdateMeta changes the descriptor that peers see.
+// UpdateMeta changes the descriptor that peers see. The gossip tells them that it has changed, and each asks
+// this node for it: what changes often belongs to the load.
 func (h *Host) UpdateMeta(meta []byte) error {
 	if len(meta) > MaxMeta {
 		return fmt.Errorf("p2p: descriptor of %d bytes: at most %d", len(meta), MaxMeta)
@@ -244,6 +248,18 @@ func (h *Host) UpdateMeta(meta []byte) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stepLocked(member.Describe{Addrs: h.view.Self().Addrs, Meta: slices.Clone(meta)})
+	return nil
+}
+
+// UpdateLoad tells peers how busy this node is. It travels with the gossip: each peer gets the newest within
+// some hundred milliseconds, not all before it.
+func (h *Host) UpdateLoad(load []byte) error {
+	if len(load) > MaxLoad {
+		return fmt.Errorf("p2p: load of %d bytes: at most %d", len(load), MaxLoad)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stepLocked(member.Loaded{Load: slices.Clone(load)})
 	return nil
 }
 

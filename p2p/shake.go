@@ -103,10 +103,9 @@ func (h *Host) hello(n id.Node, k lane.Kind, name uint64, f member.Found) lane.H
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last, bond := h.view.Greeting(n)
-	self := h.view.Self()
 	return lane.Hello{
 		Kind: k, Epoch: h.epoch, Lane: name, Last: last, Bond: bond, Found: byte(f),
-		Info: member.AppendInfo(nil, self.Addrs, self.Meta),
+		Info: member.AppendDesc(nil, h.view.Desc()),
 	}
 }
 
@@ -116,11 +115,11 @@ func (h *Host) agree(c *lane.Conn, n id.Node, said uint64, theirs lane.Hello, f 
 	if n == h.id {
 		return nil, errors.New("p2p: this is the node itself")
 	}
-	addrs, meta, err := member.ParseInfo(theirs.Info)
+	desc, err := member.ParseDesc(theirs.Info)
 	if err != nil || theirs.Lane == 0 || theirs.Kind != lane.KindControl {
 		return nil, fmt.Errorf("p2p: hello of %s: %w", n, errors.Join(lane.ErrHello, err))
 	}
-	if f != member.FoundJoin && f != member.FoundRuntime {
+	if f < member.FoundJoin || f > member.FoundMDNS {
 		f = member.FoundMember
 	}
 	decides := h.view.Decides(n) // constant
@@ -142,7 +141,7 @@ func (h *Host) agree(c *lane.Conn, n id.Node, said uint64, theirs lane.Hello, f 
 	h.offer = o
 	h.stepLocked(member.Offer{
 		ID: n, Epoch: theirs.Epoch, Lane: theirs.Lane, Last: theirs.Last, Bond: theirs.Bond,
-		Said: said, Found: f, Addrs: addrs, Meta: meta,
+		Said: said, Found: f, Desc: desc,
 	})
 	h.offer = nil
 	h.mu.Unlock()

@@ -25,8 +25,9 @@ type Status struct {
 	Epoch        uint64          `json:"epoch"`
 	Cluster      string          `json:"cluster"`
 	Addrs        []string        `json:"addrs"`
-	Members      []Member        `json:"members"` // this node first
-	Gone         []Member        `json:"gone"`    // dead and left, not forgotten yet
+	Members      []Member        `json:"members"`  // this node first
+	Gone         []Member        `json:"gone"`     // dead and left, not forgotten yet
+	Disputed     []Member        `json:"disputed"` // those of which this node's own view and the gossip differ
 	Lanes        []LaneStatus    `json:"lanes"`
 	BulkIn       uint64          `json:"bulk_in"`  // bytes of data fetched
 	BulkOut      uint64          `json:"bulk_out"` // and served
@@ -55,6 +56,9 @@ func (h *Host) Status() Status {
 	for _, i := range h.view.Gone() {
 		s.Gone = append(s.Gone, asMember(i))
 	}
+	for _, i := range h.view.Disputed() {
+		s.Disputed = append(s.Disputed, asMember(i))
+	}
 	for n, l := range h.links {
 		in, out := l.ctl.Bytes()
 		s.Lanes = append(s.Lanes, LaneStatus{n, in, out, h.bonds[n].Kept()})
@@ -77,6 +81,9 @@ func (s Status) String() string {
 			fmt.Fprintf(&b, ", round trip %v", m.RTT.Round(time.Microsecond))
 		}
 		b.WriteByte('\n')
+	}
+	for _, m := range s.Disputed {
+		fmt.Fprintf(&b, "  disputed: %s is %s here and %s by the gossip\n", m.ID, m.State, m.Said)
 	}
 	for _, l := range s.Lanes {
 		fmt.Fprintf(&b, "  lane %s: %d bytes in, %d out\n", l.Peer.Short(), l.In, l.Out)

@@ -36,10 +36,14 @@ func FuzzFrame(f *testing.F) {
 
 func FuzzDescriptor(f *testing.F) {
 	d := desc{Version: 1, Resources: map[string]float64{cpuName: 2}, Labels: map[string]string{"a": "b"}}
-	f.Add(d.encode())
+	f.Add(encode(&d))
+	f.Add(encode(&load{Available: d.Resources, Load: 0.5, Jobs: 1}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if d, err := parseDesc(b); err == nil {
-			d.encode()
+			encode(&d)
+		}
+		if l, err := parseLoad(b); err == nil {
+			encode(&l)
 		}
 	})
 }

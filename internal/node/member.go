@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -25,18 +26,29 @@ type desc struct {
 	Version   int
 	PID       int
 	Resources map[string]float64 // with CPU
-	Available map[string]float64
 	Labels    map[string]string
-	Load      float64 // CPUs in use per CPU
-	Jobs      int     // known to the node
 	Draining  bool
 }
+
+// load is what a node tells its peers of how busy it is. It changes often and travels with the gossip.
+type load struct {
+	_         struct{} `cbor:",toarray"`
+	Available map[string]float64
+	Load      float64 // CPUs in use per CPU
+	Jobs      int     // known to the node
+}
+
+// told is a descriptor and a load as they were last sent.
+type told struct{ meta, busy []byte }
 
 // member is another node of the cluster.
 type member struct {
 	epoch uint64
 	addrs []string
+	state string
+	rtt   time.Duration
 	desc  desc
+	load  load
 }
 
 // The modes have constant options, which are right. Maps are sorted: equal descriptors have equal encodings.
@@ -52,26 +64,37 @@ func parseDesc(b []byte) (d desc, err error) {
 	return d, nil
 }
 
-func (d *desc) encode() []byte {
-	b, err := descEnc.Marshal(d)
+func parseLoad(b []byte) (l load, err error) {
+	if len(b) == 0 { // none came yet
+		return load{}, nil
+	}
+	if err = descDec.Unmarshal(b, &l); err != nil {
+		return load{}, fmt.Errorf("node: load: %w", err)
+	}
+	return l, nil
+}
+
+func encode(v any) []byte {
+	b, err := descEnc.Marshal(v)
 	if err != nil {
-		panic(err) // it has nothing that could fail
+		panic(err) // a desc and a load have nothing that could fail
 	}
 	return b
 }
 
-// describeStart is the descriptor of a node that has no arena clients and no jobs yet.
-func (n *Node) describeStart() []byte {
+// describe is the descriptor and the load of the node as they are now.
+func (n *Node) describe() (meta, busy []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.describeLocked().encode()
-}
-
-func (n *Node) describeLocked() *desc {
 	h := n.hereLocked()
-	h.load = float64(int(h.load*20)) / 20 // coarse: small changes are not worth a message
-	return &desc{Version: wire.Version, PID: os.Getpid(), Resources: h.resources, Available: h.available,
-		Labels: n.cfg.Labels, Load: h.load, Jobs: len(n.jobs), Draining: n.draining}
+	meta = encode(&desc{Version: wire.Version, PID: os.Getpid(), Resources: h.resources, Labels: n.cfg.Labels, Draining: n.draining})
+	l := load{Available: h.available, Jobs: len(n.jobs)}
+	l.Load = float64(int(h.load*20)) / 20 // coarse: small changes are not worth a message
+	if busy = encode(&l); len(busy) > p2p.MaxLoad {
+		l.Available = nil // too many kinds of resources: placing goes by what the node has
+		busy = encode(&l)
+	}
+	return meta, busy
 }
 
 // advertise tells the peers what has changed, if something has.
@@ -79,15 +102,18 @@ func (n *Node) advertise() {
 	if n.host == nil {
 		return
 	}
-	n.mu.Lock()
-	b := n.describeLocked().encode()
-	n.mu.Unlock()
-	if bytes.Equal(b, n.told) {
-		return
+	meta, busy := n.describe()
+	if !bytes.Equal(meta, n.told.meta) {
+		n.told.meta = meta
+		if err := n.host.UpdateMeta(meta); err != nil {
+			n.log.Warn("node: telling the peers about this node", "err", err)
+		}
 	}
-	n.told = b
-	if err := n.host.UpdateMeta(b); err != nil {
-		n.log.Warn("node: telling the peers about this node", "err", err)
+	if !bytes.Equal(busy, n.told.busy) {
+		n.told.busy = busy
+		if err := n.host.UpdateLoad(busy); err != nil {
+			n.log.Warn("node: telling the peers how busy this node is", "err", err)
+		}
 	}
 }
 
@@ -101,7 +127,9 @@ func (n *Node) memberChanged(e p2p.Event) {
 	if m.Self || m.ID == n.id {
 		return
 	}
-	n.events.Add(trace.Event{Layer: "p2p", Kind: e.Kind.String(), Peer: m.ID.Short(), N: int64(m.Epoch), Text: e.Why})
+	if e.Why != "" { // else it tells of its load, again and again
+		n.events.Add(trace.Event{Layer: "p2p", Kind: e.Kind.String(), Peer: m.ID.Short(), N: int64(m.Epoch), Text: e.Why})
+	}
 	if e.Kind == p2p.Down {
 		n.mu.Lock()
 		delete(n.members, m.ID)
@@ -113,11 +141,12 @@ func (n *Node) memberChanged(e p2p.Event) {
 		return
 	}
 	d, err := parseDesc(m.Meta)
-	if err != nil {
+	l, err2 := parseLoad(m.Load)
+	if err := errors.Join(err, err2); err != nil {
 		n.log.Warn("node: a node describes itself wrongly", "node", m.ID.Short(), "err", err)
 	}
 	n.mu.Lock()
-	n.members[m.ID] = &member{epoch: m.Epoch, addrs: m.Addrs, desc: d}
+	n.members[m.ID] = &member{m.Epoch, m.Addrs, m.State, m.RTT, d, l}
 	n.mu.Unlock()
 	if e.Kind == p2p.Up {
 		n.steal.peerUp(m.ID, m.Epoch)
@@ -140,7 +169,7 @@ func (n *Node) nodes() []wire.NodeInfo {
 	l := []wire.NodeInfo{{ID: n.id, Addrs: addrs, Resources: h.resources, Available: h.available, Labels: n.cfg.Labels, PID: os.Getpid()}}
 	for _, name := range slices.Sorted(maps.Keys(n.members)) {
 		m := n.members[name]
-		l = append(l, wire.NodeInfo{ID: name, Addrs: m.addrs, Resources: m.desc.Resources, Available: m.desc.Available, Labels: m.desc.Labels, PID: m.desc.PID})
+		l = append(l, wire.NodeInfo{ID: name, Addrs: m.addrs, Resources: m.desc.Resources, Available: m.load.Available, Labels: m.desc.Labels, PID: m.desc.PID})
 	}
 	return l
 }

@@ -59,7 +59,7 @@ type Node struct {
 	events    trace.Ring
 	procs     atomic.Pointer[map[id.Proc]*process] // changed under mu
 	stats     counters
-	told      []byte    // our descriptor as the peers know it; the ticker's
+	told      told      // what the peers know of us; the ticker's
 	collected time.Time // when idle processes were last asked to collect; the ticker's
 	tide      tide      // how much of the arena was in use; the ticker's
 
@@ -198,9 +198,11 @@ func (n *Node) openFolders() (err error) {
 }
 
 func (n *Node) openNetwork(ctx context.Context) error {
+	meta, busy := n.describe()
+	n.told = told{meta, busy}
 	host, err := p2p.Start(ctx, p2p.Config{
 		Cluster: n.cfg.Cluster, StateDir: n.state, RuntimeDir: n.dir, TokenFile: n.cfg.TokenFile,
-		Listen: n.cfg.Listen, Join: n.cfg.Join, Meta: n.describeStart(), Logger: n.log,
+		Listen: n.cfg.Listen, Join: n.cfg.Join, Meta: meta, Load: busy, Logger: n.log,
 		Control: n.fromNode, Serve: n.serveBulk, Event: n.memberEvent,
 	})
 	if err != nil {

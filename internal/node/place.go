@@ -171,9 +171,9 @@ func (n *Node) candidatesLocked(but []id.Node) []candidate {
 			continue
 		}
 		cpus := max(m.desc.Resources[cpuName], 1e-3)
-		cs = append(cs, candidate{id: name, resources: m.desc.Resources, available: m.desc.Available,
+		cs = append(cs, candidate{id: name, resources: m.desc.Resources, available: m.load.Available,
 			labels: m.desc.Labels, spread: n.place.spread[name],
-			load: m.desc.Load + float64(n.place.sent[name])/1000/cpus})
+			load: m.load.Load + float64(n.place.sent[name])/1000/cpus})
 	}
 	return cs
 }

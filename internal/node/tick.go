@@ -68,7 +68,7 @@ func (n *Node) clusterBusy() bool {
 		return true
 	}
 	for _, m := range n.members {
-		if m.desc.Jobs > 0 {
+		if m.load.Jobs > 0 {
 			return true
 		}
 	}

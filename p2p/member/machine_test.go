@@ -124,8 +124,8 @@ func (w *world) dial(n id.Node, a Dial) {
 	ln, bn := w.ms[n].Greeting(p)
 	lp, bp := w.ms[p].Greeting(n)
 	lane := w.seq
-	atN := Offer{ID: p, Epoch: w.ms[p].Self().Epoch, Lane: lane, Last: lp, Bond: bp, Said: bn, Found: a.Found, Addrs: []string{string(p)}}
-	atP := Offer{ID: n, Epoch: w.ms[n].Self().Epoch, Lane: lane, Last: ln, Bond: bn, Said: bp, Found: a.Found, Addrs: []string{string(n)}}
+	atN := Offer{ID: p, Epoch: w.ms[p].Self().Epoch, Lane: lane, Last: lp, Bond: bp, Said: bn, Found: a.Found, Desc: Desc{Addrs: []string{string(p)}}}
+	atP := Offer{ID: n, Epoch: w.ms[n].Self().Epoch, Lane: lane, Last: ln, Bond: bn, Said: bp, Found: a.Found, Desc: Desc{Addrs: []string{string(n)}}}
 	first, second := [2]any{n, atN}, [2]any{p, atP}
 	if !w.ms[n].Decides(p) {
 		first, second = second, first
@@ -207,7 +207,7 @@ func TestClusterFormsAndHeals(t *testing.T) {
 				}
 			}
 		}
-		w.run(6 * sec)
+		w.run(9 * sec)
 		if got := len(w.ms["n0"].Members()); got != 3 {
 			t.Fatalf("n0 sees %d in its half", got)
 		}
@@ -303,8 +303,9 @@ func TestViewIsBounded(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, m := range []Message{
-		Beat{1, 2, 3}, Bye{}, Update{[]string{"/ip4/1.2.3.4/tcp/5"}, []byte("meta")},
-		List{[]Entry{{"b", 7, []string{"x", "y"}}, {"c", 8, nil}}},
+		Beat{1, 2}, Bye{}, Update{Desc{1, 2, []string{"/ip4/1.2.3.4/tcp/5"}, []byte("meta"), []byte("load")}},
+		Sync{true, Gossip{[]Claim{{"b", 7, 1, Alive, "", 9, []string{"x", "y"}}, {"c", 8, 2, Suspect, "b", 0, nil}}, nil}},
+		Ping{1, Gossip{nil, []Load{{"b", 7, 3, []byte("busy")}}}}, Ack{Seq: 2}, PingReq{Seq: 3, Target: "c", Epoch: 4}, Nack{5}, Sum{6}, Pull{},
 	} {
 		f.Add(Append(nil, m))
 	}

@@ -2,15 +2,17 @@ package member
 
 import "fmt"
 
-// WhyDuplicate refuses a lane to a node that has one.
-const WhyDuplicate = "member: duplicate of the lane in use"
+// Why an offered lane is refused.
+const (
+	WhyDuplicate = "member: duplicate of the lane in use"
+	// WhyStale: a verdict or another lane came between our hello and the decision.
+	WhyStale  = "member: the view changed during the handshake"
+	WhyDenied = "member: this node is on the list of the denied (--deny-file)"
+)
 
-// WhyStale refuses a lane because a verdict or another lane came between our hello and the decision.
-const WhyStale = "member: the view changed during the handshake"
-
-// learn notes a node to dial. Word of an epoch that is down already is old news.
+// learn notes a node that a hint names, to be dialed. Word of an epoch that is down already is old news.
 func (m *Machine) learn(e Learn, now int64) {
-	if e.ID == m.self.ID || e.ID == "" || len(e.ID) > maxText || m.leaving {
+	if e.ID == m.self.ID || m.left || m.denied[e.ID] {
 		return
 	}
 	p := m.peers[e.ID]
@@ -26,10 +28,24 @@ func (m *Machine) learn(e Learn, now int64) {
 	}
 	p.Addrs = e.Addrs
 	if p.State == Known {
-		p.Epoch = e.Epoch
+		m.begin(p, e.Epoch)
 	}
-	p.tries, p.next = 0, now
-	if !m.Decides(e.ID) {
+	m.seek(p, now)
+}
+
+// begin forgets what was said of earlier epochs of p.
+func (m *Machine) begin(p *peer, epoch uint64) {
+	if p.Epoch == epoch {
+		return
+	}
+	p.Epoch, p.Said, p.inc, p.loadSeq, p.suspect, p.claimFor, p.loadFor = epoch, 0, 0, 0, suspicion{}, 0, 0
+	p.Load = nil
+}
+
+// seek dials p, or lets it dial.
+func (m *Machine) seek(p *peer, now int64) {
+	p.tries, p.next, p.lost = 0, now, now
+	if !m.Decides(p.ID) {
 		p.next = now + yieldFor
 	}
 	m.redial(p, now)
@@ -51,23 +67,28 @@ func (m *Machine) offer(e Offer, now int64) {
 	if p.lane != 0 {
 		m.do(Cut{p.ID, p.lane, "replaced by a newer lane"})
 	}
-	fresh, first, again := !p.up(), p.State == Known, p.met != 0 && e.Epoch > p.met
-	p.Epoch, p.met = e.Epoch, e.Epoch
-	p.Addrs, p.Meta = e.Addrs, e.Meta
-	p.State, p.lane, p.last, p.heard, p.tries = Alive, e.Lane, 0, now, 0
-	p.beat, p.RTT = 0, 0
+	fresh, first := !p.up(), p.met == 0
+	again := !first && fresh
+	m.begin(p, e.Epoch)
+	p.met = e.Epoch
+	p.lane, p.last, p.heard, p.tries = e.Lane, 0, now, 0
+	p.State, p.RTT, p.beat = Alive, 0, 0
+	if p.Said == Suspect {
+		p.State = Suspect
+	}
 	if fresh {
 		p.bond = e.Lane
 	}
+	m.described(p, e.Desc)
 	m.do(Accept{p.ID, p.lane, fresh})
 	if !fresh {
 		m.tell(Changed, p, "reconnected")
 	} else {
 		m.tell(Up, p, "found by "+p.Found.String())
 	}
-	m.sendView(p)
+	m.vouch(p, e.Desc, now)
 	if again || first && p.Found != FoundMember {
-		m.spread(p)
+		m.meet(p, now)
 	}
 }
 
@@ -80,8 +101,10 @@ func (m *Machine) refuse(e Offer) string {
 	switch {
 	case e.ID == m.self.ID:
 		return "member: this is the node itself"
-	case m.leaving:
+	case m.left:
 		return "member: this node is leaving"
+	case m.denied[e.ID]:
+		return WhyDenied
 	case p == nil:
 		if m.add(e.ID, e.Found) == nil {
 			return fmt.Sprintf("member: the view is full with %d nodes", maxPeers)
@@ -98,36 +121,9 @@ func (m *Machine) refuse(e Offer) string {
 	return ""
 }
 
-// sendView tells p of all the others.
-func (m *Machine) sendView(p *peer) {
-	var l []Entry
-	for _, n := range m.ids {
-		q := m.peers[n]
-		if q != p && q.up() {
-			l = append(l, Entry{q.ID, q.Epoch, q.Addrs})
-		}
-		if len(l) == MaxEntries {
-			m.do(Send{p.ID, List{l}})
-			l = nil
-		}
-	}
-	if len(l) > 0 {
-		m.do(Send{p.ID, List{l}})
-	}
-}
-
-// spread tells all the others of p.
-func (m *Machine) spread(p *peer) {
-	for _, n := range m.ids {
-		if q := m.peers[n]; q != p && q.lane != 0 {
-			m.do(Send{n, List{[]Entry{{p.ID, p.Epoch, p.Addrs}}}})
-		}
-	}
-}
-
 // lost lets the lower ID dial at once and the other a little later.
 func (m *Machine) lost(p *peer, now int64) {
-	p.last, p.lane, p.tries, p.next = p.lane, 0, 0, now
+	p.last, p.lane, p.lost, p.tries, p.next = p.lane, 0, now, 0, now
 	if !m.Decides(p.ID) {
 		p.next = now + yieldLost
 	}
@@ -136,7 +132,7 @@ func (m *Machine) lost(p *peer, now int64) {
 
 // redial dials p if it is time.
 func (m *Machine) redial(p *peer, now int64) {
-	if p.lane != 0 || p.dialing || p.State == Left || m.leaving || now < p.next {
+	if p.lane != 0 || p.dialing || p.State == Left || m.left || m.denied[p.ID] || now < p.next || len(p.Addrs) == 0 {
 		return
 	}
 	p.dialing = true
@@ -157,15 +153,29 @@ func (m *Machine) dialed(p *peer, e Dialed, now int64) {
 	switch {
 	case p.up() && e.Refused:
 		m.down(p, Dead, "its lane broke and nothing listens at its addresses: "+e.Why, now)
+		m.doubt(p, now)
 	case p.up():
 		p.next = now + retryEvery
 	case e.Barred:
 		p.next = now + barredFor
-	case p.State == Known && p.tries >= triesKnown:
+	case p.State == Known && p.tries >= triesKnown && !p.counts():
 		m.forget(p.ID)
 	case p.State == Known:
-		p.next = now + retryEvery<<p.tries
-	default:
-		p.next = now + min(rejoinFirst<<min(p.tries, 8), rejoinMost)
+		p.next = now + min(retryEvery<<min(p.tries, 8), retryMost)
+	}
+}
+
+// rejoin dials one of the dead at a time, so that parts of a cluster find each other again.
+func (m *Machine) rejoin(now int64) {
+	if now < m.nextRejoin {
+		return
+	}
+	m.nextRejoin = now + rejoinEvery
+	for range m.ids {
+		m.turn = (m.turn + 1) % len(m.ids)
+		if p := m.peers[m.ids[m.turn]]; p.State == Dead && p.next <= now && !p.dialing {
+			m.redial(p, now)
+			return
+		}
 	}
 }

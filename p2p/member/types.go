@@ -16,6 +16,8 @@ const (
 
 func (s State) String() string {
 	switch s {
+	case 0:
+		return "unknown"
 	case Known:
 		return "known"
 	case Alive:
@@ -38,6 +40,8 @@ const (
 	FoundJoin    Found = 1
 	FoundMember  Found = 2
 	FoundRuntime Found = 3
+	FoundBefore  Found = 4 // remembered across a restart
+	FoundMDNS    Found = 5
 )
 
 func (f Found) String() string {
@@ -46,6 +50,10 @@ func (f Found) String() string {
 		return "join"
 	case FoundRuntime:
 		return "runtime"
+	case FoundBefore:
+		return "remembered"
+	case FoundMDNS:
+		return "mdns"
 	}
 	return "member"
 }
@@ -56,8 +64,10 @@ type Info struct {
 	Epoch uint64
 	Addrs []string
 	Meta  []byte
+	Load  []byte // the newest that it told; changes often
 	Found Found
-	State State
+	State State // as this node sees it
+	Said  State // as the gossip has it; 0: nothing. It differs where only this node's own way is broken
 	RTT   int64 // nanoseconds; 0: not measured yet
 }
 
@@ -81,8 +91,7 @@ type (
 		Last, Bond uint64 // of the peer's hello
 		Said       uint64 // the bond of our own hello
 		Found      Found
-		Addrs      []string
-		Meta       []byte
+		Desc       Desc // what the peer says of itself
 	}
 	// Lost tells that an accepted lane has ended.
 	Lost struct {
@@ -111,6 +120,10 @@ type (
 		Addrs []string
 		Meta  []byte
 	}
+	// Loaded changes the load that this node tells.
+	Loaded struct{ Load []byte }
+	// Deny replaces the list of the nodes that are kept out.
+	Deny struct{ IDs map[id.Node]bool }
 	// Leave announces leaving: no lane is taken any more.
 	Leave struct{}
 	// Tick lets time pass; it comes every TickEvery.
@@ -124,6 +137,8 @@ func (Heard) event()    {}
 func (Dialed) event()   {}
 func (Recv) event()     {}
 func (Describe) event() {}
+func (Loaded) event()   {}
+func (Deny) event()     {}
 func (Leave) event()    {}
 func (Tick) event()     {}
 

@@ -1,92 +1,120 @@
 package member
 
-import "fmt"
-
-// hear notes a sign of life.
-func (m *Machine) hear(p *peer, now int64) {
-	p.heard = now
-	if p.State == Suspect {
-		p.State = Alive
-		m.tell(Changed, p, "heard again")
-	}
-}
-
 // recv takes a message of an accepted lane.
 func (m *Machine) recv(p *peer, msg Message, now int64) {
-	m.hear(p, now)
+	p.heard = now
 	switch e := msg.(type) {
-	case Beat:
-		if rtt := now - e.Echo - e.Held; e.Echo != 0 && e.Held >= 0 && rtt >= 0 {
-			p.RTT = rtt
+	case Ping:
+		m.merge(p, e.Gossip, false, now)
+		m.pinged(p, e.Seq)
+	case Ack:
+		m.merge(p, e.Gossip, false, now)
+		m.acked(p, e.Seq, now)
+	case PingReq:
+		m.merge(p, e.Gossip, false, now)
+		m.askedToPing(p, e, now)
+	case Nack:
+		m.nacked(e.Seq)
+	case Gossip:
+		m.merge(p, e, false, now)
+	case Sum:
+		if e.Hash != m.sum() {
+			m.sync(p, true)
 		}
-		p.beat, p.beatAt = e.Now, now
-	case List:
-		for _, x := range e.Entries {
-			m.learn(Learn{x.ID, x.Epoch, x.Addrs, FoundMember}, now)
+	case Sync:
+		m.merge(p, e.Gossip, true, now)
+		if e.Reply {
+			m.sync(p, false)
 		}
+	case Pull:
+		m.send(p, Update{m.desc()})
 	case Update:
-		p.Addrs, p.Meta = e.Addrs, e.Meta
+		m.described(p, e.Desc)
+		m.vouch(p, e.Desc, now)
 		m.tell(Changed, p, "described itself anew")
+	case Beat:
+		m.beaten(p, e, now)
 	case Bye:
-		m.down(p, Left, "left", now)
+		m.apply(p, Claim{ID: p.ID, Epoch: p.Epoch, Inc: p.inc, State: Left}, now)
 	}
 }
 
-// tick passes verdicts on silence, dials what is due and sends beats.
+// described takes what p says of itself.
+func (m *Machine) described(p *peer, d Desc) {
+	p.Addrs, p.Meta, p.have = d.Addrs, d.Meta, digest(d)
+	if d.Seq > p.loadSeq {
+		p.Load, p.loadSeq = d.Load, d.Seq
+	}
+}
+
+func (m *Machine) beaten(p *peer, e Beat, now int64) {
+	if e.Now != 0 {
+		m.send(p, Beat{Echo: e.Now})
+	}
+	if rtt := now - e.Echo; e.Echo != 0 && rtt >= 0 {
+		p.RTT = rtt
+	}
+}
+
+// tick lets time pass: lanes are beaten and watched, suspicions end, what is due is dialed, probed and spread.
 func (m *Machine) tick(now int64) {
-	var stood int64
-	if gap := now - m.lastTick; m.lastTick != 0 && gap > stallAfter {
-		stood = gap
+	if gap := now - m.lastTick; m.lastTick != 0 && gap > standsFor {
+		m.stood(gap - standsFor)
 	}
 	m.lastTick = now
-	beat := now >= m.nextBeat
-	if beat {
-		m.nextBeat = now + beatEvery
-	}
+	m.gossip.n = 1
 	for i := 0; i < len(m.ids); i++ {
 		p := m.peers[m.ids[i]]
-		if p.up() {
-			p.heard += stood
-			m.judge(p, now)
+		if p.counts() {
+			m.gossip.n++
 		}
+		m.judge(p, now)
+		m.watch(p, now)
 		if !p.up() && p.State != Known && now-p.since > forgetAfter && !p.dialing {
 			m.forget(p.ID)
 			i--
 			continue
 		}
-		m.redial(p, now)
-		if beat && p.lane != 0 {
-			b := Beat{Now: now}
-			if p.beat != 0 {
-				b.Echo, b.Held = p.beat, now-p.beatAt
-			}
-			m.do(Send{p.ID, b})
+		if p.State != Dead {
+			m.redial(p, now)
 		}
 	}
-	if now >= m.nextPull {
-		m.nextPull = now + pullEvery
-		m.pull()
+	if m.left {
+		return
 	}
+	m.rejoin(now)
+	m.probing(now)
+	m.sweep(now)
+	m.chat(now)
 }
 
-// judge looks at how long p was silent.
-func (m *Machine) judge(p *peer, now int64) {
-	switch silent := now - p.heard; {
-	case silent >= deadAfter:
-		m.down(p, Dead, fmt.Sprintf("silent for %d ms", silent/ms), now)
-	case silent >= suspectAfter && p.State == Alive:
-		p.State = Suspect
-		m.tell(Changed, p, fmt.Sprintf("silent for %d ms", silent/ms))
-	}
-}
-
-// pull tells the next peer in turn of all the others: what a lost list left out is made good.
-func (m *Machine) pull() {
-	for range m.ids {
-		m.turn = (m.turn + 1) % len(m.ids)
-		if p := m.peers[m.ids[m.turn]]; p.lane != 0 {
-			m.sendView(p)
-			return
+// watch looks after the lane to p.
+func (m *Machine) watch(p *peer, now int64) {
+	switch {
+	case !p.up():
+		return
+	case p.lane == 0:
+		if now-p.lost > alone {
+			m.down(p, Dead, "it could not be reached from here", now)
 		}
+		return
+	case now-p.heard > silentFor:
+		lane := p.lane
+		m.lost(p, now)
+		m.do(Cut{p.ID, lane, "nothing came over it"})
+		return
 	}
+	if now >= p.beat {
+		if p.beat == 0 { // the next ones of all lanes spread out
+			p.beat = now + int64(m.gossip.random(int(beatEvery)))
+		} else {
+			p.beat = now + beatEvery
+		}
+		m.send(p, Beat{Now: now})
+	}
+	if p.sums > 0 && now >= p.nextSum {
+		p.sums, p.nextSum = p.sums-1, now+sumEvery
+		m.send(p, Sum{m.sum()})
+	}
+	m.pull(p, now)
 }
