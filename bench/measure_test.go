@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,12 +16,16 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kadrehq/kadre/api"
+	"github.com/kadrehq/kadre/internal/testbed"
 )
 
 func TestMain(m *testing.M) {
 	RunChild()
 	api.RunWorker()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		testbed.Clean()
+		os.Exit(code)
+	}))
 }
 
 // fake is a scenario whose sides note their turns and give the samples they are told.

@@ -56,6 +56,9 @@ func WriteList(w io.Writer, table []Scenario) error {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "%s/%s (%s, %s is better)\n  %s\n", s.Bench, s.Name, s.Unit, s.Better, s.Work)
+		if s.Named {
+			fmt.Fprintf(w, "  measured only when it is named: needs root\n")
+		}
 		if s.RefName != "" {
 			fmt.Fprintf(w, "  against: %s\n", s.RefName)
 		}

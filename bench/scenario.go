@@ -28,6 +28,7 @@ type Scenario struct {
 	N       int    // operations in one sample
 	Samples int    // taken of each side when the caller asks for no number
 	Allocs  bool   // whether the row tells our allocations per operation
+	Named   bool   // measured only when it is named: it needs root, or minutes
 	Setup   func(ctx context.Context) (*Run, error)
 }
 
@@ -44,10 +45,10 @@ type Run struct {
 }
 
 // Find gives the scenarios that names stand for, in the table's order: a name is a suite, a row, or
-// suite/row. No names are all scenarios.
+// suite/row. No names are all scenarios but those that want to be named.
 func Find(table []Scenario, names ...string) ([]Scenario, error) {
 	if len(names) == 0 {
-		return table, nil
+		return slices.DeleteFunc(slices.Clone(table), func(s Scenario) bool { return s.Named }), nil
 	}
 	picked := make([]bool, len(table))
 	for _, name := range names {

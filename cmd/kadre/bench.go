@@ -17,8 +17,9 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [NAME…]",
 		Short: "Measure this runtime against plain Go on this machine",
-		Long: `Measures rows of the benchmark table: all of them, or those named. A NAME is a
-suite ("walk"), a row ("task-sync") or both ("walk/task-sync").
+		Long: `Measures rows of the benchmark table: those named, else all but the ones that
+say in --list that they have to be named. A NAME is a suite ("walk"), a row
+("task-sync") or both ("walk/task-sync").
 
 Each row runs its exact work and the same work in plain Go in turn, and shows
 the medians and their ratio; where less is better, below 1 means faster than
@@ -34,6 +35,9 @@ a row taken while it was high is worth little.`,
 			}
 			out := cmd.OutOrStdout()
 			if list {
+				if len(names) == 0 {
+					rows = bench.Scenarios() // also those that are measured only when they are named
+				}
 				return bench.WriteList(out, rows)
 			}
 			ctx, stop := interruptible(cmd.Context())

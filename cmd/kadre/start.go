@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kadrehq/kadre/internal/node"
+	"github.com/kadrehq/kadre/internal/testnet"
 )
 
 // drainWithin bounds the drain that the first SIGTERM begins.
@@ -115,6 +116,9 @@ func start(cmd *cobra.Command, c node.Config) error {
 		return fmt.Errorf("printing the ready line: %w", err)
 	}
 
+	if testnet.Asked() {
+		go testnet.Serve(cmd.Context(), n, cmd.InOrStdin(), cmd.OutOrStdout()) // it ends with the process
+	}
 	select {
 	case s := <-signals:
 		c.Logger.Info("draining; a second signal ends the node at once", "signal", s.String())

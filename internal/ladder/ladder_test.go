@@ -25,6 +25,7 @@ var ranks = map[string]int{
 	"internal/node":      5,
 	"internal/embed":     6, // 5b
 	"api":                7, // 6
+	"internal/testnet":   7,
 	"bench":              8, // 7
 	"chaos":              8,
 	"cmd":                8,

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -20,30 +21,31 @@ import (
 
 // Status is a copy of where a node stands. It prints, and encodes as JSON.
 type Status struct {
-	Node      id.Node            `json:"node"`
-	Epoch     uint64             `json:"epoch"`
-	PID       int                `json:"pid"`
-	Cluster   string             `json:"cluster"`
-	Addrs     []string           `json:"addrs"`
-	Socket    string             `json:"socket"`
-	UptimeSec float64            `json:"uptime_sec"`
-	Draining  bool               `json:"draining,omitempty"`
-	CPUs      CPUs               `json:"cpus"`
-	Resources map[string]float64 `json:"resources"`
-	Available map[string]float64 `json:"available"`
-	Labels    map[string]string  `json:"labels,omitempty"`
-	Members   []MemberStatus     `json:"members"` // this node first
-	Table     int                `json:"routing_table"`
-	Records   uint64             `json:"records_held"`
-	Directory directory.Stats    `json:"directory"`
-	Store     StoreStatus        `json:"store"`
-	Transfers objstore.Stats     `json:"transfers"`
-	Jobs      []JobStatus        `json:"jobs"`
-	Drivers   []ProcessStatus    `json:"drivers"`
-	Workers   []ProcessStatus    `json:"workers"`
-	Queued    Queued             `json:"queued"`
-	Steals    StealStatus        `json:"steals"`
-	Bytes     TrafficStatus      `json:"bytes"`
+	Node       id.Node            `json:"node"`
+	Epoch      uint64             `json:"epoch"`
+	PID        int                `json:"pid"`
+	Cluster    string             `json:"cluster"`
+	Addrs      []string           `json:"addrs"`
+	Socket     string             `json:"socket"`
+	UptimeSec  float64            `json:"uptime_sec"`
+	Goroutines int                `json:"goroutines"`
+	Draining   bool               `json:"draining,omitempty"`
+	CPUs       CPUs               `json:"cpus"`
+	Resources  map[string]float64 `json:"resources"`
+	Available  map[string]float64 `json:"available"`
+	Labels     map[string]string  `json:"labels,omitempty"`
+	Members    []MemberStatus     `json:"members"` // this node first
+	Table      int                `json:"routing_table"`
+	Records    uint64             `json:"records_held"`
+	Directory  directory.Stats    `json:"directory"`
+	Store      StoreStatus        `json:"store"`
+	Transfers  objstore.Stats     `json:"transfers"`
+	Jobs       []JobStatus        `json:"jobs"`
+	Drivers    []ProcessStatus    `json:"drivers"`
+	Workers    []ProcessStatus    `json:"workers"`
+	Queued     Queued             `json:"queued"`
+	Steals     StealStatus        `json:"steals"`
+	Bytes      TrafficStatus      `json:"bytes"`
 }
 
 // CPUs says how many CPUs tasks may use, and how many of them are free.
@@ -126,7 +128,7 @@ type TrafficStatus struct {
 func (n *Node) Status() Status {
 	c := &n.stats
 	s := Status{Node: n.id, Epoch: n.epoch, PID: os.Getpid(), Cluster: n.cfg.Cluster, Addrs: n.Addrs(), Socket: n.socket,
-		UptimeSec: time.Since(n.started).Seconds(), Labels: n.cfg.Labels, Store: n.storeStatus(), Transfers: n.store.Stats(),
+		UptimeSec: time.Since(n.started).Seconds(), Goroutines: runtime.NumGoroutine(), Labels: n.cfg.Labels, Store: n.storeStatus(), Transfers: n.store.Stats(),
 		Steals: StealStatus{c.stealsSent.Load(), c.stealsDenied.Load(), c.stealsGranted.Load(), c.tasksIn.Load(), c.tasksOut.Load()},
 		Bytes:  TrafficStatus{c.bytesIn.Load(), c.bytesOut.Load(), c.framesIn.Load(), c.framesOut.Load(), c.dropped.Load(), c.exeSent.Load()}}
 	s.Members = []MemberStatus{{ID: n.id, Addrs: s.Addrs, Found: "self", State: "alive", Epoch: n.epoch}}

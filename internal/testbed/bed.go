@@ -131,7 +131,7 @@ func (b *Bed) uses(runtime, state string) {
 // Run starts a program.
 func (b *Bed) Run(name string, at Place, argv ...string) *Process {
 	b.t.Helper()
-	cmd := at.NS.command(argv)
+	cmd := at.NS.Command(argv...)
 	cmd.Env = b.environment(at)
 	cmd.Dir = b.Dir
 	p := must[*Process](b.t, "starting "+name)(b.launch(name, cmd))

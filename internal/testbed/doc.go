@@ -1,5 +1,5 @@
 // Package testbed runs clusters of real processes for tests: the built command kadre as nodes, the test binary
-// itself as drivers, and with root a network namespace for each node.
+// itself as drivers, and with root a network namespace of package testnet for each node.
 //
 // The nouns. A [Bed] is where the processes of one test live: a short folder below /tmp, with a runtime and a
 // state folder, and a marker in the environment of every process. A [Process] is a program that was started

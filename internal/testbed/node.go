@@ -180,7 +180,7 @@ func (n *Node) ask(v any, args ...string) {
 // kadre runs a command that asks the node; it is not kept with the Bed's processes, since there are many.
 func (n *Node) kadre(args ...string) (out, errs []byte, err error) {
 	var stdout, stderr output
-	cmd := n.place.NS.command(append([]string{Kadre(n.bed.t)}, args...))
+	cmd := n.place.NS.Command(append([]string{Kadre(n.bed.t)}, args...)...)
 	cmd.Env = n.bed.environment(n.at("KADRE_SOCKET=" + n.Socket))
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()

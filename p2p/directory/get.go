@@ -18,6 +18,19 @@ func (d *Directory) Find(ctx context.Context, key Key, sub [20]byte) ([]Record, 
 	return d.read(ctx, ask{key: key, sub: sub})
 }
 
+// Ping asks a node for nothing: one control round trip.
+func (d *Directory) Ping(ctx context.Context, n id.Node) error {
+	if !d.enter() {
+		return ErrClosed
+	}
+	defer d.wg.Done()
+	b, err := d.call(ctx, n, ask{}.append(nil))
+	if err == nil {
+		_, _, err = parsePage(b, Key{}, time.Now())
+	}
+	return err
+}
+
 func (d *Directory) read(ctx context.Context, q ask) ([]Record, error) {
 	if !d.enter() {
 		return nil, ErrClosed

@@ -1,0 +1,78 @@
+package testnet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// filter replaces the packet filter of a namespace: what the rules name is dropped without a word.
+func (ns *Namespace) filter(rules ...string) error {
+	in := "*filter\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:FORWARD ACCEPT\n"
+	for _, r := range rules {
+		in += r + " -j DROP\n"
+	}
+	cmd := ns.Command("iptables-restore", "-w")
+	cmd.Stdin = strings.NewReader(in + "COMMIT\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("testnet: iptables-restore in %s: %w: %s", ns.Name, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// Silence drops every packet of the nodes from now on: for the others they have died without a word, and their
+// connections stay open.
+func (n *Net) Silence(nodes ...*Node) error {
+	return each(nodes, func(d *Node) error { return d.NS.filter("-A INPUT -i eth0", "-A OUTPUT -o eth0") })
+}
+
+// Divide drops every packet between the nodes given and all others.
+func (n *Net) Divide(part ...*Node) error {
+	in := map[*Node]bool{}
+	for _, d := range part {
+		in[d] = true
+	}
+	return each(n.Nodes, func(d *Node) error {
+		var rules []string
+		for _, o := range n.Nodes {
+			if in[d] != in[o] {
+				rules = append(rules, "-A INPUT -s "+o.NS.IP.String())
+			}
+		}
+		return d.NS.filter(rules...)
+	})
+}
+
+// Heal drops nothing more.
+func (n *Net) Heal() error {
+	return each(n.Nodes, func(d *Node) error { return d.NS.filter() })
+}
+
+// each does something to several nodes at once.
+func each(nodes []*Node, f func(*Node) error) error {
+	errs := make([]error, len(nodes))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 8)
+	for i, d := range nodes {
+		wg.Go(func() {
+			slots <- struct{}{}
+			errs[i] = f(d)
+			<-slots
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Each asks several nodes at once.
+func Each(nodes []*Node, f func(i int, d *Node) error) error {
+	errs := make([]error, len(nodes))
+	var wg sync.WaitGroup
+	for i, d := range nodes {
+		wg.Go(func() { errs[i] = f(i, d) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package testnet
+
+import "syscall"
+
+func tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
