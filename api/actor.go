@@ -102,8 +102,8 @@ func newClass[S, A any](fn any, opts []ClassOption, run func(context.Context, *A
 }
 
 func (c class[S, A]) create(ctx context.Context, a A, rest []argument) Actor[S] {
-	k := &call[A, proc.Location]{a: a}
-	p, err := c.start(ctx, k, rest)
+	k := newCall[A, proc.Location](c.fn, a, rest)
+	p, err := c.start(ctx, k)
 	if err != nil {
 		return Actor[S]{failed[proc.Location](p, c.typ, err).f}
 	}
@@ -143,8 +143,8 @@ func (m method[S, A, R]) call(ctx context.Context, on Actor[S], a A, rest []argu
 	if err != nil {
 		return m.refuse(err)
 	}
-	c := &call[A, R]{a: a}
-	p, err := m.start(ctx, c, rest)
+	c := newCall[A, R](m.fn, a, rest)
+	p, err := m.start(ctx, c)
 	if err != nil {
 		return failed[R](p, m.typ, err)
 	}

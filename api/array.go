@@ -115,8 +115,7 @@ func newArrayIn[T Number](ctx context.Context, p *proc.Process, n int) (Array[T]
 	if err != nil {
 		return Array[T]{}, err
 	}
-	f := &future[Array[T]]{}
-	f.Init(p, typ, nil)
+	f := newObject[Array[T]](p, typ)
 	size := n * int(reflect.TypeFor[T]().Size())
 	buf, err := p.NewBuffer(ctx, &f.Future, int64(codec.HeadLen+size))
 	if err != nil {

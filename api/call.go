@@ -99,16 +99,16 @@ func newRemote[A, R any](fn any, change func(*proc.Options), run func(context.Co
 		panic(fmt.Errorf("kadre: result of %s (%s): %w", name, where, err))
 	}
 	f := &remote[A, R]{typ: typ, run: run, pos: pos, opts: opts}
-	f.fn = &proc.Func{Where: where, Result: typ, Export: f.export, Import: f.importCall}
-	f.fn.Run = sched.Func{Name: name, Run: f.runTask}
+	f.fn = &proc.Func{Where: where, Result: typ, Opts: &f.opts, Export: f.export, Import: f.importCall}
+	f.fn.Run = sched.Func{Name: name, Run: f.runTask, NewExt: newExtra}
 	proc.Register(f.fn)
 	return f
 }
 
 // submit calls f as a task. rest, where it is not nil, has the arguments that are not in a yet.
 func (f *remote[A, R]) submit(ctx context.Context, a A, rest []argument) Ref[R] {
-	c := &call[A, R]{a: a}
-	p, err := f.start(ctx, c, rest)
+	c := newCall[A, R](f.fn, a, rest)
+	p, err := f.start(ctx, c)
 	if err != nil {
 		return failed[R](p, f.typ, err)
 	}
@@ -140,7 +140,7 @@ func (f *remote[A, R]) changed(change func(*proc.Options)) *remote[A, R] {
 }
 
 // start makes c ready for submission: everything that is not immediate is encoded now.
-func (f *remote[A, R]) start(ctx context.Context, c *call[A, R], rest []argument) (*proc.Process, error) {
+func (f *remote[A, R]) start(ctx context.Context, c *call[A, R]) (*proc.Process, error) {
 	p, err := processOf(ctx)
 	if err == nil {
 		err = f.opts.Later
@@ -148,20 +148,19 @@ func (f *remote[A, R]) start(ctx context.Context, c *call[A, R], rest []argument
 	if err != nil {
 		return p, err
 	}
-	c.Init(p, f.typ, f.fn)
-	c.args = rest
+	x := c.beside()
 	for i := range f.pos {
-		if f.pos[i].plan.Immediate() || i < len(c.args) && c.args[i].deferred() {
+		if f.pos[i].plan.Immediate() || i < len(x.args) && x.args[i].deferred() {
 			continue
 		}
 		e, err := f.pos[i].encode(&decoding{p, ctx, nil, false}, &c.a)
 		if err != nil {
 			return p, fmt.Errorf("argument %d of %s: %w", i+1, f.fn.Run.Name, err)
 		}
-		if c.args == nil {
-			c.args = make([]argument, len(f.pos))
+		if x.args == nil {
+			x.args = make([]argument, len(f.pos))
 		}
-		c.args[i] = argument{data: e.Bytes(), keep: e.Keep}
+		x.args[i] = argument{data: e.Bytes(), keep: e.Keep}
 		f.pos[i].clear(&c.a)
 	}
 	return p, nil
@@ -171,11 +170,12 @@ func (g *argument) deferred() bool { return g.dep != nil || g.many }
 
 // deps lists the futures that c waits for.
 func (c *call[A, R]) deps() (d []*proc.Future) {
-	for i := range c.args {
-		if c.args[i].dep != nil {
-			d = append(d, c.args[i].dep)
+	args := c.args()
+	for i := range args {
+		if args[i].dep != nil {
+			d = append(d, args[i].dep)
 		}
-		d = append(d, c.args[i].list...)
+		d = append(d, args[i].list...)
 	}
 	return d
 }
@@ -184,13 +184,13 @@ func (c *call[A, R]) deps() (d []*proc.Future) {
 func (f *remote[A, R]) runTask(t *sched.Task) {
 	c := callOf[A, R](t)
 	a := &c.a
-	if c.args != nil {
+	if x := c.beside(); x != nil && x.args != nil {
 		var err error
-		if a, err = f.collect(t, c); err != nil {
+		if a, err = f.collect(t, c, x.args); err != nil {
 			t.Fail(err)
 			return
 		}
-		c.args = nil // a task that runs here is not exported any more: let go of what it was given
+		x.args = nil // a task that runs here is not exported any more: let go of what it was given
 	}
 	// What a task reads of shared memory it may also try to write. The goroutine may be a getter's.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -204,18 +204,17 @@ func (f *remote[A, R]) runTask(t *sched.Task) {
 }
 
 // collect gives the arguments as values that are the task's own.
-func (f *remote[A, R]) collect(ctx context.Context, c *call[A, R]) (*A, error) {
+func (f *remote[A, R]) collect(ctx context.Context, c *call[A, R], args []argument) (*A, error) {
 	a := new(c.a)
-	for i := range c.args {
-		if err := f.collect1(ctx, c, a, i); err != nil {
+	for i := range args {
+		if err := f.collect1(ctx, c.Process(), a, &args[i], i); err != nil {
 			return nil, fmt.Errorf("argument %d of %s: %w", i+1, f.fn.Run.Name, err)
 		}
 	}
 	return a, nil
 }
 
-func (f *remote[A, R]) collect1(ctx context.Context, c *call[A, R], a *A, i int) error {
-	g := &c.args[i]
+func (f *remote[A, R]) collect1(ctx context.Context, p *proc.Process, a *A, g *argument, i int) error {
 	switch {
 	case g.dep != nil:
 		if err := g.dep.Failure(); err != nil {
@@ -230,7 +229,7 @@ func (f *remote[A, R]) collect1(ctx context.Context, c *call[A, R], a *A, i int)
 		}
 		return f.pos[i].gather(ctx, a, g.list)
 	case g.data != nil:
-		return f.pos[i].decode(&decoding{c.Process(), ctx, nil, false}, a, g.data)
+		return f.pos[i].decode(&decoding{p, ctx, nil, false}, a, g.data)
 	}
 	return nil
 }
@@ -240,10 +239,11 @@ func (f *remote[A, R]) export(h *proc.Future) (args []wire.Arg, keep []any, err 
 	c := callOf[A, R](&h.Task)
 	p := h.Process()
 	args = make([]wire.Arg, len(f.pos))
+	given := c.args()
 	for i := range f.pos {
 		var g argument
-		if i < len(c.args) {
-			g = c.args[i]
+		if i < len(given) {
+			g = given[i]
 		}
 		switch {
 		case g.dep != nil:
@@ -277,10 +277,11 @@ func (f *remote[A, R]) importCall(p *proc.Process, args []wire.Arg) (*proc.Futur
 	if len(args) != len(f.pos) {
 		return nil, nil, fmt.Errorf("kadre: %s takes %d arguments here and has %d in its specification: the executables differ", f.fn.Run.Name, len(f.pos), len(args))
 	}
-	c := &call[A, R]{args: make([]argument, len(args))}
-	c.Init(p, f.typ, f.fn)
+	given := make([]argument, len(args))
+	var none A
+	c := newCall[A, R](f.fn, none, given)
 	for i := range args {
-		g := &c.args[i]
+		g := &given[i]
 		switch {
 		case args[i].Ref != nil:
 			g.dep = p.ImportArg(args[i].Ref)

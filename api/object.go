@@ -37,8 +37,7 @@ func Put[T any](ctx context.Context, v T, opts ...PutOption) (Ref[T], error) {
 	if err != nil {
 		return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
 	}
-	f := &future[T]{}
-	f.Init(p, typ, nil)
+	f := newObject[T](p, typ)
 	if err := p.Put(ctx, &f.Future, e); err != nil {
 		return Ref[T]{}, err
 	}

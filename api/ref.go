@@ -114,9 +114,8 @@ func decodeRef(d *codec.Decoder, typ *proc.Type) (*proc.Future, error) {
 
 // failed is a reference that carries an error.
 func failed[R any](p *proc.Process, typ *proc.Type, err error) Ref[R] {
-	f := &future[R]{}
-	f.Init(p, typ, nil)
-	f.InitFailed(err)
+	f := newObject[R](p, typ)
+	f.Fail(err)
 	return Ref[R]{f}
 }
 

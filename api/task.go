@@ -21,8 +21,51 @@ type future[R any] struct {
 // call is a submitted task: its future, then its arguments as a tuple A.
 type call[A, R any] struct {
 	future[R]
-	a    A
-	args []argument // what is not in a yet: encoded values, and futures whose values are wanted
+	a A
+}
+
+// extra is what few calls need beside that: see proc.Cold.
+type extra struct {
+	proc.Cold            // first: the engine's pointers are ours
+	args      []argument // what is not in the tuple yet: encoded values, and futures whose values are wanted
+}
+
+// ownCall is a call in an allocation of its own.
+type ownCall[A, R any] struct {
+	call[A, R]
+	extra
+}
+
+// newCall makes a call of fn in an allocation of its own.
+func newCall[A, R any](fn *proc.Func, a A, args []argument) *call[A, R] {
+	c := new(ownCall[A, R])
+	c.a, c.extra.args = a, args
+	c.call.InitCall(fn, &c.extra.Cold)
+	return &c.call
+}
+
+// newObject makes an object of p, which the caller ends.
+func newObject[R any](p *proc.Process, typ *proc.Type) *future[R] {
+	x := new(struct {
+		future[R]
+		proc.Cold
+	})
+	x.future.Init(p, typ, &x.Cold)
+	return &x.future
+}
+
+// newExtra is what the engine makes for a call of a slab that needs it after all.
+func newExtra() *sched.Ext { return &new(extra).Ext }
+
+// beside gives what lies beside a call; nil where there is nothing.
+func (c *call[A, R]) beside() *extra { return (*extra)(unsafe.Pointer(c.HasExt())) }
+
+// args are the arguments that are not in the tuple yet.
+func (c *call[A, R]) args() []argument {
+	if x := c.beside(); x != nil {
+		return x.args
+	}
+	return nil
 }
 
 // argument is one argument until the task runs.
@@ -84,12 +127,13 @@ func typeOf[R any]() (*proc.Type, error) {
 	}
 	t := &proc.Type{
 		Plan: pl,
-		New:  func() *proc.Future { return &new(future[R]).Future },
+
 		Set: func(f *proc.Future, data []byte) error {
 			return decodeAt(nil, pl, data, &typed[R](f).v)
 		},
 		Encode: func(f *proc.Future) (codec.Encoded, error) { return encodeAt(nil, pl, &typed[R](f).v) },
 	}
+	t.New = func(p *proc.Process) *proc.Future { return &newObject[R](p, t).Future }
 	got, _ := types.LoadOrStore(rt, t)
 	return got.(*proc.Type), nil
 }

@@ -51,13 +51,13 @@ func (t *Task) scope(create bool) *scope {
 	if !create && t.ext.Load() == nil {
 		return nil
 	}
-	mu := t.lock()
-	mu.Lock()
-	defer mu.Unlock()
+	x := t.Ext()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if t.Ready() {
 		return nil
 	}
-	head := t.ext.Load()
+	head := x.list.Load()
 	for n := head; n != nil; n = n.next {
 		if n.scope != nil {
 			return n.scope
@@ -72,9 +72,9 @@ func (t *Task) scope(create bool) *scope {
 	}
 	s := &scope{e: r.e}
 	s.ctx, s.cancel = context.WithCancel(r.ctx)
-	t.ext.Store(&node{next: head, scope: s})
+	x.list.Store(&node{next: head, scope: s})
 	if t.Ready() { // as in attach: the finisher may have looked before the store
-		t.ext.Store(head)
+		x.list.Store(head)
 		s.cancel()
 		return nil
 	}

@@ -68,7 +68,7 @@
 //
 // # Lock order
 //
-// A task's list lock, then Engine.mu; Root.mu, aside.mu, slots.mu and the queues' locks are leaves.
+// A task's Ext.mu, then Engine.mu; Root.mu, aside.mu, slots.mu and the queues' locks are leaves.
 // Callbacks (OnDone, a scope's cancel on Finish) run under none of them, Take's fits under a queue's.
 //
 // # Rejected

@@ -59,6 +59,7 @@ type Engine struct {
 	cfg  Config
 	free *aside
 	wide *aside
+	base *Root // what finished tasks stand on whose own root leads to other tasks
 
 	slots
 
@@ -93,6 +94,7 @@ func New(cfg Config) *Engine {
 	e := &Engine{cfg: cfg, ended: make(chan struct{}), scopes: make(map[*scope]struct{}), rouser: make(chan struct{}, 1)}
 	e.cpu, e.onWait = cfg.CPU, e.rouse
 	e.limit.Store(int32(cfg.Slots))
+	e.base = &Root{ctx: context.Background(), e: e, user: cfg.User}
 	e.free, e.wide = newAside(e, false), newAside(e, true)
 	var all []*worker
 	for range shards {

@@ -239,7 +239,7 @@ func TestWaitN(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range hold {
-		if n := hold[i].ext.Load(); n != nil && n.err == nil {
+		if x := hold[i].ext.Load(); x != nil && x.list.Load() != nil {
 			t.Error("waiter left behind on", i)
 		}
 	}
@@ -278,9 +278,13 @@ func TestSettle(t *testing.T) {
 	if wins.Load() != 1 || c.v == 0 || !c.Finished() {
 		t.Fatal(wins.Load(), c.v)
 	}
-	c.SetUser("u")
-	if c.User() != "u" || c.Func() != inc {
-		t.Fatal(c.User())
+	if c.Func() != inc || c.FinishAs(3) || c.Tag() != 0 {
+		t.Fatal(c.Tag())
+	}
+	c = call[int, int]{}
+	c.InitExternal(inc, nil)
+	if !c.FinishAs(3) || c.Tag() != 3 || !c.Finished() {
+		t.Fatal(c.Tag())
 	}
 }
 
@@ -348,7 +352,7 @@ func TestBlock(t *testing.T) {
 
 // The header stays small, and a call allocates itself and nothing else.
 func TestCost(t *testing.T) {
-	if n := unsafe.Sizeof(Task{}); n != 48 {
+	if n := unsafe.Sizeof(Task{}); n != 40 {
 		t.Error("header of", n, "bytes")
 	}
 	e := start(t, Config{})

@@ -165,30 +165,30 @@ func (h *hang) signal() {
 
 // unneed takes h's node off t and says whether others hang on t.
 func (t *Task) unneed(h *hang) bool {
-	mu := t.lock()
-	mu.Lock()
-	defer mu.Unlock()
+	x := t.Ext()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	prev := (*node)(nil)
-	for n := t.ext.Load(); n != nil; prev, n = n, n.next {
+	for n := x.list.Load(); n != nil; prev, n = n, n.next {
 		if n.needs != h {
 			continue
 		}
 		if prev == nil {
-			t.ext.Store(n.next)
+			x.list.Store(n.next)
 		} else {
 			prev.next = n.next
 		}
 		break
 	}
-	return t.ext.Load() != nil
+	return x.list.Load() != nil
 }
 
 // needs is what a hung task still waits for.
 func (t *Task) needs() []*Task {
-	mu := t.lock()
-	mu.Lock()
-	defer mu.Unlock()
-	for n := t.ext.Load(); n != nil; n = n.next {
+	x := t.Ext()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for n := x.list.Load(); n != nil; n = n.next {
 		if n.needs != nil {
 			return n.needs.deps
 		}

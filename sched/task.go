@@ -2,7 +2,6 @@ package sched
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -17,6 +16,8 @@ type Func struct {
 	// Run runs the user's function for t and ends with t.Finish or t.Fail. Exactly one claimer calls it, on
 	// some goroutine. A Run that returns without either leaves t external: somebody finishes it later.
 	Run func(t *Task)
+	// NewExt makes what few of its tasks need beside their header. Default: an Ext alone.
+	NewExt func() *Ext
 
 	// atomic
 
@@ -63,10 +64,12 @@ const (
 
 	stMask  uint32 = 7
 	stGiven uint32 = 8 // its CPU slots are given back while one of its goroutines waits
+
+	tagShift = 8 // above: the tag of FinishAs
 )
 
-// Task is the header of a task: its future and its context.Context at once. Package api embeds it first
-// in the struct that holds result and argument. The zero value is to be given to Submit or InitExternal,
+// Task is the header of a task: its future and its context.Context at once, 40 bytes. Package api embeds it
+// first in the struct that holds result and argument. The zero value is to be given to Submit or InitExternal,
 // once; it must not be copied.
 type Task struct {
 	fn    *Func  // constant after Submit, as the next two
@@ -78,26 +81,14 @@ type Task struct {
 
 	w *worker // written by the claimer before Run: the queue its children go to
 
-	root unsafe.Pointer // *Root; plain until published, atomic from then on
-	ext  atomic.Pointer[node]
-	user atomic.Pointer[any]
+	root unsafe.Pointer      // *Root; plain until published, atomic from then on
+	ext  atomic.Pointer[Ext] // nil until somebody needs it; never changes again
 }
 
 const flagNoInline uint8 = 1
 
 // Func is the function that t runs.
 func (t *Task) Func() *Func { return t.fn }
-
-// SetUser hangs a value of the layer above on t.
-func (t *Task) SetUser(v any) { t.user.Store(&v) }
-
-// User is the value given to SetUser, nil before.
-func (t *Task) User() any {
-	if p := t.user.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
 
 // Stale says that nobody needs to run t any more. It is for the deque.
 func (t *Task) Stale() bool { return t.state.Load()&stMask != stNew }
@@ -133,16 +124,23 @@ func (t *Task) move(to uint32, from ...uint32) bool {
 func (t *Task) Settle() bool { return t.move(stSettling, stRun, stExternal) }
 
 // Finish ends t with the result that the caller has stored; false when it had ended before.
-func (t *Task) Finish() bool {
-	if !t.state.CompareAndSwap(stRun, stDone) && !t.move(stDone, stRun, stExternal, stSettling) { // 1: pairs with attach
+func (t *Task) Finish() bool { return t.FinishAs(0) }
+
+// FinishAs is Finish with a tag that says how the result is stored.
+func (t *Task) FinishAs(tag uint8) bool {
+	done := stDone | uint32(tag)<<tagShift
+	if !t.state.CompareAndSwap(stRun, done) && !t.move(done, stRun, stExternal, stSettling) { // 1: pairs with attach
 		return false
 	}
-	if t.ext.Load() != nil { // 2
-		t.release(nil)
+	if x := t.ext.Load(); x != nil && x.list.Load() != nil { // 2
+		wake(x.take())
 	}
 	t.sever()
 	return true
 }
+
+// Tag is what FinishAs was given; 0 before.
+func (t *Task) Tag() uint8 { return uint8(t.state.Load() >> tagShift) }
 
 // Fail ends t with err, also before it ran; false when it had ended before.
 func (t *Task) Fail(err error) bool {
@@ -154,13 +152,14 @@ func (t *Task) failFrom(err error, from ...uint32) bool {
 	if err == nil {
 		panic("sched: Fail without an error: call Finish")
 	}
-	mu := t.lock()
-	if mu.Lock(); !t.move(stFailed, from...) {
-		mu.Unlock()
+	x := t.Ext()
+	if x.mu.Lock(); !t.move(stFailed, from...) {
+		x.mu.Unlock()
 		return false
 	}
-	list := t.ext.Swap(&node{err: err})
-	mu.Unlock()
+	x.err = err
+	list := x.list.Swap(nil)
+	x.mu.Unlock()
 	wake(list)
 	t.sever()
 	return true
@@ -170,7 +169,11 @@ func (t *Task) failFrom(err error, from ...uint32) bool {
 // next under a context of its own stays reachable from its end.
 func (t *Task) sever() {
 	if r := t.rootOf(); r != nil && r.derived {
-		atomic.StorePointer(&t.root, nil)
+		end := bare
+		if r.e != nil {
+			end = r.e.base
+		}
+		atomic.StorePointer(&t.root, unsafe.Pointer(end))
 	}
 }
 
@@ -184,21 +187,18 @@ func (t *Task) Failure() error {
 	if t.state.Load()&stMask != stFailed {
 		return nil
 	}
-	mu := t.lock()
-	mu.Lock()
-	defer mu.Unlock()
-	return t.ext.Load().err
+	x := t.ext.Load()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.err
 }
 
-// extLocks guard the lists on tasks, so that a header needs no lock of its own.
-var extLocks [256]struct {
-	sync.Mutex
-	_ [56]byte
-}
-
-func (t *Task) lock() *sync.Mutex {
-	p := uintptr(unsafe.Pointer(t))
-	return &extLocks[(p>>6^p>>14)%uintptr(len(extLocks))].Mutex
+// Home is Config.User of the engine that t stands on; nil for a task of none.
+func (t *Task) Home() any {
+	if r := t.rootOf(); r != nil && r.e != nil {
+		return r.e.cfg.User
+	}
+	return nil
 }
 
 // sampled picks one task in 64 for measuring, by its address.

@@ -7,8 +7,7 @@ import (
 )
 
 // node is what hangs on a task while it is not done. One of its fields says what: a parked waiter, a
-// function to call, a task that needs this one, what this one needs itself, the context its function
-// uses; and on a failed task, the error.
+// function to call, a task that needs this one, what this one needs itself, the context its function uses.
 type node struct {
 	next  *node
 	p     *parker
@@ -16,7 +15,6 @@ type node struct {
 	dep   *hang
 	needs *hang
 	scope *scope
-	err   error
 }
 
 // parker is one blocked goroutine and the number of signals that wake it.
@@ -32,51 +30,6 @@ func (p *parker) signal() {
 }
 
 var parkers = sync.Pool{New: func() any { return &parker{ch: make(chan struct{}, 1)} }}
-
-// attach hangs n on t. Either t's finisher wakes n, or, when t is done already, attach does.
-func (t *Task) attach(n *node) {
-	mu := t.lock()
-	mu.Lock()
-	n.next = t.ext.Load()
-	t.ext.Store(n)                          // 1
-	done := t.state.Load()&stMask >= stDone // 2: pairs with Finish
-	if done {
-		t.ext.Store(n.next)
-	}
-	mu.Unlock()
-	if done {
-		n.next = nil
-		wake(n)
-	}
-}
-
-// detach takes n off t's list; false when somebody has taken it and wakes it.
-func (t *Task) detach(n *node) bool {
-	mu := t.lock()
-	mu.Lock()
-	defer mu.Unlock()
-	old := t.ext.Load()
-	if old == n {
-		t.ext.Store(n.next)
-		return true
-	}
-	for ; old != nil; old = old.next {
-		if old.next == n {
-			old.next = n.next
-			return true
-		}
-	}
-	return false
-}
-
-// release takes t's list off, leaves n in its place, and wakes all.
-func (t *Task) release(n *node) {
-	mu := t.lock()
-	mu.Lock()
-	list := t.ext.Swap(n)
-	mu.Unlock()
-	wake(list)
-}
 
 // wake goes through a list that the caller has taken off a task, without its lock.
 func wake(n *node) {

@@ -62,7 +62,7 @@ func (w *worker) exec(t *Task) {
 	if !start.IsZero() {
 		f.learn(time.Since(start))
 	}
-	if s := t.state.Load(); s != stDone {
+	if s := t.state.Load(); s&(stMask|stGiven) != stDone {
 		w.returned(t)
 	}
 }

@@ -35,11 +35,11 @@ type instance struct {
 
 // Create makes an actor: f's function makes its state, and f ends with its Location.
 func (p *Process) Create(ctx context.Context, f *Future, o *Options, deps []*Future) {
-	f.opts = o
+	f.setOptions(o)
 	for _, d := range deps {
 		p.Demand(d)
 	}
-	p.engine.External(ctx, &f.Task, &f.fn.Run)
+	p.engine.External(ctx, &f.Task, f.Func())
 	p.place(ctx, f, wire.KindCreate, deps)
 }
 
@@ -50,11 +50,11 @@ func Host(ctx context.Context, state any) (Location, error) {
 		return Location{}, errors.New("kadre: internal: an actor is made by a task only")
 	}
 	f := futureOf(t)
-	if f.in == nil || f.in.spec.Kind != wire.KindCreate {
+	if f.inbound() == nil || f.inbound().spec.Kind != wire.KindCreate {
 		return Location{}, errors.New("kadre: internal: an actor is made by its creation only")
 	}
-	p := f.p
-	a := &instance{id: f.in.spec.Actor, task: f.in.spec.Task, state: state, box: actor.NewMailbox(p.engine), callers: map[uint64]*callee.Callee{}}
+	p := f.Process()
+	a := &instance{id: f.inbound().spec.Actor, task: f.inbound().spec.Task, state: state, box: actor.NewMailbox(p.engine), callers: map[uint64]*callee.Callee{}}
 	p.mu.Lock()
 	p.actors[a.id] = a
 	p.mu.Unlock()
@@ -64,7 +64,7 @@ func Host(ctx context.Context, state any) (Location, error) {
 // Receiver is the state of the actor whose method's task has the context ctx.
 func Receiver(ctx context.Context) any {
 	if t := sched.TaskOf(ctx); t != nil && registered(t.Func()) {
-		if a := futureOf(t).at.Load(); a != nil {
+		if a := futureOf(t).on(); a != nil {
 			return a.state
 		}
 	}
@@ -73,7 +73,7 @@ func Receiver(ctx context.Context) any {
 
 // called runs a call that came from another process.
 func (p *Process) called(f *Future, deps []*Future) {
-	s := &f.in.spec
+	s := &f.inbound().spec
 	p.mu.Lock()
 	a := p.actors[s.Actor]
 	p.mu.Unlock()
@@ -105,8 +105,8 @@ func (p *Process) stepCallee(a *instance, c *callee.Callee, ev callee.CalleeEven
 			in := act.Payload.(inCall)
 			seq := act.Seq
 			f := in.f
-			f.at.Store(a)
-			f.InitExternal(&f.fn.Run, p.bound(&f.in.spec))
+			f.cold().at.Store(a)
+			f.InitExternal(f.Func(), p.bound(&f.inbound().spec))
 			f.OnDone(func() {
 				go func() {
 					a.mu.Lock()
@@ -117,7 +117,7 @@ func (p *Process) stepCallee(a *instance, c *callee.Callee, ev callee.CalleeEven
 			p.push(a, f, in.deps, nil)
 		case callee.Answer:
 			f := act.Result.(*Future)
-			f.in.taken = func() {
+			f.inbound().taken = func() {
 				a.mu.Lock()
 				p.stepCallee(a, c, callee.Taken{Seq: act.Seq})
 				a.mu.Unlock()
@@ -136,7 +136,7 @@ func (p *Process) push(a *instance, f *Future, deps []*Future, handle *Future) {
 			p.engine.WaitN(t, tasksOf(deps), len(deps))
 		}
 		if !t.Ready() { // its context may have ended
-			f.fn.Run.Sample(t, func() { f.fn.Run.Run(t) })
+			f.Func().Sample(t, func() { f.Func().Run(t) })
 		}
 		runtime.KeepAlive(handle)
 	})

@@ -46,7 +46,7 @@ func (b *Buffer) Seal() (*View, error) {
 // IsResult says whether SealResult may make an object that f's task filled its result: where the owner of f can
 // have the task run again, or is this process. An actor's call runs once and its actor may keep what it gives.
 func (f *Future) IsResult() bool {
-	return f.fn != nil && (f.in == nil || f.in.spec.Kind == wire.KindTask)
+	return f.fn() != nil && (f.inbound() == nil || f.inbound().spec.Kind == wire.KindTask)
 }
 
 // SealResult ends the filling; the object is the result of f, whose task the caller runs, and belongs to the owner of f.
@@ -56,11 +56,11 @@ func (b *Buffer) SealResult(f *Future) (*View, error) {
 	size := uint64(len(b.w.Bytes()))
 	var o *object
 	var err error
-	if f.in == nil {
+	if f.inbound() == nil {
 		o = p.identify(f)
 		err = b.w.Rename(o.id, 0)
 	} else {
-		i, attempt := f.in.spec.Task.Object(0), f.in.spec.Attempt
+		i, attempt := f.inbound().spec.Task.Object(0), f.inbound().spec.Attempt
 		err = b.w.Rename(i, attempt)
 		if errors.Is(err, arena.ErrExists) && p.replaces(i, attempt) {
 			err = b.w.Rename(i, attempt)
@@ -92,7 +92,7 @@ func (p *Process) sealedHere(o *object, size uint64) {
 
 // SetStored ends a task whose result SealResult has sealed.
 func (f *Future) SetStored(b *Buffer) bool {
-	f.stored = uint64(len(b.w.Bytes()))
+	f.cold().stored = uint64(len(b.w.Bytes()))
 	return f.Finish()
 }
 
@@ -119,8 +119,8 @@ func (p *Process) View(ctx context.Context, f *Future) (*View, error) {
 
 // TryView is View where f is done and its bytes are at hand, else nil.
 func (f *Future) TryView() *View {
-	if o := f.obj.Load(); o != nil && f.Ready() {
-		if h, ok := f.p.arena.Get(o.id); ok {
+	if o := f.object(); o != nil && f.Ready() {
+		if h, ok := f.Process().arena.Get(o.id); ok {
 			return &View{h, f}
 		}
 	}

@@ -79,8 +79,9 @@ func TestLongErrorIsCut(t *testing.T) {
 }
 
 func TestPanicsAreTaskErrors(t *testing.T) {
-	f := &Future{fn: &Func{}}
-	f.fn.Run.Name = "main.f"
+	f, fn := &Future{}, &Func{Result: intType}
+	fn.Run.Name = "main.f"
+	f.InitCall(fn, nil)
 	var te *TaskError
 	err := f.explain(&sched.PanicError{Value: "boom", Stack: []byte("here")})
 	if !errors.As(err, &te) || te.Stack != "here" || !strings.Contains(err.Error(), "main.f: panic: boom") {

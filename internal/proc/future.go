@@ -1,6 +1,8 @@
 package proc
 
 import (
+	"context"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -10,32 +12,54 @@ import (
 	"github.com/kadrehq/kadre/sched"
 )
 
-// Future is a task, an object that was put, a borrowed reference or an actor's handle. Package api embeds
-// it at the start of its typed futures and hands out pointers to those.
+// Future is a task, an object that was put, a borrowed reference or an actor's handle: the engine's header and
+// nothing else. What it belongs to and what its type is are found through its function and its engine. Package
+// api embeds it at the start of its typed futures and hands out pointers to those.
 type Future struct {
 	sched.Task // first: the engine's pointers are ours
+}
+
+// Cold is what few futures need beside their header. Where it is known from the start that one does, both lie in
+// one allocation: see Init and Func.Run.NewExt.
+type Cold struct {
+	sched.Ext // first: the engine's pointers are ours
 
 	// constant after submission
-	p    *Process
-	t    *Type
-	fn   *Func                    // what runs; nil for objects
 	in   *inbound                 // set when it runs for another process
 	at   atomic.Pointer[instance] // the actor of this process whose method it is, set before it runs
-	opts *Options
+	opts *Options                 // nil: those of its function
 
 	// written before the task is done, read after it
-	set bool // the typed value of package api holds the result
-	put bool // val was put: the arena gets it when its reference leaves the process
+	put    bool   // val was put: the arena gets it when its reference leaves the process
+	stored uint64 // what the task filled became its result: so many bytes in the arena
+	val    *Value // else: the encoded result in Go memory; nil: the typed value has it, or it lies in the arena
 
-	// written before the task is done, where what it filled became its result: so many bytes in the arena
-	stored uint64
-
-	val *Value // else: the encoded result in Go memory; nil: it lies in the arena
-
-	freed atomic.Bool // put, and its user had it deleted here
-
-	obj atomic.Pointer[object] // once it has an identity
+	freed   atomic.Bool // put, and its user had it deleted here
+	obj     atomic.Pointer[object]
+	session atomic.Pointer[session] // an actor's handle: with its actor
 }
+
+// tagSet says that the typed value of package api holds the result.
+const tagSet = 1
+
+// newCold is Func.Run.NewExt of futures of which package api knows nothing.
+func newCold() *sched.Ext { return &new(Cold).Ext }
+
+// newRaw makes an object of p that has no typed value.
+func newRaw(p *Process) *Future {
+	x := new(struct {
+		Future
+		Cold
+	})
+	x.Future.Init(p, rawType, &x.Cold)
+	return &x.Future
+}
+
+// look gives what hangs on f; nil where there is nothing.
+func (f *Future) look() *Cold { return (*Cold)(unsafe.Pointer(f.HasExt())) }
+
+// cold gives what hangs on f, and makes it.
+func (f *Future) cold() *Cold { return (*Cold)(unsafe.Pointer(f.Ext())) }
 
 // Value is an encoded value in Go memory with the futures that its references stand for.
 type Value struct {
@@ -46,17 +70,26 @@ type Value struct {
 // Type is a Go type as values of it are carried.
 type Type struct {
 	Plan   *codec.Plan
-	New    func() *Future                         // an empty typed future
+	New    func(p *Process) *Future               // an object of p that the caller ends
 	Set    func(f *Future, data []byte) error     // decodes into the typed value of an immediate type
 	Encode func(f *Future) (codec.Encoded, error) // encodes that value
-	ext    sched.Func
+
+	once sync.Once
+	obj  Func // of futures that are objects and run nothing
+}
+
+// object is what stands for the function of an object of t.
+func (t *Type) object() *Func {
+	t.once.Do(func() { t.obj.Result, t.obj.Run.NewExt = t, newCold })
+	return &t.obj
 }
 
 // Func is a registered function, class or method without its types.
 type Func struct {
-	Run    sched.Func // its Name is the registered name
+	Run    sched.Func // first: a task leads to it. Its Name is the registered name
 	Where  string     // package and file:line of its registration
 	Result *Type
+	Opts   *Options // of its tasks that have none of their own
 	// Export gives the arguments for another process; keep is what they refer to.
 	Export func(f *Future) (args []wire.Arg, keep []any, err error)
 	// Import gives a call whose arguments are decoded when it runs, after deps are ready.
@@ -72,47 +105,130 @@ type inbound struct {
 // futureOf finds the future that t starts.
 func futureOf(t *sched.Task) *Future { return (*Future)(unsafe.Pointer(t)) }
 
-// Init makes f a future of this process. It comes before everything else.
-func (f *Future) Init(p *Process, t *Type, fn *Func) { f.p, f.t, f.fn = p, t, fn }
+// kind is what f runs, or what stands for it where f is an object.
+func (f *Future) kind() *Func { return (*Func)(unsafe.Pointer(f.Func())) }
 
-// Process is where f lives.
-func (f *Future) Process() *Process { return f.p }
+// fn is what f runs; nil for objects.
+func (f *Future) fn() *Func {
+	if k := f.kind(); k != &k.Result.obj {
+		return k
+	}
+	return nil
+}
+
+// Type is what the value of f is.
+func (f *Future) Type() *Type { return f.kind().Result }
+
+// Init makes f an object of this process, which may be nil for one that carries an error. c, which may be nil, lies
+// beside f. The caller ends f.
+func (f *Future) Init(p *Process, t *Type, c *Cold) {
+	f.extend(t.object(), c)
+	var root context.Context
+	if p != nil {
+		root = p.root
+	}
+	f.InitExternal(f.Func(), root)
+}
+
+// InitCall makes f a call of fn that is to be submitted. c, which may be nil, lies beside f.
+func (f *Future) InitCall(fn *Func, c *Cold) { f.extend(fn, c) }
+
+func (f *Future) extend(fn *Func, c *Cold) {
+	if c != nil {
+		f.Extend(&fn.Run, &c.Ext)
+	} else {
+		f.Extend(&fn.Run, nil)
+	}
+}
+
+// setOptions notes the wishes of a call where they are not those of its function.
+func (f *Future) setOptions(o *Options) {
+	if o != f.kind().Opts {
+		f.cold().opts = o
+	}
+}
+
+// Process is where f lives; nil where it carries an error and belongs to none.
+func (f *Future) Process() *Process {
+	p, _ := f.Home().(*Process)
+	return p
+}
 
 // SetDone ends the task; package api has stored the typed value.
-func (f *Future) SetDone() bool {
-	f.set = true
-	return f.Finish()
-}
+func (f *Future) SetDone() bool { return f.FinishAs(tagSet) }
 
 // SetValue ends the task with an encoded value.
 func (f *Future) SetValue(v *Value) bool {
-	f.val = v
+	f.cold().val = v
 	return f.Finish()
 }
 
-// Freed says whether a user of this process had the object deleted.
-func (f *Future) Freed() bool { return f.freed.Load() }
-
 // IsSet says whether the typed value holds the result of a future that is done.
-func (f *Future) IsSet() bool { return f.set }
+func (f *Future) IsSet() bool { return f.Tag() == tagSet }
+
+// Freed says whether a user of this process had the object deleted.
+func (f *Future) Freed() bool {
+	c := f.look()
+	return c != nil && c.freed.Load()
+}
 
 // Held is the encoded value of a future that is done, where Go memory holds it.
 func (f *Future) Held() *Value {
-	if f.freed.Load() {
+	if f.Freed() {
 		return nil
 	}
-	return f.val
+	return f.value()
+}
+
+// value is Held, also of what was freed.
+func (f *Future) value() *Value {
+	if c := f.look(); c != nil {
+		return c.val
+	}
+	return nil
+}
+
+// inbound is what f knows of the specification it came by; nil where it came by none.
+func (f *Future) inbound() *inbound {
+	if c := f.look(); c != nil {
+		return c.in
+	}
+	return nil
+}
+
+// object is the entry of f; nil where it has no identity.
+func (f *Future) object() *object {
+	if c := f.look(); c != nil {
+		return c.obj.Load()
+	}
+	return nil
+}
+
+// on is the actor of this process whose method f is.
+func (f *Future) on() *instance {
+	if c := f.look(); c != nil {
+		return c.at.Load()
+	}
+	return nil
+}
+
+// options are the wishes f was submitted with; nil for objects.
+func (f *Future) options() *Options {
+	if c := f.look(); c != nil && c.opts != nil {
+		return c.opts
+	}
+	return f.kind().Opts
 }
 
 // ID names the object; the first call gives it its identity.
-func (f *Future) ID() id.Object { return f.p.identify(f).id }
+func (f *Future) ID() id.Object { return f.Process().identify(f).id }
 
 // encoded gives the bytes of a done future that lies in Go memory.
 func (f *Future) encoded() (data []byte, keep []any, err error) {
-	if f.val != nil {
-		return f.val.Data, f.val.Keep, nil
+	if v := f.value(); v != nil {
+		return v.Data, v.Keep, nil
 	}
-	e, err := f.t.Encode(f)
+	e, err := f.Type().Encode(f)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,13 +17,10 @@ import (
 
 func errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
-// Type is what the value of f is.
-func (f *Future) Type() *Type { return f.t }
-
 // Name is the registered name of the function that f runs.
 func (f *Future) Name() string {
-	if f.fn != nil {
-		return f.fn.Run.Name
+	if fn := f.fn(); fn != nil {
+		return fn.Run.Name
 	}
 	return ""
 }
@@ -35,15 +32,15 @@ func (f *Future) explain(err error) error {
 	switch {
 	case errors.As(err, &p) || errors.Is(err, sched.ErrGoexit):
 		var where func(uintptr) (id.Object, bool)
-		if f.p != nil {
-			where = f.p.arena.ObjectAt
+		if p := f.Process(); p != nil {
+			where = p.arena.ObjectAt
 		}
 		return panicked(f.Name(), err, where)
 	case errors.Is(err, sched.ErrBusy) || errors.Is(err, actor.ErrFull):
 		return fmt.Errorf("%w (%v)", ErrBusy, err)
 	case errors.As(err, &d):
 		dead := &ActorDiedError{Why: d.Why.Error(), MayRan: d.MayHaveRun}
-		if a := f.at.Load(); a != nil {
+		if a := f.on(); a != nil {
 			dead.Actor = a.id
 		}
 		return dead
@@ -79,12 +76,12 @@ const assistLimit = 50 * time.Microsecond
 // assist runs the calls on an actor of this process up to f, for a getter that would wait for ever, or whose
 // context is not about to end.
 func (p *Process) assist(ctx context.Context, f *Future) {
-	a := f.at.Load()
-	if a == nil || f.fn.Run.Exits() {
+	a := f.on()
+	if a == nil || f.Func().Exits() {
 		return
 	}
 	if ctx.Done() != nil {
-		d := f.fn.Run.Learned()
+		d := f.Func().Learned()
 		end, ok := ctx.Deadline()
 		if d == 0 || d > assistLimit || a.box.Len() > 1 || ok && time.Until(end) < 100*d {
 			return
@@ -113,8 +110,8 @@ func (p *Process) WaitN(ctx context.Context, fs []*Future, n int) error {
 
 // Demand asks the owner of a borrowed object for its outcome, once.
 func (p *Process) Demand(f *Future) {
-	o := f.obj.Load()
-	if o == nil || f.Ready() || f.fn != nil {
+	o := f.object()
+	if o == nil || f.Ready() || f.fn() != nil {
 		return
 	}
 	p.mu.Lock()
@@ -194,11 +191,11 @@ func (p *Process) learn(f *Future, o *object, info *wire.ObjectInfo) {
 
 // fill ends a future with an encoded value.
 func (p *Process) fill(f *Future, data []byte) {
-	if f.t.Plan != nil && f.t.Plan.Immediate() {
+	if f.Type().Plan != nil && f.Type().Plan.Immediate() {
 		if !f.Settle() {
 			return
 		}
-		if err := f.t.Set(f, data); err != nil {
+		if err := f.Type().Set(f, data); err != nil {
 			f.Fail(err)
 			return
 		}
@@ -214,13 +211,13 @@ func (p *Process) fill(f *Future, data []byte) {
 // references inside them stay held. It waits, while ctx lasts, for bytes that are elsewhere or have to be
 // made again.
 func (p *Process) Read(ctx context.Context, f *Future, decode func(data []byte) error) error {
-	if f.val != nil {
-		if f.freed.Load() {
+	if v := f.value(); v != nil {
+		if f.Freed() {
 			return failure(lostInfo(f.ID(), p.self, "it was freed").Err)
 		}
-		return decode(f.val.Data)
+		return decode(v.Data)
 	}
-	if f.set {
+	if f.IsSet() {
 		data, _, err := f.encoded()
 		if err != nil {
 			return err
@@ -247,7 +244,7 @@ const (
 
 // fetch gives a stored object's bytes in the node's arena.
 func (p *Process) fetch(ctx context.Context, f *Future) (*arena.Hold, error) {
-	o := f.obj.Load()
+	o := f.object()
 	if o == nil {
 		return nil, fmt.Errorf("kadre: internal: object without bytes")
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/owner"
-	"github.com/kadrehq/kadre/sched"
 )
 
 // object is the entry that a future gets when its reference leaves the process, or when it came from
@@ -46,11 +45,11 @@ func (d do) run() {
 
 // identify gives f its entry as an object of this process.
 func (p *Process) identify(f *Future) *object {
-	if o := f.obj.Load(); o != nil {
+	if o := f.object(); o != nil {
 		return o
 	}
 	p.mu.Lock()
-	if o := f.obj.Load(); o != nil {
+	if o := f.object(); o != nil {
 		p.mu.Unlock()
 		return o
 	}
@@ -67,7 +66,7 @@ func (p *Process) identify(f *Future) *object {
 func (p *Process) enterLocked(f *Future, o *object) (todo do) {
 	o.fut = weak.Make(f)
 	p.objects[o.id] = o
-	f.obj.Store(o)
+	f.cold().obj.Store(o)
 	runtime.AddCleanup(f, func(o *object) { p.collected(o) }, o)
 	if o.owner == p.self {
 		todo = p.stepLocked(owner.Hold{ID: o.id})
@@ -101,7 +100,8 @@ func (p *Process) forgetBorrowedLocked(o *object) do {
 
 // settled tells the table how a task ended that ran in this process and was not exported.
 func (p *Process) settled(f *Future, o *object) {
-	if f.stored != 0 {
+	c := f.cold()
+	if c.stored != 0 {
 		return // it has been told
 	}
 	err := f.Failure()
@@ -109,11 +109,11 @@ func (p *Process) settled(f *Future, o *object) {
 		data []byte
 		keep []any
 	)
-	if f.put {
+	if c.put {
 		p.settledPut(f, o)
 		return
 	}
-	if err == nil && (f.set || f.val != nil) {
+	if err == nil && (f.IsSet() || c.val != nil) {
 		data, keep, err = f.encoded()
 	}
 	if err != nil || len(data) <= wire.MaxInline {
@@ -129,16 +129,16 @@ func (p *Process) settled(f *Future, o *object) {
 // settledPut is settled for a value that was put: any process of the node is to read it in the arena, also
 // when this one has ended. Where the arena is full the value stays here.
 func (p *Process) settledPut(f *Future, o *object) {
-	if f.freed.Load() {
+	if f.Freed() {
 		p.sealed(f, o, nil, nil, false, failure(lostInfo(o.id, p.self, "it was freed").Err))
 		return
 	}
-	w, err := p.arena.Create(o.id, int64(len(f.val.Data)), p.job, 0)
+	w, err := p.arena.Create(o.id, int64(len(f.value().Data)), p.job, 0)
 	if err == nil {
-		copy(w.Bytes(), f.val.Data)
+		copy(w.Bytes(), f.value().Data)
 		_, err = w.Seal(false)
 	}
-	p.sealed(f, o, f.val.Data, f.val.Keep, err == nil, nil)
+	p.sealed(f, o, f.value().Data, f.value().Keep, err == nil, nil)
 }
 
 // sealed ends settled.
@@ -352,15 +352,13 @@ func (p *Process) Borrow(r codec.Ref, t *Type) *Future {
 	if o != nil {
 		if f := o.fut.Value(); f != nil {
 			p.mu.Unlock()
-			if f.t != t {
-				return p.newFailed(t, &TaskError{Cause: errorf("kadre: object %s is a %v here, not a %v", r.ID, nameOf(f.t.Plan.Type()), nameOf(t.Plan.Type()))})
+			if f.Type() != t {
+				return p.newFailed(t, &TaskError{Cause: errorf("kadre: object %s is a %v here, not a %v", r.ID, nameOf(f.Type().Plan.Type()), nameOf(t.Plan.Type()))})
 			}
 			return f
 		}
 	}
-	f := t.New()
-	f.Init(p, t, nil)
-	f.InitExternal(&t.ext, nil)
+	f := t.New(p)
 	var todo do
 	switch {
 	case r.Owner == p.self && o == nil:
@@ -385,19 +383,10 @@ func (p *Process) Borrow(r codec.Ref, t *Type) *Future {
 }
 
 func (p *Process) newFailed(t *Type, err error) *Future {
-	f := t.New()
-	f.Init(p, t, nil)
-	f.InitFailed(err)
+	f := t.New(p)
+	f.Fail(err)
 	return f
 }
-
-// InitFailed makes f a future that carries an error. Its process may be nil.
-func (f *Future) InitFailed(err error) {
-	f.InitExternal(&failedFunc, nil)
-	f.Fail(err)
-}
-
-var failedFunc sched.Func
 
 // ImportArg gives the future of an argument whose value this process needs for one task. The submitter
 // holds the object meanwhile, so that its owner need not be told.
@@ -410,11 +399,9 @@ func (p *Process) ImportArg(r *codec.Ref) *Future {
 			return f
 		}
 	}
-	f := &Future{}
-	f.Init(p, rawType, nil)
-	f.InitExternal(&rawType.ext, nil)
+	f := rawType.New(p)
 	o := &object{id: r.ID, owner: r.Owner, info: hinted(r), fut: weak.Make(f), replaced: true}
-	f.obj.Store(o)
+	f.cold().obj.Store(o)
 	p.mu.Unlock()
 	p.Demand(f)
 	return f
@@ -422,6 +409,8 @@ func (p *Process) ImportArg(r *codec.Ref) *Future {
 
 // rawType is the type of futures whose values stay encoded.
 var rawType = &Type{}
+
+func init() { rawType.New = newRaw }
 
 // borrowing is a registration with an owner under way, and what waits for it.
 type borrowing struct{ after []*barrier }

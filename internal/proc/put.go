@@ -22,8 +22,7 @@ func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
 		return ErrClosed
 	}
 	if e.Len() <= lazyPut {
-		f.InitExternal(&f.t.ext, nil)
-		f.put = true
+		f.cold().put = true
 		f.SetValue(&Value{Data: e.Bytes(), Keep: e.Keep})
 		return nil
 	}
@@ -51,7 +50,6 @@ func (p *Process) own(f *Future, i id.Object, size uint64, keep []any) {
 	todo = append(todo, p.stepLocked(owner.Sealed{ID: i, Stored: true, Node: p.self.Node, Size: size})...)
 	p.mu.Unlock()
 	todo.run()
-	f.InitExternal(&f.t.ext, nil)
 	f.Finish()
 }
 
@@ -100,10 +98,10 @@ func (p *Process) putBytes(ctx context.Context, i id.Object, data []byte, attemp
 
 // Free deletes the object's data everywhere, whoever still refers to it. Only the owner can.
 func (p *Process) Free(_ context.Context, f *Future) error {
-	if f.Ready() && f.put {
-		f.freed.Store(true)
+	if f.Ready() && f.cold().put {
+		f.cold().freed.Store(true)
 	}
-	o := f.obj.Load()
+	o := f.object()
 	if o == nil {
 		return nil // its value is only in this process
 	}
@@ -114,7 +112,7 @@ func (p *Process) Free(_ context.Context, f *Future) error {
 	t, ok := p.table.Info(o.id)
 	var todo do
 	if ok && t.Stored {
-		f.freed.Store(true)
+		f.cold().freed.Store(true)
 		for _, n := range t.Holders {
 			todo = append(todo, p.stepLocked(owner.Dropped{ID: o.id, Node: n})...)
 		}

@@ -42,7 +42,7 @@ func (p *Process) runSpec(b []byte) {
 	if m := uint32(p.engine.Slots()) * 1000; so.Milli > m && so.Milli != sched.NoSlot {
 		so.Milli = m
 	}
-	p.engine.Submit(p.bound(&s), &f.Task, &f.fn.Run, so)
+	p.engine.Submit(p.bound(&s), &f.Task, f.Func(), so)
 }
 
 // importSpec makes a task of a specification.
@@ -56,7 +56,7 @@ func (p *Process) importSpec(s wire.Spec) (*Future, []*Future, error) {
 		return nil, nil, err
 	}
 	s.Args = nil
-	f.in = &inbound{spec: s}
+	f.cold().in = &inbound{spec: s}
 	return f, deps, nil
 }
 
@@ -73,15 +73,15 @@ func (p *Process) bound(s *wire.Spec) context.Context {
 
 // report sends the outcome of a task to its owner. It runs where the task ended and does not block.
 func (p *Process) report(f *Future) {
-	s := &f.in.spec
+	s := &f.inbound().spec
 	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self}
 	if err := f.Failure(); err != nil {
 		r.Err = p.record(f.explain(err), s.Func)
-		p.send1(s, r, f, f.in.taken)
+		p.send1(s, r, f, f.inbound().taken)
 		return
 	}
-	if f.stored != 0 {
-		p.reportStored(s, r, f.stored, nil, f.in.taken)
+	if f.cold().stored != 0 {
+		p.reportStored(s, r, f.cold().stored, nil, f.inbound().taken)
 		return
 	}
 	data, keep, err := f.encoded()
@@ -90,12 +90,12 @@ func (p *Process) report(f *Future) {
 	}
 	if err != nil {
 		r.Err = p.record(err, s.Func)
-		p.send1(s, r, f, f.in.taken)
+		p.send1(s, r, f, f.inbound().taken)
 		return
 	}
 	if len(data) <= wire.MaxInline {
 		r.Inline = data
-		p.send1(s, r, keep, f.in.taken)
+		p.send1(s, r, keep, f.inbound().taken)
 		return
 	}
 	go func() {
@@ -106,10 +106,10 @@ func (p *Process) report(f *Future) {
 		}
 		if err != nil {
 			r.Err, r.Refs = p.record(err, s.Func), nil
-			p.send1(s, r, keep, f.in.taken)
+			p.send1(s, r, keep, f.inbound().taken)
 			return
 		}
-		p.reportStored(s, r, uint64(len(data)), keep, f.in.taken)
+		p.reportStored(s, r, uint64(len(data)), keep, f.inbound().taken)
 	}()
 }
 
@@ -185,14 +185,14 @@ func InfoOf(ctx context.Context) (Info, bool) {
 		return Info{}, false
 	}
 	f := futureOf(t)
-	p := f.p
+	p := f.Process()
 	i := Info{Job: p.job, Node: p.self.Node, PID: os.Getpid()}
-	if f.in != nil {
-		i.Task, i.Actor, i.Attempt = f.in.spec.Task, f.in.spec.Actor, int(f.in.spec.Attempt)
+	if f.inbound() != nil {
+		i.Task, i.Actor, i.Attempt = f.inbound().spec.Task, f.inbound().spec.Actor, int(f.inbound().spec.Attempt)
 	} else {
 		i.Task = f.ID().Task()
 	}
-	if a := f.at.Load(); a != nil {
+	if a := f.on(); a != nil {
 		i.Actor = a.id
 	}
 	return i, true

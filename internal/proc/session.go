@@ -44,17 +44,17 @@ type outCall struct {
 
 // sessionOf is this process's session with the actor of a handle.
 func (p *Process) sessionOf(h *Future) *session {
-	if s, ok := h.User().(*session); ok {
+	if s := h.cold().session.Load(); s != nil {
 		return s
 	}
 	o := p.identify(h)
 	p.mu.Lock()
-	if s, ok := h.User().(*session); ok {
+	if s := h.cold().session.Load(); s != nil {
 		p.mu.Unlock()
 		return s
 	}
 	s := &session{p: p, id: rand.Uint64(), actor: id.Actor(o.id.Task()), m: caller.NewCaller(0), out: map[uint64]*outCall{}}
-	h.SetUser(s)
+	h.cold().session.Store(s)
 	p.sessions[s] = struct{}{}
 	runtime.AddCleanup(h, func(s *session) {
 		s.p.mu.Lock()
@@ -69,11 +69,11 @@ func (p *Process) sessionOf(h *Future) *session {
 
 // Call runs f's method on the actor of h, after all earlier calls from this process.
 func (p *Process) Call(ctx context.Context, h, f *Future, o *Options, deps []*Future) {
-	f.opts = o
+	f.setOptions(o)
 	for _, d := range deps {
 		p.Demand(d)
 	}
-	p.engine.External(ctx, &f.Task, &f.fn.Run)
+	p.engine.External(ctx, &f.Task, f.Func())
 	s := p.sessionOf(h)
 	c := &outCall{f: f, h: h, deps: deps}
 	s.mu.Lock()
@@ -151,7 +151,7 @@ func (s *session) pushLocked(c *outCall) {
 		c.f.Fail(&ActorDiedError{Actor: s.actor, Why: "it has ended"})
 		return
 	}
-	c.f.at.Store(s.local)
+	c.f.cold().at.Store(s.local)
 	s.p.push(s.local, c.f, c.deps, c.h)
 }
 

@@ -34,12 +34,12 @@ type record struct {
 // Submit runs f's function under ctx: here, in another process of the node or on another node. deps must be
 // done before it starts.
 func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Future) {
-	f.opts = o
+	f.setOptions(o)
 	for _, d := range deps {
 		p.Demand(d)
 	}
 	if o.placed() || p.cfg.Isolate || o.milli() > uint32(p.engine.Slots())*1000 {
-		p.engine.External(ctx, &f.Task, &f.fn.Run)
+		p.engine.External(ctx, &f.Task, f.Func())
 		p.place(ctx, f, wire.KindTask, deps)
 		return
 	}
@@ -50,7 +50,7 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 	if len(deps) > 0 {
 		so.Deps = tasksOf(deps)
 	}
-	p.engine.Submit(ctx, &f.Task, &f.fn.Run, so)
+	p.engine.Submit(ctx, &f.Task, f.Func(), so)
 }
 
 func tasksOf(fs []*Future) []*sched.Task {
@@ -108,15 +108,15 @@ func remaining(ctx context.Context) (time.Duration, bool) {
 
 // specify writes the specification of an own task and starts its record.
 func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*record, wire.Spec, error) {
-	args, keep, err := f.fn.Export(f)
+	args, keep, err := f.fn().Export(f)
 	if err != nil {
 		return nil, wire.Spec{}, err
 	}
 	o := p.identify(f)
-	s := wire.Spec{Kind: k, Job: p.job, Task: o.id.Task(), Epoch: p.epoch, Owner: p.self, Func: f.fn.Run.Name,
+	s := wire.Spec{Kind: k, Job: p.job, Task: o.id.Task(), Epoch: p.epoch, Owner: p.self, Func: f.Name(),
 		Args: args, Left: left, CPU: 1000, Hops: 1}
 	rec := &record{o: o, f: f, left: DefaultRetries, actor: k == wire.KindCreate}
-	if x := f.opts; x != nil {
+	if x := f.options(); x != nil {
 		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.Resources, x.OwnProcess, x.OnNode, x.Soft
 		s.Labels, s.Spread = x.Labels, x.Spread
 		s.Retries, s.CPU = uint32(x.retries()), x.milli()
@@ -131,8 +131,8 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	}
 	var ids []id.Object
 	for _, x := range keep {
-		if d, ok := x.(*Future); ok && d.obj.Load() != nil {
-			ids = append(ids, d.obj.Load().id)
+		if d, ok := x.(*Future); ok && d.object() != nil {
+			ids = append(ids, d.object().id)
 			rec.deps = append(rec.deps, x)
 		}
 	}
@@ -215,7 +215,7 @@ func (p *Process) endRecordLocked(rec *record, stored bool) {
 // ExportArg gives an argument that is a future: its value where that is small and here, else a reference.
 func (p *Process) ExportArg(f *Future) (wire.Arg, error) {
 	if f.Ready() && f.Failure() == nil {
-		if f.val != nil || f.set {
+		if f.value() != nil || f.IsSet() {
 			data, keep, err := f.encoded()
 			if err != nil {
 				return wire.Arg{}, err
@@ -237,8 +237,7 @@ func (p *Process) ExportValue(data []byte, keep []any, err error) (wire.Arg, []a
 	if err != nil || len(data) <= maxArg {
 		return wire.Arg{Value: data}, keep, err
 	}
-	f := &Future{}
-	f.Init(p, rawType, nil)
+	f := rawType.New(p)
 	i := p.ids.Task().Object(0)
 	if err := p.putBytes(p.ctx, i, data, 0); err != nil {
 		return wire.Arg{}, nil, err
@@ -288,7 +287,7 @@ func exportable(t *sched.Task) bool {
 	if !registered(t.Func()) {
 		return false
 	}
-	in := futureOf(t).in
+	in := futureOf(t).inbound()
 	return in == nil || in.spec.Kind == wire.KindTask && !in.spec.Placed()
 }
 
@@ -296,7 +295,7 @@ func exportable(t *sched.Task) bool {
 func (p *Process) export(f *Future) ([]byte, error) {
 	p.stats.exported.Add(1)
 	left, _ := remaining(&f.Task)
-	if f.in == nil {
+	if f.inbound() == nil {
 		rec, _, err := p.specify(f, wire.KindTask, left)
 		if err != nil {
 			return nil, err
@@ -304,11 +303,11 @@ func (p *Process) export(f *Future) ([]byte, error) {
 		f.Leash()
 		return rec.spec, nil
 	}
-	args, keep, err := f.fn.Export(f) // it is somebody else's task and travels on
+	args, keep, err := f.fn().Export(f) // it is somebody else's task and travels on
 	if err != nil {
 		return nil, err
 	}
-	s := f.in.spec
+	s := f.inbound().spec
 	s.Args, s.Left = args, left
 	s.Hops++
 	runtime.KeepAlive(keep) // from here on its owner alone holds what it refers to

@@ -13,12 +13,14 @@ import (
 
 // detached is a process without a node, for what only its table does.
 func detached(t *testing.T) *Process {
-	e := sched.New(sched.Config{Slots: 1})
-	t.Cleanup(func() { e.Close(t.Context()) })
 	me := id.NewProc()
-	return &Process{id: me, self: id.Addr{Node: "here", Proc: me}, ids: id.NewSource(me), engine: e, table: owner.NewTable(),
+	p := &Process{id: me, self: id.Addr{Node: "here", Proc: me}, ids: id.NewSource(me), table: owner.NewTable(),
 		objects: map[id.Object]*object{}, dead: map[id.Addr]time.Time{}, asks: map[*borrowing]struct{}{},
 		sessions: map[*session]struct{}{}, links: map[id.Proc]*sibling{}}
+	p.engine = sched.New(sched.Config{Slots: 1, User: p})
+	t.Cleanup(func() { p.engine.Close(t.Context()) })
+	p.root = p.engine.NewRoot(t.Context())
+	return p
 }
 
 var intType = func() *Type {
@@ -26,16 +28,21 @@ var intType = func() *Type {
 	if err != nil {
 		panic(err)
 	}
-	return &Type{Plan: pl, New: func() *Future { return &Future{} },
-		Set:    func(*Future, []byte) error { return nil },
+	t := &Type{Plan: pl, Set: func(*Future, []byte) error { return nil },
 		Encode: func(*Future) (codec.Encoded, error) { return codec.EncodeValue(nil, 7) }}
+	t.New = func(p *Process) *Future { return newOf(p, t) }
+	return t
 }()
+
+func newOf(p *Process, t *Type) *Future {
+	f := &Future{}
+	f.Init(p, t, nil)
+	return f
+}
 
 // done is a future of this process that has a value.
 func done(p *Process) *Future {
-	f := &Future{}
-	f.Init(p, intType, nil)
-	f.InitExternal(&intType.ext, nil)
+	f := newOf(p, intType)
 	f.SetDone()
 	return f
 }
@@ -94,7 +101,7 @@ func TestBorrowerKeepsObject(t *testing.T) {
 	if !f.Ready() {
 		t.Error("its value is not there any more")
 	}
-	if f.t != intType || p.Borrow(r, intType) != f {
+	if f.Type() != intType || p.Borrow(r, intType) != f {
 		t.Error("one object, two futures")
 	}
 	runtime.KeepAlive(f)
@@ -106,7 +113,8 @@ func TestBorrowerKeepsObject(t *testing.T) {
 func TestBorrowOfAnotherType(t *testing.T) {
 	p := detached(t)
 	f := done(p)
-	str := &Type{Plan: must(codec.PlanOf[string]()), New: func() *Future { return &Future{} }}
+	str := &Type{Plan: must(codec.PlanOf[string]())}
+	str.New = func(p *Process) *Future { return newOf(p, str) }
 	g := p.Borrow(p.Escape(f), str)
 	if g == f || g.Failure() == nil {
 		t.Error("a future of int was given as one of string")
