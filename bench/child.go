@@ -26,7 +26,7 @@ func RunChild() {
 		return
 	}
 	os.Unsetenv(roleEnv) // it is not for the processes of this one
-	roles := map[string]func() error{"first": firstTask, "store": storeChild, "node": nodeChild}
+	roles := map[string]func() error{"first": firstTask, "store": storeChild, "node": nodeChild, "net": netChild, "awake": awakeChild}
 	err := fmt.Errorf("bench: no process has the role %q", role)
 	if f := roles[role]; f != nil {
 		err = f()
@@ -51,11 +51,19 @@ type child struct {
 func spawn(role string, files ...*os.File) (*child, error) { return spawnWith(role, nil, files...) }
 
 func spawnWith(role string, env []string, files ...*os.File) (*child, error) {
+	return spawnIn("", role, env, files...)
+}
+
+// spawnIn starts it in a network namespace, or with "" in this one.
+func spawnIn(netns, role string, env []string, files ...*os.File) (*child, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	c := &child{cmd: exec.Command(exe)}
+	if netns != "" {
+		c.cmd = exec.Command("ip", "netns", "exec", netns, exe) // which becomes the program
+	}
 	c.cmd.Env = append(append(os.Environ(), env...), roleEnv+"="+role)
 	c.cmd.ExtraFiles = files
 	c.cmd.Stderr = &c.errs
@@ -105,12 +113,12 @@ func (c *child) close() error {
 
 // serveOrders answers the orders of the row until there are no more. Should the row end in the middle of one,
 // so does the process.
-func serveOrders(do func(o order) (answer, error)) error {
-	orders, broken := make(chan order), make(chan error, 1)
+func serveOrders[O, A any](do func(o O) (A, error)) error {
+	orders, broken := make(chan O), make(chan error, 1)
 	go func() {
 		defer close(orders)
 		for in := json.NewDecoder(os.Stdin); ; {
-			var o order
+			var o O
 			if err := in.Decode(&o); err != nil {
 				if err != io.EOF {
 					broken <- fmt.Errorf("bench: reading an order: %w", err)
