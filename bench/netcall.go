@@ -39,28 +39,65 @@ func (c *calls) returned(f []byte) {
 	c.slots[i]()
 }
 
-// ping gives the time of each of N calls, one after the other, by a goroutine that waits for the answer.
+// ping gives the time of each of N calls, one after the other: the handler of an answer makes the next.
 func (n *netNode) ping(o netOrder) ([]float64, error) {
-	back := make(chan struct{}, 1)
-	n.calls.slots[0] = func() { back <- struct{}{} }
+	took := make([]float64, 0, o.N)
+	var begin time.Time
+	done := make(chan error, 1)
+	call := func() {
+		var f [callBytes]byte
+		f[0] = frameCall
+		begin = time.Now()
+		if err := n.host.Send(o.Peer, f[:]); err != nil {
+			done <- err
+		}
+	}
+	n.calls.slots[0] = func() {
+		if took = append(took, float64(time.Since(begin))); len(took) == o.N {
+			done <- nil
+			return
+		}
+		call()
+	}
+	call()
+	err := errors.Join(within(done), n.calls.check())
+	return took, err
+}
+
+// pingWait is the same by a goroutine that waits for each answer.
+func (n *netNode) pingWait(o netOrder) ([]float64, error) {
+	back := make(chan error, 1)
+	n.calls.slots[0] = func() { back <- nil }
 	var f [callBytes]byte
 	f[0] = frameCall
-	late := time.NewTimer(startFor)
-	defer late.Stop()
 	took := make([]float64, 0, o.N)
 	for range o.N {
 		begin := time.Now()
 		if err := n.host.Send(o.Peer, f[:]); err != nil {
 			return nil, err
 		}
-		select {
-		case <-back:
-		case <-late.C:
-			return nil, errors.New("bench: an answer does not come")
+		if err := within(back); err != nil {
+			return nil, err
 		}
 		took = append(took, float64(time.Since(begin)))
 	}
 	return took, n.calls.check()
+}
+
+func within(done chan error) error {
+	select {
+	case err := <-done:
+		return err
+	default:
+	}
+	late := time.NewTimer(startFor)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		return errors.New("bench: an answer does not come")
+	}
 }
 
 func (c *calls) check() error {

@@ -73,6 +73,8 @@ func (n *netNode) do(o netOrder) (netAnswer, error) {
 		return netAnswer{}, n.fill(o.N)
 	case "ping":
 		return median(n.ping(o))
+	case "ping-wait":
+		return median(n.pingWait(o))
 	case "ping-ref":
 		return median(rawPing(o))
 	case "inflight":

@@ -16,6 +16,7 @@ const nsPrefix = "kadre-bench-"
 // cable is two network namespaces joined by a veth pair.
 type cable struct {
 	names [2]string
+	made  int // of them
 	ips   [2]string
 }
 
@@ -28,12 +29,12 @@ func layCable() (_ *cable, err error) {
 			err = errors.Join(err, w.close())
 		}
 	}()
-	for i, end := range [...]string{"a", "b"} {
-		name := nsPrefix + strconv.Itoa(os.Getpid()) + "-" + end
+	w.name()
+	for _, name := range w.names {
 		if err := ip("netns", "add", name); err != nil {
 			return nil, err
 		}
-		w.names[i] = name
+		w.made++
 		if err := ip("-n", name, "link", "set", "lo", "up"); err != nil {
 			return nil, err
 		}
@@ -54,12 +55,16 @@ func layCable() (_ *cable, err error) {
 
 // close removes the namespaces, and with them the pair.
 func (w *cable) close() (err error) {
-	for _, name := range w.names {
-		if name != "" {
-			err = errors.Join(err, ip("netns", "del", name))
-		}
+	for _, name := range w.names[:w.made] {
+		err = errors.Join(err, ip("netns", "del", name))
 	}
 	return err
+}
+
+func (w *cable) name() {
+	for i, end := range [...]string{"a", "b"} {
+		w.names[i] = nsPrefix + strconv.Itoa(os.Getpid()) + "-" + end
+	}
 }
 
 func ip(args ...string) error {

@@ -56,7 +56,7 @@ func (b *Bond) Send(payload []byte) error {
 		return err
 	}
 	if b.lane != nil {
-		b.lane.wake.Signal()
+		b.lane.nudgeLocked()
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func (l *Control) confirmed(p []byte) error {
 		return err
 	}
 	l.open = true
-	l.wake.Signal()
+	l.nudgeLocked()
 	return nil
 }
 
@@ -101,11 +101,11 @@ func (l *Control) Confirm() {
 	defer l.bond.mu.Unlock()
 	if l.began && l.told != l.bond.got.Load() {
 		l.confirmLocked()
+		l.nudgeLocked()
 	}
 }
 
 func (l *Control) confirmLocked() {
 	l.told = l.bond.got.Load()
 	l.urgent = appendFrame(l.urgent, FrameConfirm, nil, binary.BigEndian.AppendUint64(nil, l.told))
-	l.wake.Signal()
 }

@@ -37,15 +37,21 @@ type Control struct {
 	cut     atomic.Bool   // err is set: what still comes is refused
 
 	// guarded by bond.mu
-	urgent []byte
-	queue  []byte
-	began  bool   // Run has told the peer how many of the bond's frames came
-	open   bool   // the peer has said where the bond's frames begin
-	told   uint64 // the count of the bond's frames that the peer was told last
-	err    error
-	idle   bool // the writer has written everything it can
-	wake   sync.Cond
-	empty  sync.Cond
+	urgent  []byte
+	queue   []byte
+	spare   []byte // an array for one of the two
+	began   bool   // Run has told the peer how many of the bond's frames came
+	open    bool   // the peer has said where the bond's frames begin
+	told    uint64 // the count of the bond's frames that the peer was told last
+	err     error
+	writing bool // somebody is at it; he alone takes from the queues and from what is kept
+	left    bool // the cork holds what could not be written without waiting
+	reading bool // the reader hands frames over and flushes when it has no more
+	burst   int  // frames from elsewhere since the reader last brought any
+	crowd   bool // those are many: the writer gathers them
+	calm    int  // reads since they were
+	wake    sync.Cond
+	empty   sync.Cond
 }
 
 // Run waits for the end of the bond's lane before, then reads and writes until this one ends, and returns
@@ -67,6 +73,9 @@ func (l *Control) Run(handle func(k Class, payload []byte)) error {
 	wg.Wait()
 	l.bond.mu.Lock()
 	defer l.bond.mu.Unlock()
+	for l.writing {
+		l.empty.Wait()
+	}
 	return l.err
 }
 
@@ -89,7 +98,7 @@ func (l *Control) Send(k Class, head, payload []byte) error {
 		return ErrFull
 	}
 	*q = appendFrame(*q, k, head, payload)
-	l.wake.Signal()
+	l.nudgeLocked()
 	return nil
 }
 
@@ -102,13 +111,17 @@ func (l *Control) Bytes() (in, out uint64) { return l.in.Load(), l.out.Load() }
 // Cut ends the lane without waiting, before Run too.
 func (l *Control) Cut(why error) {
 	l.bond.mu.Lock()
+	defer l.bond.mu.Unlock()
+	l.cutLocked(why)
+}
+
+func (l *Control) cutLocked(why error) {
 	if l.err == nil {
 		l.err = why
 	}
 	l.cut.Store(true)
 	l.wake.Broadcast()
 	l.empty.Broadcast()
-	l.bond.mu.Unlock()
 	l.c.Close()
 }
 
@@ -118,7 +131,7 @@ func (l *Control) Flush() {
 	defer t.Stop()
 	l.bond.mu.Lock()
 	defer l.bond.mu.Unlock()
-	for l.err == nil && !(l.idle && len(l.urgent)+len(l.queue)+l.restLocked() == 0) {
+	for l.err == nil && (l.writing || l.left || len(l.urgent)+len(l.queue)+l.restLocked() > 0) {
 		l.empty.Wait()
 	}
 }
@@ -131,53 +144,6 @@ func (l *Control) restLocked() int {
 	return l.bond.kept.bytes
 }
 
-// write empties the two queues, the urgent one first, and then a piece of what the bond keeps, so that none
-// waits long for another. Senders never wait for it.
-func (l *Control) write() {
-	var spare []byte
-	l.bond.mu.Lock()
-	defer l.bond.mu.Unlock()
-	for l.err == nil {
-		l.idle = len(l.urgent)+len(l.queue) == 0 && !(l.open && len(l.bond.kept.next()) > 0)
-		if l.idle {
-			l.empty.Broadcast()
-			l.wake.Wait()
-			continue
-		}
-		l.c.cork.In()
-		for _, q := range [...]*[]byte{&l.urgent, &l.queue} {
-			if b := *q; len(b) > 0 {
-				*q = spare
-				l.writeLocked(b)
-				if spare = b[:0]; cap(b) > keepBytes {
-					spare = nil
-				}
-			}
-		}
-		if b := l.bond.kept.next(); l.open && len(b) > 0 && l.err == nil {
-			l.writeLocked(b)
-			l.bond.kept.wrote(len(b))
-		}
-		l.bond.mu.Unlock()
-		if err := l.c.cork.Out(); err != nil {
-			l.Cut(err)
-		}
-		l.bond.mu.Lock()
-	}
-}
-
-// writeLocked encrypts b without the lock; it is written when much has gathered or the cork is out. A failure ends the lane.
-func (l *Control) writeLocked(b []byte) {
-	l.bond.mu.Unlock()
-	l.c.raw.SetWriteDeadline(time.Now().Add(writeFor))
-	_, err := l.c.tls.Write(b)
-	l.out.Add(uint64(len(b)))
-	if err != nil {
-		l.Cut(err)
-	}
-	l.bond.mu.Lock()
-}
-
 // read hands over frames in place until the lane ends.
 func (l *Control) read(handle func(k Class, payload []byte)) error {
 	buf := make([]byte, readBytes)
@@ -186,7 +152,7 @@ func (l *Control) read(handle func(k Class, payload []byte)) error {
 	got := l.bond.got.Load()
 	defer func() { l.bond.got.Store(got) }()
 	for {
-		need := frameHead
+		need, batch := frameHead, false
 		for {
 			k, p, n, err := parseFrame(buf[r:w])
 			if err != nil {
@@ -199,6 +165,10 @@ func (l *Control) read(handle func(k Class, payload []byte)) error {
 				return errReplaced // or by another reason, which is noted already
 			}
 			r += n
+			if !batch {
+				batch = true
+				l.gather()
+			}
 			switch k {
 			case FrameConfirm:
 				if err := l.confirmed(p); err != nil {
@@ -212,9 +182,12 @@ func (l *Control) read(handle func(k Class, payload []byte)) error {
 			handle(k, p)
 		}
 		l.bond.got.Store(got)
-		if came >= confirmEvery {
-			came = 0
-			l.Confirm()
+		if batch {
+			tell := came >= confirmEvery
+			if tell {
+				came = 0
+			}
+			l.release(tell)
 		}
 		switch {
 		case r == w && cap(buf) > keepBytes && need <= readBytes:

@@ -9,8 +9,9 @@
 // answer is written in few system calls.
 //
 // Bond.Send and Control.Send may be called by anyone and never wait for the network: they append to bounded
-// buffers that the lane's writer goroutine empties, urgent frames first. Its reader goroutine calls the handler. A Bulk
-// lane belongs to one goroutine at a time. Close of each waits for its goroutines.
+// buffers, and what is alone there they encrypt and write themselves, as far as the socket takes it at once; the
+// rest is the lane's writer goroutine's, urgent frames first (flush.go has the steps). Its reader goroutine calls
+// the handler, and writes the answers once it has handed over all that came in one read. A Bulk lane belongs to one goroutine at a time. Close of each waits for its goroutines.
 //
 // The package knows no membership: which lane is kept and whose epoch is stale is decided by the caller
 // between [Endpoint.Hello] and the first frame. It does not reconnect.
@@ -24,5 +25,6 @@
 //
 // Rejected: libp2p streams (0.56 GiB/s and 70 to 100 us against 0.88 and 22); libp2p.ShareTCPListener
 // (ignores DisableReuseport, and 64 silent connections block it for 5 s); the counts in the hello (frames may
-// still come on the old lane); writing from the sender's goroutine (a peer that stopped reading would block it).
+// still come on the old lane); waiting for the network on the sender's goroutine (a peer that stopped reading would block it); a
+// writer goroutine for every frame (two switches of goroutines in a round trip: 1.7 times raw TLS's against 1.0).
 package lane

@@ -77,7 +77,7 @@ func (e *Endpoint) admit(ctx context.Context, raw net.Conn, want peer.ID, dialer
 	conf, _ := e.id.ConfigForPeer("") // who answers is checked below, so that the error can name it
 	conf.NextProtos = []string{alpn}
 	conf.DynamicRecordSizingDisabled = true
-	k := &Cork{Conn: raw}
+	k := NewCork(raw)
 	c := &Conn{Dialed: dialer, raw: raw, cork: k}
 	if dialer {
 		c.tls = tls.Client(k, conf)
