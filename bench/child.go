@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/kadrehq/kadre/internal/testnet"
 )
 
 // roleEnv says in a process that a row starts what it is to be there.
@@ -51,19 +53,16 @@ type child struct {
 func spawn(role string, files ...*os.File) (*child, error) { return spawnWith(role, nil, files...) }
 
 func spawnWith(role string, env []string, files ...*os.File) (*child, error) {
-	return spawnIn("", role, env, files...)
+	return spawnIn(nil, role, env, files...)
 }
 
-// spawnIn starts it in a network namespace, or with "" in this one.
-func spawnIn(netns, role string, env []string, files ...*os.File) (*child, error) {
+// spawnIn starts it in a network namespace, or with nil in this one.
+func spawnIn(ns *testnet.Namespace, role string, env []string, files ...*os.File) (*child, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.Command(exe)}
-	if netns != "" {
-		c.cmd = exec.Command("ip", "netns", "exec", netns, exe) // which becomes the program
-	}
+	c := &child{cmd: ns.Command(exe)}
 	c.cmd.Env = append(append(os.Environ(), env...), roleEnv+"="+role)
 	c.cmd.ExtraFiles = files
 	c.cmd.Stderr = &c.errs

@@ -3,11 +3,11 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/kadrehq/kadre/internal/testnet"
 	"github.com/kadrehq/kadre/p2p"
 )
 
@@ -191,20 +191,22 @@ func (p *pair) start(ctx context.Context, cfg pairConfig) error {
 	if err := os.WriteFile(token, []byte(p2p.NewToken()+"\n"), 0o600); err != nil {
 		return err
 	}
-	ns, ips := [2]string{}, [2]string{"127.0.0.1", "127.0.0.1"}
+	ns, ips := [2]*testnet.Namespace{}, [2]string{"127.0.0.1", "127.0.0.1"}
 	p.extra["network"] = "one network namespace"
 	switch {
 	case cfg.local:
 	case os.Geteuid() != 0:
 		p.extra["network"] = "loopback: making network namespaces takes root"
 	default:
-		w, err := layCable()
+		b, err := testnet.NewBridge(ctx, 2)
 		if err != nil {
-			return fmt.Errorf("making network namespaces: %w", err)
+			return err
 		}
-		p.ends = append(p.ends, w.close)
-		ns, ips = w.names, w.ips
-		p.extra["network"] = "two network namespaces joined by a veth pair"
+		p.ends = append(p.ends, b.Close)
+		for i, s := range b.Spaces {
+			ns[i], ips[i] = s, s.IP.String()
+		}
+		p.extra["network"] = "two network namespaces on a bridge"
 	}
 	if cfg.awake {
 		end, err := keepAwake()
@@ -224,7 +226,7 @@ func (p *pair) start(ctx context.Context, cfg pairConfig) error {
 }
 
 // meet starts both processes; the asker joins the server.
-func (p *pair) meet(ctx context.Context, dir string, o netOrder, ns, ips [2]string) error {
+func (p *pair) meet(ctx context.Context, dir string, o netOrder, ns [2]*testnet.Namespace, ips [2]string) error {
 	var is [2]netAnswer
 	for i, c := range [...]**child{&p.server, &p.asker} {
 		o.Dir, o.IP = filepath.Join(dir, ips[i]+"-"+string(rune('a'+i))), ips[i]
