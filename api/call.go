@@ -45,8 +45,8 @@ func at[A, T any](field func(*A) *T) position[A] {
 		encode: func(c any, a *A) (codec.Encoded, error) { return encodeAt(c, pl, field(a)) },
 		decode: func(c any, a *A, data []byte) error { return decodeAt(c, pl, data, field(a)) },
 		load: func(ctx context.Context, a *A, f *proc.Future) (err error) {
-			if f.IsSet() && f.Type() == typ {
-				*field(a) = typed[T](f).v
+			if f.IsSet() && f.Type() == typ && !f.Freed() {
+				copyValue(pl, field(a), &typed[T](f).v)
 				return nil
 			}
 			return f.Process().Read(ctx, f, func(data []byte) error {

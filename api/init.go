@@ -24,6 +24,28 @@ const closeWithin = 5 * time.Second
 
 type runtimeKey struct{}
 
+// carrier is a context that carries a runtime. Calls that are given one itself need not search it.
+type carrier struct {
+	context.Context
+	rt   *Runtime
+	task *sched.Task // whose context it was made from
+}
+
+func (c *carrier) Value(k any) any {
+	if k == (runtimeKey{}) {
+		return c.rt
+	}
+	return c.Context.Value(k)
+}
+
+// taskOf is the task whose function was given ctx, or a context that ctx was made from.
+func taskOf(ctx context.Context) *sched.Task {
+	if c, ok := ctx.(*carrier); ok {
+		return c.task
+	}
+	return sched.TaskOf(ctx)
+}
+
 // open holds this process's open runtimes, the first first.
 var open struct {
 	sync.RWMutex
@@ -48,7 +70,7 @@ func Init(ctx context.Context, opts ...InitOption) (*Runtime, error) {
 	}
 	started.Store(true)
 	rt := &Runtime{s: s, p: s.Process}
-	rt.ctx = context.WithValue(context.Background(), runtimeKey{}, rt)
+	rt.ctx = rt.With(context.Background())
 	open.Lock()
 	open.all = append(open.all, rt)
 	open.Unlock()
@@ -64,7 +86,7 @@ func (rt *Runtime) Context() context.Context { return rt.ctx }
 
 // With is ctx carrying rt.
 func (rt *Runtime) With(ctx context.Context) context.Context {
-	return context.WithValue(ctx, runtimeKey{}, rt)
+	return &carrier{ctx, rt, sched.TaskOf(ctx)}
 }
 
 // Done is closed when the node is told to stop, or is gone.
@@ -108,10 +130,13 @@ func (rt *Runtime) Close() error {
 
 // processOf finds the process whose runtime ctx carries, else that of the first open runtime.
 func processOf(ctx context.Context) (*proc.Process, error) {
-	if t := sched.TaskOf(ctx); t != nil {
+	if t := taskOf(ctx); t != nil {
 		if p := proc.ProcessOf(t); p != nil {
 			return p, nil
 		}
+	}
+	if c, ok := ctx.(*carrier); ok {
+		return c.rt.p, nil
 	}
 	if rt, ok := ctx.Value(runtimeKey{}).(*Runtime); ok {
 		return rt.p, nil

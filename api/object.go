@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+
+	"github.com/kadrehq/kadre/internal/proc"
 )
 
 // Put makes an object of a copy of v. The object lives as long as a Ref refers to it.
@@ -20,6 +22,17 @@ func Put[T any](ctx context.Context, v T, opts ...PutOption) (Ref[T], error) {
 	if err != nil {
 		return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
 	}
+	if smallCopy(typ.Plan, &v) {
+		f := &future[T]{}
+		f.Init(p, typ, nil)
+		copyValue(typ.Plan, &f.v, &v)
+		return Ref[T]{f}, p.PutSet(&f.Future)
+	}
+	return putEncoded(ctx, p, typ, v)
+}
+
+// putEncoded is Put for values that have to be encoded or are large.
+func putEncoded[T any](ctx context.Context, p *proc.Process, typ *proc.Type, v T) (Ref[T], error) {
 	if a, ok := any(&v).(array); ok {
 		f, err := a.object()
 		if err != nil {
@@ -47,11 +60,13 @@ func Put[T any](ctx context.Context, v T, opts ...PutOption) (Ref[T], error) {
 // Free deletes the objects of refs now, in all of the cluster. A later Get of one gives an
 // *ObjectLostError. It is not needed: an object is freed when nothing refers to it any more.
 func Free[R AnyRef](ctx context.Context, refs ...R) error {
-	fs, err := futures(refs)
-	if err != nil {
-		return err
+	for i, r := range refs {
+		if r.base() == nil {
+			return fmt.Errorf("ref %d: %w", i, ErrZero)
+		}
 	}
-	for i, f := range fs {
+	for i, r := range refs {
+		f := r.base()
 		p := f.Process()
 		if p == nil {
 			continue // it carries an error and has no object

@@ -140,11 +140,30 @@ func typeOf[R any]() (*proc.Type, error) {
 
 // valueOf gives a copy of a done future's value. It and settle keep what has to be encoded out of the way of
 // what has not, since the address of an encoded value makes it a piece of memory of its own.
-func valueOf[R any](ctx context.Context, f *future[R]) (R, error) {
-	if f.IsSet() {
-		return f.v, nil
+func valueOf[R any](ctx context.Context, f *future[R]) (v R, err error) {
+	if f.IsSet() && !f.Freed() {
+		copyValue(f.Type().Plan, &v, &f.v)
+		return v, nil
 	}
 	return decodedValue(ctx, f)
+}
+
+// copyValue makes *dst a copy of *src, of an Immediate or Flat type.
+func copyValue[T any](pl *codec.Plan, dst, src *T) {
+	if pl.Flat() {
+		pl.Copy(unsafe.Pointer(dst), unsafe.Pointer(src))
+		return
+	}
+	*dst = *src
+}
+
+// smallCopy says that *v is small and that copyValue copies it.
+func smallCopy[T any](pl *codec.Plan, v *T) bool {
+	if !pl.Immediate() && !pl.Flat() {
+		return false
+	}
+	n, ok := pl.Size(unsafe.Pointer(v))
+	return ok && n <= proc.LazyPut
 }
 
 func decodedValue[R any](ctx context.Context, f *future[R]) (v R, err error) {
@@ -163,8 +182,8 @@ func decodedValue[R any](ctx context.Context, f *future[R]) (v R, err error) {
 
 // settle ends the task of f with the result v.
 func settle[R any](ctx context.Context, f *future[R], v R) {
-	if f.Type().Plan.Immediate() {
-		f.v = v
+	if pl := f.Type().Plan; pl.Immediate() || pl.Flat() {
+		copyValue(pl, &f.v, &v)
 		f.SetDone()
 		return
 	}

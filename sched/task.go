@@ -142,6 +142,9 @@ func (t *Task) FinishAs(tag uint8) bool {
 // Tag is what FinishAs was given; 0 before.
 func (t *Task) Tag() uint8 { return uint8(t.state.Load() >> tagShift) }
 
+// Mark adds bits to the tag of a task that is finished.
+func (t *Task) Mark(tag uint8) { t.state.Or(uint32(tag) << tagShift) }
+
 // Fail ends t with err, also before it ran; false when it had ended before.
 func (t *Task) Fail(err error) bool {
 	return t.failFrom(err, stNew, stHung, stRun, stExternal, stSettling)

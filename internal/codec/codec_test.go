@@ -382,7 +382,7 @@ func TestMismatch(t *testing.T) {
 	if want := "codec: cannot read [2]int: it was written as codec.sent; read it as that type"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %v", err, want)
 	}
-	swapped := e.Bytes()
+	swapped := bytes.Clone(e.Bytes())
 	magic := binary.BigEndian.Uint32(swapped)
 	binary.LittleEndian.PutUint32(swapped, magic)
 	if _, err := DecodeValue[alike](nil, swapped); err == nil || !strings.Contains(err.Error(), "it starts with 0x6576644b instead of 0x4b647665") {

@@ -2,7 +2,7 @@ package codec
 
 import (
 	"reflect"
-	"slices"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -78,6 +78,8 @@ type Encoded struct {
 	Body []byte // may alias the value: copy it before giving control back
 	Refs []Ref  // the table of references
 	Keep []any  // what must stay alive until the value is copied
+
+	all []byte // Head and Body in one piece of memory, where they are
 }
 
 // Len is the number of bytes of Head and Body.
@@ -86,8 +88,17 @@ func (e *Encoded) Len() int { return len(e.Head) + len(e.Body) }
 // CopyTo copies Head and Body to the first Len bytes of dst.
 func (e *Encoded) CopyTo(dst []byte) { copy(dst[copy(dst[:e.Len()], e.Head):], e.Body) }
 
-// Bytes is a fresh copy of Head and Body.
-func (e *Encoded) Bytes() []byte { return slices.Concat(e.Head, e.Body) }
+// Bytes is Head and Body in one piece, which does not alias the value. Further calls may give the same memory.
+func (e *Encoded) Bytes() []byte {
+	if e.all == nil {
+		var b strings.Builder // it does not clear the memory that is about to be filled
+		b.Grow(e.Len())
+		b.Write(e.Head)
+		b.Write(e.Body)
+		e.all = unsafe.Slice(unsafe.StringData(b.String()), b.Len())
+	}
+	return e.all
+}
 
 // Encode writes the value at v. The context goes to the Specials inside.
 func (p *Plan) Encode(ctx any, v unsafe.Pointer) (Encoded, error) {
@@ -112,7 +123,7 @@ func (p *Plan) Encode(ctx any, v unsafe.Pointer) (Encoded, error) {
 		out.Head = p.head(0, table, body, len(body))
 		n := len(out.Head)
 		all := append(out.Head, body...)
-		out.Head, out.Body = all[:n:n], all[n:]
+		out.Head, out.Body, out.all = all[:n:n], all[n:], all
 	}
 	return out, nil
 }

@@ -61,6 +61,12 @@ func (c *coder) setSlice(v unsafe.Pointer, b []byte, null bool) *Error {
 			return er
 		}
 	}
+	*(*slice)(v) = c.sliceOf(b)
+	return nil
+}
+
+// sliceOf gives a slice of a copy of the memory of its raw elements.
+func (c *coder) sliceOf(b []byte) slice {
 	size := int(c.elem.t.Size())
 	out := slice{len: len(b) / size, cap: len(b) / size}
 	switch {
@@ -73,8 +79,7 @@ func (c *coder) setSlice(v unsafe.Pointer, b []byte, null bool) *Error {
 	default:
 		out.data = clone[byte](b)
 	}
-	*(*slice)(v) = out
-	return nil
+	return out
 }
 
 // clone copies b into memory for words W, and so aligned for every raw type whose size is a multiple of W's: the

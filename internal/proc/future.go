@@ -30,17 +30,18 @@ type Cold struct {
 	opts *Options                 // nil: those of its function
 
 	// written before the task is done, read after it
-	put    bool   // val was put: the arena gets it when its reference leaves the process
 	stored uint64 // what the task filled became its result: so many bytes in the arena
 	val    *Value // else: the encoded result in Go memory; nil: the typed value has it, or it lies in the arena
 
-	freed   atomic.Bool // put, and its user had it deleted here
 	obj     atomic.Pointer[object]
 	session atomic.Pointer[session] // an actor's handle: with its actor
 }
 
-// tagSet says that the typed value of package api holds the result.
-const tagSet = 1
+// Tags of a task that is done.
+const (
+	tagSet   = 1 << iota // the typed value of package api holds the result
+	tagFreed             // its user had it deleted
+)
 
 // newCold is Func.Run.NewExt of futures of which package api knows nothing.
 func newCold() *sched.Ext { return &new(Cold).Ext }
@@ -164,12 +165,16 @@ func (f *Future) SetValue(v *Value) bool {
 }
 
 // IsSet says whether the typed value holds the result of a future that is done.
-func (f *Future) IsSet() bool { return f.Tag() == tagSet }
+func (f *Future) IsSet() bool { return f.Tag()&tagSet != 0 }
 
 // Freed says whether a user of this process had the object deleted.
-func (f *Future) Freed() bool {
-	c := f.look()
-	return c != nil && c.freed.Load()
+func (f *Future) Freed() bool { return f.Tag()&tagFreed != 0 }
+
+// setFreed notes that the value of a future that is done is deleted.
+func (f *Future) setFreed() {
+	if f.Finished() {
+		f.Mark(tagFreed)
+	}
 }
 
 // Held is the encoded value of a future that is done, where Go memory holds it.

@@ -191,7 +191,7 @@ func (p *Process) learn(f *Future, o *object, info *wire.ObjectInfo) {
 
 // fill ends a future with an encoded value.
 func (p *Process) fill(f *Future, data []byte) {
-	if f.Type().Plan != nil && f.Type().Plan.Immediate() {
+	if f.Type().Plan != nil && (f.Type().Plan.Immediate() || f.Type().Plan.Flat()) {
 		if !f.Settle() {
 			return
 		}
@@ -211,13 +211,10 @@ func (p *Process) fill(f *Future, data []byte) {
 // references inside them stay held. It waits, while ctx lasts, for bytes that are elsewhere or have to be
 // made again.
 func (p *Process) Read(ctx context.Context, f *Future, decode func(data []byte) error) error {
-	if v := f.value(); v != nil {
+	if f.value() != nil || f.IsSet() {
 		if f.Freed() {
 			return failure(lostInfo(f.ID(), p.self, "it was freed").Err)
 		}
-		return decode(v.Data)
-	}
-	if f.IsSet() {
 		data, _, err := f.encoded()
 		if err != nil {
 			return err

@@ -109,7 +109,7 @@ func (p *Process) settled(f *Future, o *object) {
 		data []byte
 		keep []any
 	)
-	if c.put {
+	if err == nil && f.fn() == nil {
 		p.settledPut(f, o)
 		return
 	}
@@ -133,12 +133,17 @@ func (p *Process) settledPut(f *Future, o *object) {
 		p.sealed(f, o, nil, nil, false, failure(lostInfo(o.id, p.self, "it was freed").Err))
 		return
 	}
-	w, err := p.arena.Create(o.id, int64(len(f.value().Data)), p.job, 0)
+	data, keep, err := f.encoded()
+	if err != nil {
+		p.sealed(f, o, nil, nil, false, err)
+		return
+	}
+	w, err := p.arena.Create(o.id, int64(len(data)), p.job, 0)
 	if err == nil {
-		copy(w.Bytes(), f.value().Data)
+		copy(w.Bytes(), data)
 		_, err = w.Seal(false)
 	}
-	p.sealed(f, o, f.value().Data, f.value().Keep, err == nil, nil)
+	p.sealed(f, o, data, keep, err == nil, nil)
 }
 
 // sealed ends settled.

@@ -51,6 +51,7 @@ type Process struct {
 	bye      chan struct{} // the node has answered our Bye, or is gone
 	poller   *wire.Poller
 	pollEnd  atomic.Bool
+	over     atomic.Bool // closed is set
 
 	mu       sync.Mutex
 	closed   error
@@ -129,6 +130,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	if cfg.Worker != 0 {
 		worker.Store(p)
 	}
+	raiseFloor()
 	p.poller = wire.NewPoller(p.arena)
 	p.join(p.node)
 	p.wg.Go(func() { p.poller.Run(p.pollEnd.Load, nil) })
@@ -207,11 +209,7 @@ func (p *Process) listen() {
 
 func (p *Process) endStop() { p.stopOnce.Do(func() { close(p.stop) }) }
 
-func (p *Process) isClosed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closed != nil
-}
+func (p *Process) isClosed() bool { return p.over.Load() }
 
 // lostNode ends everything that waits for the node.
 func (p *Process) lostNode() {
@@ -263,6 +261,7 @@ func (p *Process) Close(ctx context.Context) error {
 		return nil
 	}
 	p.closed = ErrClosed
+	p.over.Store(true)
 	var pending []*Future
 	for _, o := range p.objects {
 		if f := o.fut.Value(); f != nil {
@@ -291,6 +290,7 @@ func (p *Process) Close(ctx context.Context) error {
 	for _, s := range p.links {
 		s.close()
 	}
+	lowerFloor()
 	if e := p.arena.Close(); err == nil {
 		err = e
 	}

@@ -12,17 +12,16 @@ import (
 	"github.com/kadrehq/kadre/objstore/owner"
 )
 
-// lazyPut is up to how many bytes a value that was put stays in Go memory until its reference leaves the process. A
+// LazyPut is up to how many bytes a value that was put stays in Go memory until its reference leaves the process. A
 // larger one is better copied once, to where others can read it.
-const lazyPut = 32 << 10
+const LazyPut = 32 << 10
 
 // Put stores an encoded value as an object of this process and ends f with it.
 func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
 	if p.isClosed() {
 		return ErrClosed
 	}
-	if e.Len() <= lazyPut {
-		f.cold().put = true
+	if e.Len() <= LazyPut+codec.HeadLen {
 		f.SetValue(&Value{Data: e.Bytes(), Keep: e.Keep})
 		return nil
 	}
@@ -36,6 +35,15 @@ func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
 		return err
 	}
 	p.own(f, i, uint64(e.Len()), e.Keep)
+	return nil
+}
+
+// PutSet makes f, in which package api has stored the typed value, an object of this process.
+func (p *Process) PutSet(f *Future) error {
+	if p.isClosed() {
+		return ErrClosed
+	}
+	f.SetDone()
 	return nil
 }
 
@@ -98,8 +106,8 @@ func (p *Process) putBytes(ctx context.Context, i id.Object, data []byte, attemp
 
 // Free deletes the object's data everywhere, whoever still refers to it. Only the owner can.
 func (p *Process) Free(_ context.Context, f *Future) error {
-	if f.Ready() && f.cold().put {
-		f.cold().freed.Store(true)
+	if f.fn() == nil {
+		f.setFreed()
 	}
 	o := f.object()
 	if o == nil {
@@ -112,7 +120,7 @@ func (p *Process) Free(_ context.Context, f *Future) error {
 	t, ok := p.table.Info(o.id)
 	var todo do
 	if ok && t.Stored {
-		f.cold().freed.Store(true)
+		f.setFreed()
 		for _, n := range t.Holders {
 			todo = append(todo, p.stepLocked(owner.Dropped{ID: o.id, Node: n})...)
 		}
