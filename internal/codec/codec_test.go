@@ -124,8 +124,8 @@ func trip[T any](t *testing.T, v T) T {
 		t.Fatal("CopyTo and Bytes differ")
 	}
 	app, _, _, err := p.AppendEncode(nil, []byte("x"), unsafe.Pointer(&v))
-	if err != nil || len(app) != 1+len(data) { // maps come in any order
-		t.Fatalf("AppendEncode: %d bytes instead of 1+%d, %v", len(app), len(data), err)
+	if err != nil || !bytes.Equal(app[1:], data) {
+		t.Fatalf("AppendEncode: %d bytes instead of 1+%d, or others: %v", len(app), len(data), err)
 	}
 	if _, err := DecodeValue[T](nil, app[1:]); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ type Special interface {
 
 // TopLevel is a type whose value, when it is not inside another, is one piece of memory that lies in the
 // encoded value at a multiple of 64. Its pointer implements it. EncodeTop may add references but writes nothing
-// to e; the body is not copied. DecodeTop may alias body as far as the owner of the Context allows. Inside
+// to e; the body is not copied, and nil without references is the zero value. DecodeTop may alias body as far as the owner of the Context allows. Inside
 // another value such a type travels as the Special that it is too.
 type TopLevel interface {
 	EncodeTop(e *Encoder) (body []byte, err error)

@@ -16,14 +16,16 @@
 //	text   a string: its bytes
 //	slice  a slice of raw elements: its backing array; nil is a flag of the header
 //	tree   everything else, field by field
-//	top    whatever a [TopLevel] type gives, starting at a multiple of 64 so that it can be viewed in place
+//	top    whatever a [TopLevel] type gives, starting at a multiple of 64 so that it can be viewed in place;
+//	       nothing at all is its zero value, and the same flag of the header
 //
 // Inside a tree, raw values are their memory; strings are a length and their bytes; slices and maps are 0 for
 // nil, else 1 + their length, and their elements; a slice of strings is its lengths and then all bytes; a
 // pointer is a byte and what it points to; an interface is a byte, the number of its registered concrete type
 // and the value; times are seconds, nanoseconds and offset; types with a codec of their own (protobuf,
-// encoding.BinaryMarshaler, [RegisterCodec]) are a length and bytes. Maps are written in no particular order.
-// Pointers that share a target get a copy each.
+// encoding.BinaryMarshaler, [RegisterCodec]) are a length and bytes. Maps are written in the order of their
+// keys' bytes: equal maps give equal bytes, unless their keys hold references. Pointers that share a target get a
+// copy each.
 //
 // # What holds
 //

@@ -17,6 +17,9 @@ type Encoder struct {
 	refs  []Ref
 	index map[refKey]int
 	keep  []any
+
+	elements []element // of the maps that are being written, the outermost first
+	spare    []byte    // a map's elements while they are sorted
 }
 
 type refKey struct {
@@ -25,15 +28,21 @@ type refKey struct {
 }
 
 // maxPooled is the largest buffer kept for the next value. Larger ones are given away uncopied.
-const maxPooled = 64 << 10
+const (
+	maxPooled   = 64 << 10
+	maxElements = maxPooled / 32
+)
 
 var encoders = sync.Pool{New: func() any { return new(Encoder) }}
 
 // free gives e back. The slices of refs and keep belong to the caller by now.
 func (e *Encoder) free() {
-	*e = Encoder{buf: e.buf[:0]}
+	*e = Encoder{buf: e.buf[:0], elements: e.elements[:0], spare: e.spare[:0]}
 	if cap(e.buf) > maxPooled {
 		e.buf = nil
+	}
+	if cap(e.spare) > maxPooled || cap(e.elements) > maxElements {
+		e.spare, e.elements = nil, nil
 	}
 	encoders.Put(e)
 }

@@ -28,7 +28,7 @@ const (
 	alignment = 64
 	magic     = 0x4b64_7665 // changes under a swap of bytes
 	version   = 1
-	flagNil   = 1 // a nil slice
+	flagNil   = 1 // a nil slice, or a top-level type's zero value
 )
 
 type form uint8
@@ -197,7 +197,7 @@ func (p *parsed) check(plan *Plan) *Error {
 		}
 		return damaged("was written as a type with structure %016x, its own is %016x", p.hash, plan.hash)
 	}
-	if p.form != plan.form || p.flags&^flagNil != 0 || p.flags != 0 && (p.form != formSlice || len(p.payload) != 0) {
+	if p.form != plan.form || p.flags&^flagNil != 0 || p.flags != 0 && (p.form != formSlice && p.form != formTop || len(p.payload) != 0 || len(p.table) != 0) {
 		return damaged("has form %d and flags %#x, its type has form %d", p.form, p.flags, plan.form)
 	}
 	if !plan.hasRef && len(p.table) != 0 {

@@ -69,6 +69,9 @@ func (p *Plan) Type() reflect.Type { return p.typ }
 // no part of it has a codec of its own.
 func (p *Plan) Immediate() bool { return p.root.plain }
 
+// TopLevel says that the type gives its own bytes, in one piece: see the interface of that name.
+func (p *Plan) TopLevel() bool { return p.form == formTop }
+
 // HasRefs says that a value may hold Specials. It is true for every type with an interface in it.
 func (p *Plan) HasRefs() bool { return p.hasRef }
 
@@ -115,7 +118,7 @@ func (p *Plan) Encode(ctx any, v unsafe.Pointer) (Encoded, error) {
 	table := appendTable(nil, e.refs)
 	switch {
 	case p.form == formTop:
-		out.Head = p.head(0, table, body, 0)
+		out.Head = p.head(topFlags(body, table), table, body, 0)
 	case len(body) > maxPooled:
 		out.Head = p.head(0, table, body, 0)
 		e.buf = nil // body is the caller's now
@@ -139,8 +142,20 @@ func (p *Plan) AppendEncode(ctx any, dst []byte, v unsafe.Pointer) ([]byte, []Re
 	if err != nil {
 		return dst, nil, nil, err
 	}
-	dst = appendHead(dst, p.form, 0, p.hash, appendTable(nil, e.refs), len(body))
+	table, flags := appendTable(nil, e.refs), uint16(0)
+	if p.form == formTop {
+		flags = topFlags(body, table)
+	}
+	dst = appendHead(dst, p.form, flags, p.hash, table, len(body))
 	return append(dst, body...), e.refs, e.keep, nil
+}
+
+// topFlags marks the zero value of a top-level type: no body, not even an empty one, and no references.
+func topFlags(body, table []byte) uint16 {
+	if body == nil && len(table) == 0 {
+		return flagNil
+	}
+	return 0
 }
 
 // head makes a head with room for more bytes behind it.
@@ -234,6 +249,10 @@ func (p *Plan) read(ctx any, data []byte, h *parsed, out unsafe.Pointer) *Error 
 	d := &Decoder{Context: ctx, data: data, in: h.payload, refs: refs}
 	if p.form == formTop {
 		d.in = nil
+		if h.flags&flagNil != 0 {
+			zeroed(p.typ, out)
+			return nil
+		}
 		return own(zeroed(p.typ, out).(TopLevel).DecodeTop(d, h.payload), true)
 	}
 	if er := p.root.dec(d, out); er != nil {

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand"
 	"reflect"
@@ -39,6 +40,10 @@ func TestRandom(t *testing.T) {
 		}
 		if !reflect.DeepEqual(in.Interface(), out.Interface()) {
 			t.Fatalf("%v\ngot  %#v\nsent %#v", typ, out.Elem(), v)
+		}
+		again, err := p.Encode(nil, out.UnsafePointer())
+		if err != nil || !bytes.Equal(again.Bytes(), e.Bytes()) {
+			t.Fatalf("%v: equal values give other bytes: %v", typ, err)
 		}
 	}
 }

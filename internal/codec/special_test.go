@@ -92,6 +92,56 @@ func ref(n byte, hints ...id.Node) Ref {
 	return Ref{ID: id.Object{n, 19: 1}, Owner: id.Addr{Node: "owner", Proc: 7}, Size: 1 << 40, Hash: uint64(n), Attempt: 3, Hints: hints}
 }
 
+// TestMapsOfRefs wants the same bytes, and the same order of references, from maps that are equal.
+func TestMapsOfRefs(t *testing.T) {
+	type value struct {
+		Inner map[int]fakeRef
+		Any   any
+	}
+	var first Encoded
+	for i := range 20 {
+		v := map[string]value{}
+		for k := range 10 {
+			in := map[int]fakeRef{}
+			for n := range 5 {
+				r := ref(byte(10*k + n))
+				in[n] = fakeRef{&r}
+			}
+			v[strings.Repeat("k", k%3)+string(rune('a'+k))] = value{in, k}
+		}
+		e, err := EncodeValue(nil, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = e
+		}
+		if len(e.Refs) != 50 || len(e.Keep) != 50 || !reflect.DeepEqual(e.Refs, first.Refs) || !bytes.Equal(e.Bytes(), first.Bytes()) {
+			t.Fatalf("%d references, %d kept; the first time %d", len(e.Refs), len(e.Keep), len(first.Refs))
+		}
+	}
+}
+
+// TestZeroOfTopLevel wants no value and an empty one told apart.
+func TestZeroOfTopLevel(t *testing.T) {
+	p, err := PlanOf[fakeArray]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, flags := range []uint16{0, flagNil} {
+		v := fakeArray{data: []float64{1}}
+		if err := p.Decode(nil, appendHead(nil, formTop, flags, p.hash, nil, 0), unsafe.Pointer(&v)); err != nil {
+			t.Fatal(err)
+		}
+		if (v.data == nil) != (flags != 0) || len(v.data) != 0 {
+			t.Errorf("flags %d give %v", flags, v.data)
+		}
+	}
+	if err := p.Decode(nil, append(appendHead(nil, formTop, flagNil, p.hash, nil, 8), make([]byte, 8)...), unsafe.Pointer(new(fakeArray))); err == nil {
+		t.Error("the zero value has a body")
+	}
+}
+
 func TestRefs(t *testing.T) {
 	a, b := ref(1, "x", "y", "z"), ref(2)
 	later := a
