@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
-	"slices"
 	"sync"
 
 	"github.com/kadrehq/kadre/internal/codec"
@@ -27,56 +26,45 @@ type Number interface {
 type Array[T Number] struct{ s *arrayState[T] }
 
 type arrayState[T Number] struct {
-	n int
-	p *proc.Process
-	h *holding
+	// constant
+	n  int
+	p  *proc.Process
+	h  *holding // memory of its own; nil where it has a lease
+	vs *views   // where lease came from
 
-	// guarded by h.mu
-	f    *future[Array[T]] // the sealed object; nil before, after Release, and when it became a task's result
-	data []T
+	mu    sync.Mutex
+	over  bool   // released
+	lease *lease // a part in memory that other Arrays of the same object share
+	data  []T
+	f     *future[Array[T]] // the sealed object; nil before, after Release, and as given is set
+
+	// given names the object where it became the result of a task that somebody else wanted. It is theirs, and
+	// may be gone when this Array is to be passed on.
+	given func(context.Context) *proc.Future
 }
 
-// holding is the memory of an Array. It knows nothing of the Array, so that it can outlive it.
+// holding is the memory of an Array. It knows nothing of the Array, so that it can outlive it, and is guarded
+// by the Array's mu until then.
 type holding struct {
-	mu   sync.Mutex
 	buf  *proc.Buffer // until it is sealed
 	view *proc.View   // from then on
-	over bool
-
-	// constant; else nil
-	vs    *views // where lease came from
-	lease *lease // instead of a view of its own
 }
 
-// release gives the memory back.
+// release gives the memory back, once.
 func (h *holding) release() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.releaseLocked()
-}
-
-func (h *holding) releaseLocked() {
-	if h.over {
-		return
-	}
-	h.over = true
 	if h.buf != nil {
 		h.buf.Abort()
 	}
 	if h.view != nil {
 		h.view.Release()
 	}
-	if h.lease != nil {
-		h.vs.back(h.lease)
-	}
-	h.buf, h.view = nil, nil
+	*h = holding{}
 }
 
 // array is what an *Array is whatever its elements are.
 type array interface {
-	object() (*proc.Future, error)
+	object(ctx context.Context) (*proc.Future, error)
 	becomeResult(f *proc.Future) bool
-	again(ctx context.Context, f *proc.Future) bool
 }
 
 // NewArray allocates n zeros in the node's object store.
@@ -150,9 +138,9 @@ func (a Array[T]) Data() []T {
 	if a.s == nil {
 		return nil
 	}
-	a.s.h.mu.Lock()
-	defer a.s.h.mu.Unlock()
-	if a.s.h.over {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	if a.s.over {
 		panic(errReleased)
 	}
 	return a.s.data
@@ -163,47 +151,70 @@ var errReleased = errors.New("kadre: the Array is released: use it before Releas
 // Release gives the memory back to the node; other Arrays of the same object are not touched. Slices from
 // Data must not be used any more.
 func (a Array[T]) Release() {
-	if a.s == nil {
+	s := a.s
+	if s == nil {
 		return
 	}
-	h := a.s.h
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.releaseLocked()
-	a.s.f, a.s.data = nil, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	s.over = true
+	if s.h != nil {
+		s.h.release()
+	} else {
+		s.vs.back(s.lease)
+	}
+	s.lease, s.f, s.given, s.data = nil, nil, nil, nil
 }
 
 // object gives the Array's object, sealing it first where it is still being filled; nil for the zero Array.
-func (a *Array[T]) object() (*proc.Future, error) {
+func (a *Array[T]) object(ctx context.Context) (*proc.Future, error) {
 	s := a.s
 	if s == nil {
 		return nil, nil
 	}
-	s.h.mu.Lock()
-	defer s.h.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case s.h.over:
+	case s.over:
 		return nil, errReleased
-	case s.h.buf != nil:
-		s.f.v.s = &arrayState[T]{h: &holding{vs: &views{}}} // for again
+	case s.h != nil && s.h.buf != nil:
+		s.f.v = shared[T]()
 		view, err := s.h.buf.Seal()
 		if err != nil {
 			return nil, err
 		}
 		s.keepLocked(view)
-	case s.f == nil: // it became a result, which belongs to who wanted it
-		c, err := newArrayIn[T](context.Background(), s.p, s.n)
-		if err != nil {
+	case s.f == nil || s.f.Freed():
+		var f *proc.Future
+		if s.given != nil {
+			f = s.given(ctx)
+			s.given = nil
+		}
+		if f != nil {
+			s.f = typed[Array[T]](f)
+		} else if err := s.copyLocked(ctx); err != nil {
 			return nil, err
 		}
-		copy(c.s.data, s.data)
-		if _, err := c.object(); err != nil {
-			return nil, err
-		}
-		s.f = c.s.f
-		c.Release()
 	}
 	return &s.f.Future, nil
+}
+
+// copyLocked makes another object of the elements, for an Array whose object is gone.
+func (s *arrayState[T]) copyLocked(ctx context.Context) error {
+	c, err := newArrayIn[T](ctx, s.p, s.n)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	copy(c.s.data, s.data)
+	if _, err := c.object(ctx); err != nil {
+		return err
+	}
+	s.f = c.s.f
+	return nil
 }
 
 // keepLocked goes from filling to reading.
@@ -232,26 +243,33 @@ func (a *Array[T]) becomeResult(f *proc.Future) bool {
 
 // sealResult gives nil where the Array is not being filled.
 func (s *arrayState[T]) sealResult(f *proc.Future) (*proc.Buffer, error) {
-	s.h.mu.Lock()
-	defer s.h.mu.Unlock()
-	buf := s.h.buf
-	if buf == nil || f.Process() != s.p {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.h == nil || s.h.buf == nil || f.Process() != s.p {
 		return nil, nil
 	}
+	buf := s.h.buf
+	typ := s.f.Type()
 	view, err := buf.SealResult(f)
 	if err != nil {
-		s.h.buf, s.h.over = nil, true
+		s.h.buf, s.over = nil, true
 		return nil, err
 	}
 	s.keepLocked(view)
-	s.f = nil
+	if ref, theirs := f.Wanted(); theirs {
+		p := s.p
+		s.f, s.given = nil, func(ctx context.Context) *proc.Future { return p.StillThere(ctx, ref, typ) }
+	} else {
+		s.f = typed[Array[T]](f)
+		s.f.v = shared[T]()
+	}
 	return buf, nil
 }
 
 // EncodeTop and EncodeSpecial seal the Array and add it to the references of a value: what is written is
 // where it lies. They are for the codec, as the next two.
 func (a *Array[T]) EncodeTop(e *codec.Encoder) ([]byte, error) {
-	f, err := a.object()
+	f, err := a.object(contextOf(e))
 	if err != nil || f == nil {
 		return nil, err
 	}
@@ -262,11 +280,19 @@ func (a *Array[T]) EncodeTop(e *codec.Encoder) ([]byte, error) {
 
 // EncodeSpecial is for an Array inside another value.
 func (a *Array[T]) EncodeSpecial(e *codec.Encoder) error {
-	f, err := a.object()
+	f, err := a.object(contextOf(e))
 	if err != nil {
 		return err
 	}
 	return encodeRef(e, f)
+}
+
+// contextOf is the context under which a value is encoded.
+func contextOf(e *codec.Encoder) context.Context {
+	if c, ok := e.Context.(*decoding); ok {
+		return c.ctx
+	}
+	return context.Background()
 }
 
 // DecodeTop makes the Array a view of the object that is decoded, or of the one that it refers to.
@@ -287,9 +313,7 @@ func (a *Array[T]) DecodeTop(d *codec.Decoder, body []byte) error {
 		return err
 	}
 	if c.f == nil || c.f.Held() != nil { // these bytes are no object's
-		if len(data) > 0 {
-			*a = hold(c.p, nil, slices.Clone(data), &holding{})
-		}
+		*a = hold(c.p, nil, append([]T{}, data...), &holding{})
 		return nil
 	}
 	typ, err := typeOf[Array[T]]()

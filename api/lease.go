@@ -16,6 +16,7 @@ type views struct {
 	mu    sync.Mutex
 	weak  weak.Pointer[lease] // the one in use
 	spare *lease              // the one that is not
+	last  *proc.View          // what it had, released
 }
 
 // lease is what the Arrays refer to that share a hold. When they are forgotten it is, and the hold goes.
@@ -48,7 +49,7 @@ func (vs *views) take(f *proc.Future) *lease {
 		vs.weak = weak.Make(l)
 	}
 	if l.in.view == nil {
-		if l.in.view = f.TryView(); l.in.view == nil {
+		if l.in.view = vs.viewOf(f); l.in.view == nil {
 			vs.spare = l
 			return nil
 		}
@@ -64,29 +65,40 @@ func (vs *views) back(l *lease) {
 	defer vs.mu.Unlock()
 	if l.users--; l.users == 0 {
 		l.in.view.Release()
-		l.in.view = nil
-		vs.spare = l
+		vs.last, l.in.view, vs.spare = l.in.view, nil, l
 	}
 }
 
-// again makes the Array another view of the object of a future of its own type, without decoding. It is false
-// where that is not possible at once.
-func (a *Array[T]) again(ctx context.Context, base *proc.Future) bool {
-	f := typed[Array[T]](base)
-	if f.v.s == nil || base.Freed() {
-		return false
+// viewOf looks at the object of f: where it was the last time, else wherever it is. nil when it is not at hand.
+func (vs *views) viewOf(f *proc.Future) *proc.View {
+	if vs.last != nil && vs.last.Again() {
+		return vs.last
 	}
-	vs := f.v.s.h.vs
-	l := vs.take(base)
+	return f.TryView()
+}
+
+// shared is the value of a future whose Gets share a hold: see again.
+func shared[T Number]() Array[T] { return Array[T]{&arrayState[T]{vs: &views{}}} }
+
+// again gives another view of the object of a future of a's own type, without decoding. a is what shared put
+// there. It is nil where that is not possible at once.
+func (a Array[T]) again(ctx context.Context, f *proc.Future) any {
+	if a.s == nil || f.Freed() {
+		return nil
+	}
+	vs := a.s.vs
+	l := vs.take(f)
 	if l == nil {
-		return false
+		return nil
 	}
-	data, err := elementsOf[T](l.in.view.Data()[codec.HeadLen:])
-	if err != nil {
+	s := &arrayState[T]{p: f.Process(), vs: vs, lease: l, f: typed[Array[T]](f)}
+	var err error
+	if s.data, err = elementsOf[T](l.in.view.Data()[codec.HeadLen:]); err != nil {
 		vs.back(l)
-		return false
+		return nil
 	}
-	a.s = &arrayState[T]{n: len(data), p: base.Process(), h: &holding{vs: vs, lease: l}, f: f, data: data}
-	a.untilReturn(ctx)
-	return true
+	s.n = len(s.data)
+	b := Array[T]{s}
+	b.untilReturn(ctx)
+	return b
 }

@@ -34,7 +34,7 @@ func Put[T any](ctx context.Context, v T, opts ...PutOption) (Ref[T], error) {
 // putEncoded is Put for values that have to be encoded or are large.
 func putEncoded[T any](ctx context.Context, p *proc.Process, typ *proc.Type, v T) (Ref[T], error) {
 	if a, ok := any(&v).(array); ok {
-		f, err := a.object()
+		f, err := a.object(ctx)
 		if err != nil {
 			return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
 		}

@@ -145,6 +145,15 @@ func valueOf[R any](ctx context.Context, f *future[R]) (v R, err error) {
 		copyValue(f.Type().Plan, &v, &f.v)
 		return v, nil
 	}
+	if f.Type().Plan.TopLevel() {
+		if a, ok := any(f.v).(interface {
+			again(context.Context, *proc.Future) any
+		}); ok {
+			if b := a.again(ctx, &f.Future); b != nil {
+				return b.(R), nil
+			}
+		}
+	}
 	return decodedValue(ctx, f)
 }
 
@@ -170,9 +179,6 @@ func decodedValue[R any](ctx context.Context, f *future[R]) (v R, err error) {
 	if held := f.Held(); held != nil && !f.Type().Plan.HasRefs() {
 		err = decodeAt(nil, f.Type().Plan, held.Data, &v)
 		return v, err
-	}
-	if a, ok := any(&v).(array); ok && a.again(ctx, &f.Future) {
-		return v, nil
 	}
 	err = f.Process().Read(ctx, &f.Future, func(data []byte) error {
 		return decodeAt(&decoding{f.Process(), ctx, &f.Future, false}, f.Type().Plan, data, &v)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 
+	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
@@ -43,10 +44,22 @@ func (b *Buffer) Seal() (*View, error) {
 	return &View{h, b.f}, nil
 }
 
-// IsResult says whether SealResult may make an object that f's task filled its result: where the owner of f can
-// have the task run again, or is this process. An actor's call runs once and its actor may keep what it gives.
+// IsResult says whether SealResult may make an object that f's task filled its result.
 func (f *Future) IsResult() bool {
-	return f.fn() != nil && (f.inbound() == nil || f.inbound().spec.Kind == wire.KindTask)
+	if f.fn() == nil {
+		return false
+	}
+	in := f.inbound()
+	return in == nil || in.spec.Kind == wire.KindTask || in.spec.Kind == wire.KindCall
+}
+
+// Wanted gives the result of f as a reference where another process wants it.
+func (f *Future) Wanted() (codec.Ref, bool) {
+	in := f.inbound()
+	if in == nil {
+		return codec.Ref{}, false
+	}
+	return codec.Ref{ID: in.spec.Task.Object(0), Owner: in.spec.Owner, Attempt: in.spec.Attempt}, true
 }
 
 // SealResult ends the filling; the object is the result of f, whose task the caller runs, and belongs to the owner of f.
@@ -129,6 +142,9 @@ func (f *Future) TryView() *View {
 
 // Data is the object's bytes, until Release.
 func (v *View) Data() []byte { return v.h.Bytes() }
+
+// Again takes a view that was released once more; false when its object is not in the arena any more.
+func (v *View) Again() bool { return v.h.Again() }
 
 // Release gives the hold back; the future may go too.
 func (v *View) Release() {

@@ -209,6 +209,8 @@ func init() {
 		wire.KRequeue: (*Process).onRequeue,
 		wire.KObject:  (*Process).onObject,
 		wire.KBorrow:  (*Process).onBorrow,
+		wire.KHave:    (*Process).onHave,
+		wire.KDelete:  (*Process).onDelete,
 		wire.KRelease: (*Process).onRelease,
 		wire.KCopied:  (*Process).onCopied,
 		wire.KDrop:    (*Process).onDrop,

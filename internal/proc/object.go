@@ -109,6 +109,10 @@ func (p *Process) settled(f *Future, o *object) {
 		data []byte
 		keep []any
 	)
+	if err == nil && f.Freed() {
+		p.sealed(f, o, nil, nil, false, failure(lostInfo(o.id, p.self, "it was freed").Err))
+		return
+	}
 	if err == nil && f.fn() == nil {
 		p.settledPut(f, o)
 		return
@@ -129,10 +133,6 @@ func (p *Process) settled(f *Future, o *object) {
 // settledPut is settled for a value that was put: any process of the node is to read it in the arena, also
 // when this one has ended. Where the arena is full the value stays here.
 func (p *Process) settledPut(f *Future, o *object) {
-	if f.Freed() {
-		p.sealed(f, o, nil, nil, false, failure(lostInfo(o.id, p.self, "it was freed").Err))
-		return
-	}
 	data, keep, err := f.encoded()
 	if err != nil {
 		p.sealed(f, o, nil, nil, false, err)

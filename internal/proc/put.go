@@ -2,7 +2,6 @@ package proc
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -102,31 +101,4 @@ func (p *Process) putBytes(ctx context.Context, i id.Object, data []byte, attemp
 	copy(w.Bytes(), data)
 	_, err = w.Seal(false)
 	return err
-}
-
-// Free deletes the object's data everywhere, whoever still refers to it. Only the owner can.
-func (p *Process) Free(_ context.Context, f *Future) error {
-	if f.fn() == nil {
-		f.setFreed()
-	}
-	o := f.object()
-	if o == nil {
-		return nil // its value is only in this process
-	}
-	if o.owner != p.self {
-		return fmt.Errorf("kadre: Free: object %s belongs to %s: free it in the process that made it", o.id, o.owner)
-	}
-	p.mu.Lock()
-	t, ok := p.table.Info(o.id)
-	var todo do
-	if ok && t.Stored {
-		f.setFreed()
-		for _, n := range t.Holders {
-			todo = append(todo, p.stepLocked(owner.Dropped{ID: o.id, Node: n})...)
-		}
-		todo = append(todo, p.freeLocked(o.id, t.Attempt, t.Holders)...)
-	}
-	p.mu.Unlock()
-	todo.run()
-	return nil
 }

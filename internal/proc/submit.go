@@ -214,7 +214,7 @@ func (p *Process) endRecordLocked(rec *record, stored bool) {
 
 // ExportArg gives an argument that is a future: its value where that is small and here, else a reference.
 func (p *Process) ExportArg(f *Future) (wire.Arg, error) {
-	if f.Ready() && f.Failure() == nil {
+	if f.Ready() && f.Failure() == nil && !f.Freed() {
 		if f.value() != nil || f.IsSet() {
 			data, keep, err := f.encoded()
 			if err != nil {

@@ -40,9 +40,13 @@ func newOf(p *Process, t *Type) *Future {
 	return f
 }
 
-// done is a future of this process that has a value.
+var intFunc = &Func{Run: sched.Func{NewExt: newCold}, Result: intType}
+
+// done is a task of this process that has a result.
 func done(p *Process) *Future {
-	f := newOf(p, intType)
+	f := &Future{}
+	f.InitCall(intFunc, nil)
+	f.InitExternal(f.Func(), p.root)
 	f.SetDone()
 	return f
 }

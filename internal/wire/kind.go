@@ -34,6 +34,8 @@ const (
 	KDrop                    // node -> owner: Copied, may the node delete its copy; reply IDs: its own when the copy no longer counts, none when it stays
 	KDropped                 // node -> owner: Copied, the node has this copy no more
 	KRoom                    // process -> node: Room; reply empty once it is worth trying again
+	KHave                    // process -> owner: Copied, is the value still this attempt's; reply IDs: its own when it is, else none
+	KDelete                  // process -> owner: IDs to be deleted; reply empty
 	kindEnd
 )
 
@@ -41,7 +43,8 @@ var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTa
 	KObject: "object", KBorrow: "borrow", KRelease: "release", KCopied: "copied", KPull: "pull", KFree: "free",
 	KPlace: "place", KLocate: "locate", KPublish: "publish", KJob: "job", KJobEnd: "job-end", KDead: "dead",
 	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
-	KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room"}
+	KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room",
+	KHave: "have", KDelete: "delete"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {

@@ -126,7 +126,7 @@ func (w *Writer) Seal(keep bool) (*Hold, error) {
 		return nil, err
 	}
 	h := new(Hold)
-	h.fill(w.a, w.e)
+	h.fill(w.a, w.e, w.gen)
 	return h, nil
 }
 

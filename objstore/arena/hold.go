@@ -17,6 +17,7 @@ type Hold struct {
 	a    *Arena
 	data []byte
 	e    uint32
+	gen  uint32
 	done atomic.Bool
 }
 
@@ -50,9 +51,18 @@ func (h *Hold) Release() {
 	}
 }
 
+// Again takes a hold that was released once more, without looking for its object; false when that is gone.
+func (h *Hold) Again() bool {
+	if h.a.closed.Load() || !h.a.retain(h.e, h.gen) {
+		return false
+	}
+	h.done.Store(false)
+	return true
+}
+
 // fill makes h a hold on an entry that this process has a count on.
-func (h *Hold) fill(a *Arena, e uint32) {
-	h.a, h.e = a, e
+func (h *Hold) fill(a *Arena, e, gen uint32) {
+	h.a, h.e, h.gen = a, e, gen
 	en := &a.entries[e]
 	off, size := en.off.Load(), en.size.Load()
 	if size > 0 && off < uint64(len(a.ro)) && size <= uint64(len(a.ro))-off {
@@ -80,7 +90,7 @@ func (a *Arena) get(to *Hold, o *ID) bool {
 		}
 		a.at(killFound)
 		if a.retain(e, gen) {
-			to.fill(a, e)
+			to.fill(a, e, gen)
 			return true
 		}
 		// Deleted since we found it. Look again: there may be a new one of the same ID.
