@@ -34,10 +34,18 @@ type Config struct {
 	// TokenFile holds the cluster token. Default "": listen on loopback only and use the user's secret,
 	// kept beside RuntimeDir.
 	TokenFile string
+	// DenyFile lists nodes that are kept out though they hold the secret, an ID a line; '#' begins a comment. It
+	// is read again when it changes, and whom it then names is cut off. Default "": nobody.
+	DenyFile string
+	// MDNS makes the node look for others on the local networks, and be found. It needs a token,
+	// and nothing happens on loopback alone. Default false.
+	MDNS bool
 	// Listen has host:port or multiaddr entries. Default: every address on a free port with a token,
 	// loopback on a free port without.
 	Listen []string
-	// Join has addresses of nodes of the cluster, host:port or multiaddr; one at least must answer. Default none.
+	// Join has addresses of nodes of the cluster, host:port or multiaddr; one at least must answer, unless a node
+	// that is remembered from an earlier start does. All addresses of a DNS name are tried, and names are resolved
+	// again from time to time. Default none.
 	Join []string
 	// Meta is an opaque descriptor, at most MaxMeta bytes, that peers get with membership. Default none.
 	Meta []byte
@@ -56,6 +64,17 @@ type Config struct {
 	Event func(Event)
 
 	announce []string // of tests: told in place of the addresses listened on
+	resolve  resolver // of tests, in place of the system's
+}
+
+// outside says that the node listens on more than loopback.
+func (c Config) outside() bool {
+	for _, l := range c.Listen {
+		if _, a, err := parseListen(l); err == nil && !a.IP.IsLoopback() {
+			return true
+		}
+	}
+	return c.TokenFile != "" && len(c.Listen) == 0
 }
 
 // withDefaults returns the configuration with its defaults filled in.
@@ -73,6 +92,9 @@ func (c Config) withDefaults() Config {
 		c.Serve = func(id.Node, []byte) ([]byte, []byte, func(), error) {
 			return nil, nil, nil, fmt.Errorf("p2p: this node serves no data")
 		}
+	}
+	if c.resolve == nil {
+		c.resolve = net.DefaultResolver
 	}
 	if c.Event == nil {
 		c.Event = func(Event) {}
@@ -95,6 +117,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("p2p: %d listening addresses: at most %d", len(c.Listen), MaxListen)
 	case len(c.Join) > MaxJoin:
 		return fmt.Errorf("p2p: %d join addresses: at most %d", len(c.Join), MaxJoin)
+	case c.MDNS && c.TokenFile == "":
+		return fmt.Errorf("p2p: looking for nodes on the local network needs a cluster token: without one a node listens on loopback only")
 	case len(c.Join) > 0 && c.TokenFile == "" && c.RuntimeDir == "":
 		return fmt.Errorf("p2p: joining needs a shared secret: give a token file, or a runtime folder to use the user's own")
 	}

@@ -8,8 +8,8 @@
 // go to libp2p. Every connection proves the cluster's token, or without one the user's secret (then only
 // loopback is listened on); see package admit.
 //
-// Nodes find each other by Join, through the runtime folder of one user and network namespace, and by what
-// members tell of members; see package member for the view and its verdicts (SWIM). A node's descriptor is pulled by
+// Nodes find each other by Join (a name stands for all its addresses), through the runtime folder of one user and
+// network namespace, by multicast DNS, from earlier starts (peers.json), and by what members tell of members; see package member for the view and its verdicts (SWIM). A node's descriptor is pulled by
 // those who hear that it has changed; its load travels with the gossip. A verdict cuts the lanes,
 // fails what waits, and takes the node out of Kademlia's table; an Up puts it in. A node's frames under an
 // old epoch are refused with the connection that carries them.
@@ -19,13 +19,12 @@
 // before they meet again, ends the bond ([lane.Bond]) and with it the frames on the way. Between different
 // peers, and between frames and events, there is no order.
 //
-// It does not: repeat the directory's requests when a lane breaks (their askers do); reach nodes behind NAT; use unix sockets; find nodes by mDNS; keep the
-// addresses of peers across restarts.
+// It does not: repeat the directory's requests when a lane breaks (their askers do); reach nodes behind NAT; use unix sockets.
 //
 // Locks: Host.mu, under which the view steps, comes before those of a bond and of the waiting
 // requests, which are leaves. Nothing done under Host.mu waits for the network; no callback runs under it.
 // The directory's locks are leaves of their own.
 //
 // Rejected: libp2p streams for traffic (half of TLS's throughput, 3 to 4 times its round trip);
-// libp2p's mDNS and relays by default; one lock per peer (the view is small and its steps are short).
+// libp2p's mDNS (it needs a module more, and answers strangers); one lock per peer (the view is small and its steps are short).
 package p2p

@@ -33,6 +33,8 @@ type Host struct {
 	kad      *kademlia
 	dir      *directory.Directory
 	runtime  *runtimeDir // nil: none
+	mdns     *mdns       // nil: none
+	denied   denied      // safe for concurrent use
 	ctx      context.Context
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
@@ -89,8 +91,16 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 			h.Close()
 		}
 	}()
-	if err := h.open(admit.Gate{Keys: keys, Cluster: cfg.Cluster}); err != nil {
+	if err := h.denied.load(cfg.DenyFile); err != nil {
 		return nil, err
+	}
+	if err := h.open(admit.Gate{Keys: keys, Cluster: cfg.Cluster, Denied: h.denied.has}); err != nil {
+		return nil, err
+	}
+	if cfg.MDNS && cfg.outside() {
+		if h.mdns, err = openMDNS(keys.Names("mdns " + cfg.Cluster)); err != nil {
+			cfg.Logger.Warn("p2p: nodes of the local network cannot be found", "err", err)
+		}
 	}
 	h.run()
 	if err := h.join(ctx); err != nil {
@@ -145,6 +155,15 @@ func (h *Host) run() {
 		h.wg.Go(func() { h.accept(ln) })
 	}
 	h.wg.Go(h.ticks)
+	h.wg.Go(h.remember)
+	h.wg.Go(h.reunite)
+	if h.cfg.DenyFile != "" {
+		h.wg.Go(h.watchDenied)
+	}
+	if h.mdns != nil {
+		h.wg.Go(h.mdns.read)
+		h.wg.Go(h.meetMDNS)
+	}
 	h.wg.Go(h.tellEvents)
 	if h.runtime != nil {
 		h.wg.Go(h.meetRuntime)
@@ -335,6 +354,9 @@ func (h *Host) shut() {
 	}
 	for _, p := range h.ports {
 		p.Close()
+	}
+	if h.mdns != nil {
+		h.mdns.close()
 	}
 	h.wg.Wait()
 	if h.runtime != nil {

@@ -15,10 +15,18 @@ import (
 const (
 	joinFor   = 4 * time.Second // all join addresses together
 	joinRetry = 200 * time.Millisecond
-	maxHosts  = 16 // addresses of one DNS name that are tried
+	maxHosts  = 64 // addresses of one DNS name that are tried
+
+	reuniteEvery = 5 * time.Second
+	resolveEach  = 6 // times that, where there are members
 )
 
-// join reaches one node at least of those named. All addresses are tried at once.
+// resolver is what [net.Resolver] does for a join address.
+type resolver interface {
+	LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, error)
+}
+
+// join reaches one node at least of those named, or one that is remembered. All addresses are tried at once.
 func (h *Host) join(ctx context.Context) error {
 	if len(h.cfg.Join) == 0 {
 		return nil
@@ -37,16 +45,18 @@ func (h *Host) join(ctx context.Context) error {
 		})
 	}
 	var all []error
+	hopeless := false
 	for range h.cfg.Join {
 		if err := <-res; err != nil {
 			all = append(all, err)
+			hopeless = hopeless || barred(err)
 		}
 	}
-	if len(all) == len(h.cfg.Join) {
+	if len(all) == len(h.cfg.Join) && (hopeless || len(h.Members()) == 1) {
 		return errors.Join(all...)
 	}
 	for _, err := range all {
-		h.cfg.Logger.Warn("p2p: one of the join addresses failed; another answered", "err", err)
+		h.cfg.Logger.Warn("p2p: one of the join addresses failed; another node answered", "err", err)
 	}
 	return nil
 }
@@ -58,7 +68,7 @@ func (h *Host) joinAddr(ctx context.Context, addr string) error {
 		return err
 	}
 	for {
-		err := h.joinTarget(ctx, t)
+		err := h.joinTarget(ctx, t, nil)
 		if err == nil {
 			return nil
 		}
@@ -76,40 +86,109 @@ func (h *Host) joinAddr(ctx context.Context, addr string) error {
 	}
 }
 
-// joinTarget makes one attempt at every address that t's name stands for, until one is another node's.
-func (h *Host) joinTarget(ctx context.Context, t target) error {
+// joinTarget makes one attempt at every address that t's name stands for, all at once, but for those that skip
+// says are no use. It returns when one is another node's, and fails when none is; those that answer later are
+// members just as well.
+func (h *Host) joinTarget(ctx context.Context, t target, skip func(addr string) bool) error {
 	host, port, err := net.SplitHostPort(t.addr)
 	if err != nil {
 		return err
 	}
-	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	ips, err := h.cfg.resolve.LookupIPAddr(ctx, host)
 	if err != nil {
 		return err
 	}
-	var last error
-	self := false
-	for _, ip := range ips[:min(len(ips), maxHosts)] {
-		ctx, cancel := context.WithTimeout(ctx, dialFor)
-		c, err := h.endpoint.Dial(ctx, t.network, net.JoinHostPort(ip.String(), port), t.peer)
-		if err == nil && id.Node(c.Peer.String()) == h.id {
-			self = true // a name for all nodes, this one among them
-			c.Close()
-			cancel()
+	ips = ips[:min(len(ips), maxHosts)]
+	res := make(chan error, len(ips))
+	for _, ip := range ips {
+		addr := net.JoinHostPort(ip.String(), port)
+		if skip != nil && skip(addr) {
+			res <- nil
 			continue
 		}
-		if err == nil {
-			err = h.joined(ctx, func() (*link, error) { return h.greet(ctx, c, member.FoundJoin) })
-		}
-		cancel()
-		if err == nil {
+		h.wg.Go(func() { res <- h.joinOne(ctx, target{t.network, addr, t.peer}) })
+	}
+	last := fmt.Errorf("p2p: the name %s has no address", host)
+	self := false
+	for range ips {
+		switch err := <-res; {
+		case err == nil:
 			return nil
+		case errors.Is(err, errSelf):
+			self = true // a name for all nodes, this one among them
+		default:
+			last = err
 		}
-		last = err
 	}
 	if self {
 		return nil
 	}
 	return last
+}
+
+var errSelf = errors.New("p2p: this is the node itself")
+
+// joinOne makes one attempt at one address.
+func (h *Host) joinOne(ctx context.Context, t target) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialFor)
+	defer cancel()
+	defer context.AfterFunc(h.ctx, cancel)()
+	c, err := h.endpoint.Dial(ctx, t.network, t.addr, t.peer)
+	if err != nil {
+		return err
+	}
+	if id.Node(c.Peer.String()) == h.id {
+		c.Close()
+		return errSelf
+	}
+	return h.joined(ctx, func() (*link, error) { return h.greet(ctx, c, member.FoundJoin) })
+}
+
+// reunite tries the join addresses again while this node is alone, and resolves their names anew from time to time:
+// nodes that started at once, each before its name was known, find each other so.
+func (h *Host) reunite() {
+	if len(h.cfg.Join) == 0 {
+		return
+	}
+	t := time.NewTicker(reuniteEvery)
+	defer t.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-t.C:
+		case <-h.ctx.Done():
+			return
+		}
+		at, members := h.memberAddrs()
+		for _, addr := range h.cfg.Join {
+			t, err := parseTarget(addr)
+			if err != nil || members > 0 && (n%resolveEach != 0 || !isName(t)) {
+				continue
+			}
+			if err := h.joinTarget(h.ctx, t, func(addr string) bool { return at[addr] }); err != nil {
+				h.cfg.Logger.Debug("p2p: trying a join address again", "addr", addr, "err", err)
+			}
+		}
+	}
+}
+
+// isName says that an address has a name in it, which may come to stand for other addresses.
+func isName(t target) bool {
+	host, _, err := net.SplitHostPort(t.addr)
+	return err == nil && net.ParseIP(host) == nil
+}
+
+// memberAddrs are where this node and the members listen, and how many members there are.
+func (h *Host) memberAddrs() (at map[string]bool, n int) {
+	at = map[string]bool{}
+	for i, m := range h.Members() {
+		n = i
+		for _, a := range m.Addrs {
+			if t, err := parseTarget(a); err == nil {
+				at[t.addr] = true
+			}
+		}
+	}
+	return at, n
 }
 
 // joined runs the lane that greeting gives. One turned down as a duplicate is as good.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,6 +31,8 @@ type turnedDown struct{ why string }
 
 func (e *turnedDown) duplicate() bool { return e.why == member.WhyDuplicate }
 func (e *turnedDown) stale() bool     { return e.why == member.WhyStale }
+
+func (e *turnedDown) over() bool { return strings.HasPrefix(e.why, member.WhyOver) }
 
 func (e *turnedDown) Error() string { return "p2p: lane turned down: " + e.why }
 
@@ -103,9 +106,10 @@ func (h *Host) hello(n id.Node, k lane.Kind, name uint64, f member.Found) lane.H
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last, bond := h.view.Greeting(n)
+	_, fence := h.view.Member(n)
 	return lane.Hello{
 		Kind: k, Epoch: h.epoch, Lane: name, Last: last, Bond: bond, Found: byte(f),
-		Info: member.AppendDesc(nil, h.view.Desc()),
+		Info: member.AppendDesc(binary.BigEndian.AppendUint64(nil, fence), h.view.Desc()),
 	}
 }
 
@@ -115,7 +119,11 @@ func (h *Host) agree(c *lane.Conn, n id.Node, said uint64, theirs lane.Hello, f 
 	if n == h.id {
 		return nil, errors.New("p2p: this is the node itself")
 	}
-	desc, err := member.ParseDesc(theirs.Info)
+	fence, desc, err := parseInfo(theirs.Info)
+	if fence > h.epoch {
+		return nil, &turnedDown{fmt.Sprintf("%s: %s has met epoch %d of this node, and this is epoch %d: another process runs under the same key (a copied state folder?)",
+			member.WhyOver, n.Short(), fence, h.epoch)}
+	}
 	if err != nil || theirs.Lane == 0 || theirs.Kind != lane.KindControl {
 		return nil, fmt.Errorf("p2p: hello of %s: %w", n, errors.Join(lane.ErrHello, err))
 	}
@@ -160,6 +168,16 @@ func (h *Host) agree(c *lane.Conn, n id.Node, said uint64, theirs lane.Hello, f 
 	return o.got, nil
 }
 
+// parseInfo reads what a hello says for the membership: the latest epoch of this node that the peer has met, and
+// what it says of itself.
+func parseInfo(b []byte) (fence uint64, d member.Desc, err error) {
+	if len(b) < 8 {
+		return 0, d, member.ErrMessage
+	}
+	d, err = member.ParseDesc(b[8:])
+	return binary.BigEndian.Uint64(b), d, err
+}
+
 // runLink serves an accepted lane until it ends.
 func (h *Host) runLink(l *link) {
 	err := l.ctl.Run(func(k lane.Class, p []byte) { h.frame(l, k, p) })
@@ -194,7 +212,7 @@ func (h *Host) dialLocked(a member.Dial) {
 		if err != nil {
 			d.Why = err.Error()
 			d.Refused = nobody(err)
-			d.Barred = barred(err)
+			d.Barred = barred(err) || td != nil && td.over()
 			if d.Barred {
 				h.cfg.Logger.Warn("p2p: a node does not let us in, or we not it", "peer", a.ID, "err", err)
 			}
@@ -208,7 +226,7 @@ func (h *Host) dialLocked(a member.Dial) {
 
 // barred says that admission was refused, here or there.
 func barred(err error) bool {
-	return errors.Is(err, admit.ErrToken) || errors.Is(err, admit.ErrCluster) || errors.Is(err, admit.ErrVersion)
+	return errors.Is(err, admit.ErrToken) || errors.Is(err, admit.ErrCluster) || errors.Is(err, admit.ErrVersion) || errors.Is(err, admit.ErrDenied)
 }
 
 // nobody says that no node of that name listens where err comes from.

@@ -33,7 +33,8 @@ func newStart() *cobra.Command {
 
 Without a token the node listens on loopback only, and meets the nodes of the
 same user and machine by itself. With one ('kadre token new') it listens on all
-addresses; give other machines one of its addresses with --join.
+addresses and meets the nodes of the local network that have the same token;
+give others one of its addresses with --join. It remembers the members it met.
 
 SIGTERM or SIGINT drains the node: it takes no new work and ends when what it
 has is done or handed over. The second one ends it at once.
@@ -57,7 +58,7 @@ The flag wins.`,
 	f.SortFlags = false
 	f.StringVar(&c.Cluster, "cluster", "default", "name of the cluster to be a member of")
 	f.StringVar(&c.TokenFile, "token-file", "", "file with the cluster's token (default: none; loopback only)")
-	f.StringSliceVar(&c.Join, "join", nil, "address of a member: host:port or a multiaddr; may be repeated")
+	f.StringSliceVar(&c.Join, "join", nil, "address of a member: host:port or a multiaddr; a name stands for all its addresses; may be repeated")
 	f.StringSliceVar(&c.Listen, "listen", nil, "address to listen on; may be repeated (default: a free port, on all addresses with a token, on loopback without)")
 	f.Float64Var(&c.CPUs, "cpus", 0, "CPUs for tasks (default: those Go would use)")
 	f.Var(&resources, "resources", "named amounts that tasks may ask for")
@@ -67,7 +68,8 @@ The flag wins.`,
 	f.StringVar(&c.StateDir, "state-dir", "", "folder of the node's key, logs and fetched executables (default: one of its own under ~/.local/state/kadre)")
 	f.StringVar(&c.Socket, "socket", "", "path of the socket that programs attach to (default: in the runtime folder)")
 	f.StringVar(&c.Metrics, "metrics", "", "address to serve metrics on (not built yet)")
-	f.BoolVar(&c.NoMDNS, "no-mdns", false, "do not look for members on the local network")
+	f.BoolVar(&c.NoMDNS, "no-mdns", false, "do not look for members on the local network (with a token a node does, by multicast DNS)")
+	f.StringVar(&c.DenyFile, "deny-file", "", "file with IDs of nodes to keep out, one a line; it is read again when it changes")
 	return cmd
 }
 

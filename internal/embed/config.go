@@ -32,9 +32,17 @@ func config(o Options) (node.Config, error) {
 	if len(c.Join) == 0 {
 		c.Join = list("KADRE_JOIN")
 	}
+	c.DenyFile = os.Getenv("KADRE_DENY_FILE")
+	if v := os.Getenv("KADRE_NO_MDNS"); v != "" {
+		no, err := strconv.ParseBool(v)
+		if err != nil {
+			return c, fmt.Errorf("kadre: KADRE_NO_MDNS=%q: want true or false", v)
+		}
+		c.NoMDNS = no
+	}
 	c.Private = c.Cluster == "" && c.TokenFile == "" && len(c.Join) == 0
 	if c.Private {
-		c.Listen = nil
+		c.Listen, c.DenyFile = nil, ""
 	}
 	var err error
 	if v := os.Getenv("KADRE_CPUS"); c.CPUs == 0 && v != "" {

@@ -40,8 +40,11 @@ type Config struct {
 	Socket string
 	// Metrics would be an address to serve metrics on, which is not built yet: setting it is an error.
 	Metrics string
-	// NoMDNS turns off discovery on the local network. There is none yet. Default false.
+	// NoMDNS turns off discovery on the local network, which takes a token and an address that is not loopback.
+	// Default false.
 	NoMDNS bool
+	// DenyFile lists nodes that are kept out; see p2p.Config. Default: nobody.
+	DenyFile string
 	// Private nodes have no peers, no listener and are not found by drivers. Default false.
 	Private bool
 	// RuntimeDir replaces the user's runtime folder; the cluster's folder is made in it. Default: see doc.go.
@@ -85,8 +88,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("node: object store of %d bytes: this machine, or the control group, has %d bytes of memory: ask for less with --object-store-memory", c.ObjectStoreMemory, arena.Memory())
 	case c.Metrics != "":
 		return fmt.Errorf("node: serving metrics on %s is not built yet: leave --metrics out; `kadre status` has the numbers", c.Metrics)
-	case c.Private && (len(c.Join) > 0 || len(c.Listen) > 0 || c.TokenFile != ""):
-		return fmt.Errorf("node: a private node has no peers: leave Private out to join, listen or use a token")
+	case c.Private && (len(c.Join) > 0 || len(c.Listen) > 0 || c.TokenFile != "" || c.DenyFile != ""):
+		return fmt.Errorf("node: a private node has no peers: leave Private out to join, listen, deny or use a token")
 	case len(c.Resources) > wire.MaxResources || len(c.Labels) > wire.MaxResources:
 		return fmt.Errorf("node: %d resources and %d labels: at most %d each", len(c.Resources), len(c.Labels), wire.MaxResources)
 	}

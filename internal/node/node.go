@@ -203,6 +203,7 @@ func (n *Node) openNetwork(ctx context.Context) error {
 	host, err := p2p.Start(ctx, p2p.Config{
 		Cluster: n.cfg.Cluster, StateDir: n.state, RuntimeDir: n.dir, TokenFile: n.cfg.TokenFile,
 		Listen: n.cfg.Listen, Join: n.cfg.Join, Meta: meta, Load: busy, Logger: n.log,
+		DenyFile: n.cfg.DenyFile, MDNS: n.cfg.TokenFile != "" && !n.cfg.NoMDNS,
 		Control: n.fromNode, Serve: n.serveBulk, Event: n.memberEvent,
 	})
 	if err != nil {

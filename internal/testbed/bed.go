@@ -192,6 +192,9 @@ func (b *Bed) AwaitGone(but ...int) {
 	}
 }
 
+// Processes are those that were started so far.
+func (b *Bed) Processes() []*Process { return slices.Clone(b.processes) }
+
 // Alive lists the processes of the Bed.
 func (b *Bed) Alive() []int { return marked(markName + "=" + b.mark) }
 

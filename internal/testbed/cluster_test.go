@@ -91,7 +91,7 @@ func places(t *testing.T) (bed *testbed.Bed, spaces []*testbed.Namespace, nodes 
 	bed = testbed.New(t)
 	token := bed.Token("token")
 	for i, ns := range spaces[:3] {
-		c := testbed.NodeConfig{Place: testbed.Place{NS: ns, Runtime: bed.Folder(fmt.Sprint("r", i))}, Args: []string{"--cpus", "1", "--token-file", token}}
+		c := testbed.NodeConfig{Place: testbed.Place{NS: ns, Runtime: bed.Folder(fmt.Sprint("r", i))}, Args: []string{"--cpus", "1", "--token-file", token, "--no-mdns"}}
 		if i > 0 {
 			c.Args = append(c.Args, "--join", nodes[0].Addr())
 		}
@@ -164,7 +164,7 @@ func checkTour(t *testing.T, out *Tour, driver, calls int, nodes ...*testbed.Nod
 // admission checks that a node without the right token is turned away, and that both sides say so.
 func admission(t *testing.T, bed *testbed.Bed, ns *testbed.Namespace, member *testbed.Node) {
 	for name, args := range map[string][]string{
-		"wrong token": {"--token-file", bed.Token("wrong")},
+		"wrong token": {"--token-file", bed.Token("wrong"), "--no-mdns"},
 		"no token":    nil,
 	} {
 		bed.Sub(t, name, func(t *testing.T) {

@@ -138,8 +138,9 @@ type Status struct {
 
 // Member is another node as a node sees it.
 type Member struct {
-	ID, State, Found, Via string
-	Addrs                 []string
+	ID, State, Said, Found, Via string
+	Epoch                       uint64
+	Addrs                       []string
 }
 
 // Member finds what the node says of another.

@@ -77,12 +77,12 @@ func TestProve(t *testing.T) {
 		d, l Gate
 		want error
 	}{
-		{"same token", Gate{keys(t, a), "c"}, Gate{keys(t, a), "c"}, nil},
-		{"another token", Gate{keys(t, a), "c"}, Gate{keys(t, b), "c"}, ErrToken},
-		{"another cluster", Gate{keys(t, a), "c"}, Gate{keys(t, a), "other"}, ErrCluster},
-		{"rotating, listener first", Gate{keys(t, a, b), "c"}, Gate{keys(t, b, a), "c"}, nil},
-		{"dialer proves what the listener has not learned", Gate{keys(t, b, a), "c"}, Gate{keys(t, a), "c"}, ErrToken},
-		{"listener proves what the dialer has not learned", Gate{keys(t, a), "c"}, Gate{keys(t, b, a), "c"}, ErrToken},
+		{"same token", Gate{Keys: keys(t, a), Cluster: "c"}, Gate{Keys: keys(t, a), Cluster: "c"}, nil},
+		{"another token", Gate{Keys: keys(t, a), Cluster: "c"}, Gate{Keys: keys(t, b), Cluster: "c"}, ErrToken},
+		{"another cluster", Gate{Keys: keys(t, a), Cluster: "c"}, Gate{Keys: keys(t, a), Cluster: "other"}, ErrCluster},
+		{"rotating, listener first", Gate{Keys: keys(t, a, b), Cluster: "c"}, Gate{Keys: keys(t, b, a), Cluster: "c"}, nil},
+		{"dialer proves what the listener has not learned", Gate{Keys: keys(t, b, a), Cluster: "c"}, Gate{Keys: keys(t, a), Cluster: "c"}, ErrToken},
+		{"listener proves what the dialer has not learned", Gate{Keys: keys(t, a), Cluster: "c"}, Gate{Keys: keys(t, b, a), Cluster: "c"}, ErrToken},
 	} {
 		d, l := meet(t, c.d, c.l)
 		if !errors.Is(d, c.want) {
@@ -95,7 +95,7 @@ func TestProve(t *testing.T) {
 }
 
 func TestProofIsBoundToItsConnection(t *testing.T) {
-	g := Gate{keys(t, NewToken()), "c"}
+	g := Gate{Keys: keys(t, NewToken()), Cluster: "c"}
 	d1, _ := pipe(t, tls.VersionTLS13)
 	e1, err := exporter(d1.ConnectionState(), UseLane)
 	if err != nil {
@@ -119,7 +119,7 @@ func TestProofIsBoundToItsConnection(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	g := Gate{keys(t, NewToken()), "c"}
+	g := Gate{Keys: keys(t, NewToken()), Cluster: "c"}
 	ekm := make([]byte, 32)
 	for _, c := range []struct {
 		min, max byte
@@ -138,7 +138,7 @@ func TestVersions(t *testing.T) {
 
 func TestOldTLSIsRefused(t *testing.T) {
 	d, _ := pipe(t, tls.VersionTLS12)
-	if _, err := (Gate{NewKeys(), "c"}).Prove(d, d.ConnectionState(), UseLane, true); err == nil {
+	if _, err := (Gate{Keys: NewKeys(), Cluster: "c"}).Prove(d, d.ConnectionState(), UseLane, true); err == nil {
 		t.Error("TLS 1.2 was taken")
 	}
 }
@@ -200,7 +200,7 @@ func (b buffer) Read(p []byte) (int, error)  { return b.r.Read(p) }
 func (b buffer) Write(p []byte) (int, error) { return len(p), nil }
 
 func FuzzListen(f *testing.F) {
-	g := Gate{keys(f, "kadre1"+text.EncodeToString(append(make([]byte, tokenBytes), sum(make([]byte, tokenBytes))...))), "c"}
+	g := Gate{Keys: keys(f, "kadre1"+text.EncodeToString(append(make([]byte, tokenBytes), sum(make([]byte, tokenBytes))...))), Cluster: "c"}
 	ekm := make([]byte, 32)
 	h := []byte{magic[0], magic[1], 1, 1, 1, 'c'}
 	f.Add(append(h[:6:6], mac(g.Keys.k[0], "dialer", ekm, h)...))
@@ -213,7 +213,7 @@ func FuzzListen(f *testing.F) {
 }
 
 func FuzzDial(f *testing.F) {
-	g := Gate{NewKeys(), "c"}
+	g := Gate{Keys: NewKeys(), Cluster: "c"}
 	f.Add([]byte{statusOK, 1, 0})
 	f.Add([]byte{statusCluster, 1, 2, 'x', 'y'})
 	f.Fuzz(func(t *testing.T, b []byte) {

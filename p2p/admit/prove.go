@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // Versions of the protocol that this build speaks. Neighbours agree on the highest both have.
@@ -27,6 +29,7 @@ var (
 	ErrVersion = errors.New("the two nodes have no protocol version in common")
 	ErrCluster = errors.New("the two nodes belong to different clusters, as --cluster says")
 	ErrProof   = errors.New("not a proof of admission")
+	ErrDenied  = errors.New("one of the two nodes is on the other's list of the denied, as --deny-file says")
 )
 
 // A proof starts with the magic bytes, so that another protocol is told apart at once.
@@ -41,6 +44,7 @@ const (
 	statusToken   = 1
 	statusVersion = 2
 	statusCluster = 3
+	statusDenied  = 4
 )
 
 // Use is what a connection is for; a proof for one use is none for another.
@@ -56,7 +60,19 @@ const (
 type Gate struct {
 	Keys    Keys
 	Cluster string
+	// Denied says which peers are kept out though they hold the keys; nil: none.
+	Denied func(peer.ID) bool
+
+	peer peer.ID // of the connection; empty: not known
 }
+
+// For is the gate for a connection whose peer TLS has proved to be p.
+func (g Gate) For(p peer.ID) Gate {
+	g.peer = p
+	return g
+}
+
+func (g Gate) denies() bool { return g.Denied != nil && g.peer != "" && g.Denied(g.peer) }
 
 // exporter binds a proof to this TLS connection.
 func exporter(st tls.ConnectionState, use Use) ([]byte, error) {
@@ -90,6 +106,9 @@ func (g Gate) Prove(c net.Conn, st tls.ConnectionState, use Use, dialer bool) (v
 }
 
 func (g Gate) dial(c io.ReadWriter, ekm []byte) (byte, error) {
+	if g.denies() {
+		return 0, fmt.Errorf("admit: refused a peer: %w", ErrDenied)
+	}
 	h := append([]byte{magic[0], magic[1], VersionMin, VersionMax, byte(len(g.Cluster))}, g.Cluster...)
 	if _, err := c.Write(append(h[:len(h):len(h)], mac(g.Keys.k[0], "dialer", ekm, h)...)); err != nil {
 		return 0, fmt.Errorf("admit: sending the proof: %w", err)
@@ -114,6 +133,8 @@ func (g Gate) dial(c io.ReadWriter, ekm []byte) (byte, error) {
 		return 0, fmt.Errorf("admit: refused by the peer: %w: ours are %d to %d, its highest is %d", ErrVersion, VersionMin, VersionMax, version)
 	case statusCluster:
 		return 0, fmt.Errorf("admit: refused by the peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
+	case statusDenied:
+		return 0, fmt.Errorf("admit: refused by the peer: %w", ErrDenied)
 	default:
 		return 0, fmt.Errorf("admit: %w: status %d", ErrProof, status)
 	}
@@ -164,6 +185,10 @@ func (g Gate) listen(c io.ReadWriter, ekm []byte) (byte, error) {
 	if name != g.Cluster {
 		c.Write(append([]byte{statusCluster, VersionMax, byte(len(g.Cluster))}, g.Cluster...))
 		return 0, fmt.Errorf("admit: refused a peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
+	}
+	if g.denies() {
+		c.Write([]byte{statusDenied, VersionMax, 0})
+		return 0, fmt.Errorf("admit: refused a peer: %w", ErrDenied)
 	}
 	a := []byte{statusOK, version, 0}
 	if _, err := c.Write(append(a[:3:3], mac(g.Keys.k[0], "listener", ekm, h, a)...)); err != nil {

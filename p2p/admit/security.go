@@ -70,7 +70,7 @@ func (t *Security) prove(ctx context.Context, c sec.SecureConn, dialer bool) (se
 		by = d
 	}
 	c.SetDeadline(by)
-	if _, err := t.gate.Prove(c, cs.ConnectionState(), UseLibp2p, dialer); err != nil {
+	if _, err := t.gate.For(c.RemotePeer()).Prove(c, cs.ConnectionState(), UseLibp2p, dialer); err != nil {
 		if !dialer {
 			t.refused(c.RemotePeer(), c.RemoteAddr(), err)
 			Linger(c)

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -58,6 +59,15 @@ func NewKeys() Keys {
 		panic(err) // we made it
 	}
 	return k
+}
+
+// Names derive from each key a name for a purpose, which tells nothing of the key: nodes of one cluster find each other by
+// it where strangers listen.
+func (ks Keys) Names(purpose string) (l []string) {
+	for _, k := range ks.k {
+		l = append(l, hex.EncodeToString(mac(k, "name", nil, []byte(purpose))[:8]))
+	}
+	return l
 }
 
 func sum(b []byte) []byte {

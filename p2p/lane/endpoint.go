@@ -101,7 +101,7 @@ func (e *Endpoint) admit(ctx context.Context, raw net.Conn, want peer.ID, dialer
 	if want != "" && c.Peer != want {
 		return nil, fmt.Errorf("%w: %s is %s, not %s", ErrPeer, raw.RemoteAddr(), c.Peer, want)
 	}
-	if _, err := e.gate.Prove(c.tls, st, admit.UseLane, dialer); err != nil {
+	if _, err := e.gate.For(c.Peer).Prove(c.tls, st, admit.UseLane, dialer); err != nil {
 		if !dialer {
 			admit.Linger(c.tls)
 		}

@@ -6,7 +6,9 @@ import "fmt"
 const (
 	WhyDuplicate = "member: duplicate of the lane in use"
 	// WhyStale: a verdict or another lane came between our hello and the decision.
-	WhyStale  = "member: the view changed during the handshake"
+	WhyStale = "member: the view changed during the handshake"
+	// WhyOver begins the reason: the epoch is lower than one that was met.
+	WhyOver   = "member: a later start of this node was seen"
 	WhyDenied = "member: this node is on the list of the denied (--deny-file)"
 )
 
@@ -110,7 +112,7 @@ func (m *Machine) refuse(e Offer) string {
 			return fmt.Sprintf("member: the view is full with %d nodes", maxPeers)
 		}
 	case e.Epoch < p.met:
-		return fmt.Sprintf("member: epoch %d is over: a later start of this node was seen with epoch %d", e.Epoch, p.met)
+		return fmt.Sprintf("%s, with epoch %d: epoch %d is over", WhyOver, p.met, e.Epoch)
 	case e.Epoch == p.Epoch && p.State == Left:
 		return "member: this node has left; it may come back with a new start"
 	case m.Decides(e.ID) && p.lane != 0 && e.Epoch == p.Epoch && e.Last != p.lane:
