@@ -1,11 +1,22 @@
 // Package chaos breaks what runs, on purpose and at random, and checks that nothing is lost.
 //
 // The nouns: a [Plan] is a line of the table: what is broken and what must hold. A victim is a process that a
-// plan starts from this executable and kills. A seed makes a plan's choices; the moments of the kills are the
-// machine's.
+// plan starts from this executable and kills. A kill point is a place between two steps of the arena, see
+// objstore/arena/kill.go. A seed makes a plan's choices; what else runs on the machine makes the rest.
 //
 // A plan runs alone and is not called by two goroutines at once. It ends its processes however it ends.
 //
-// It does not choose points inside of operations: a kill comes at any instruction. The tests of objstore/arena
-// kill at chosen points.
+// # store-kill
+//
+// Four victims create, fill, rename, seal, get, evict, delete and wait for objects in one small arena, some of
+// them empty, claim CPUs, and give pages back. Two of them have a bit in an entry's main word, two in a further
+// holder word. Every other victim is killed at a random moment; the others are told of a kill point, and die there
+// by their own hand. After each kill, in this order:
+//
+//  1. The victim is dead; the node reaps it.
+//  2. The others stop creating and deleting; their getters go on waiting.
+//  3. Each says that none of its getters waits for an object that is sealed: who died before it woke them has been
+//     made good by the reaper. No victim looks twice, so a wake-up that is lost stays lost.
+//  4. Each says how many objects it holds, and the arena must say just that, and that all invariants hold,
+//     that nothing is half-done, and that every byte of every object is right.
 package chaos

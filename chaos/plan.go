@@ -41,8 +41,9 @@ func (o Options) withDefaults() Options {
 func Plans() []Plan {
 	return []Plan{{
 		Name: "store-kill",
-		Does: "kills processes at random that put, get, delete and wait for objects in one arena; after each kill the others " +
-			"rest, and what they say they hold must be all that is held: no leak, no corrupt byte, every invariant of the arena",
+		Does: "kills processes that put, get, delete and wait for objects in one arena, half of them at random and half at chosen points of " +
+			"the store, such as between a seal and the wake-up of who waits for it; after each kill the others " +
+			"rest, and what they say they hold must be all that is held: no leak, no corrupt byte, nobody left asleep, every invariant",
 		Run: storeKill,
 	}}
 }

@@ -15,8 +15,8 @@ func newChaos() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "chaos PLAN",
 		Short: "Break things on purpose and check that nothing is lost",
-		Long: `Runs a plan that kills processes at random and checks after each kill that
-nothing leaked and nothing is corrupt. Exits with 1 and tells what was found if
+		Long: `Runs a plan that kills processes, at random and at chosen points, and checks
+after each kill that nothing leaked and nothing is corrupt. Exits with 1 and tells what was found if
 something did, or is. --list tells what each plan does.
 
 The choices follow from the seed, which is printed; the moments of the kills are

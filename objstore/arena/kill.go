@@ -1,5 +1,10 @@
 package arena
 
+import (
+	"fmt"
+	"time"
+)
+
 // killPoint is a place between two steps at which a process may die or be overtaken. One test ends real
 // processes at each of them, another one lets several clients take turns there in every order.
 type killPoint int
@@ -41,4 +46,39 @@ func (a *Arena) at(p killPoint) {
 	if a.hook != nil {
 		a.hook(p)
 	}
+}
+
+const (
+	// KillPoints is how many kill points there are.
+	KillPoints = int(killPoints)
+	// BeforeWake is the one between a seal and the wake-up of who waits for it.
+	BeforeWake = int(killSealed)
+)
+
+// Provoke is for tests that kill processes: f is called at each kill point, with its number, by the goroutine
+// that is there. Nothing is looked at twice any more, so that a wake-up that is lost stays lost. It is called
+// before anything else.
+func (a *Arena) Provoke(f func(point int)) {
+	a.hook = func(p killPoint) { f(int(p)) }
+	a.recheck = time.Hour
+}
+
+// Ident tells an object from a later one of the same name, while it is held.
+func (h *Hold) Ident() uint64 { return tag(h.e, genOf(h.a.entries[h.e].main.Load())) }
+
+var pointNames = [killPoints]string{
+	killClaimed: "claimed", killNamed: "named", killIndexed: "indexed", killMarked: "rival-marked", killSettled: "settled",
+	killIntent: "intent", killBlock: "block", killMidRun: "half-run", killCreated: "created", killSealing: "sealing",
+	killFarSeal: "far-seal", killSealed: "sealed-before-wake", killFound: "found", killFarLook: "far-look", killHeld: "held",
+	killFarHeld: "far-held", killFarDrop: "far-dropped", killDoomed: "doomed", killUnlinked: "unlinked", killDropped: "last-dropped",
+	killEvicting: "evicting", killMidFree: "half-freed", killFreed: "freed", killEmpty: "slab-empty", killClosing: "slab-closing",
+	killPunching: "giving-back", killRefilled: "refilled", killWaiting: "waiting", killCPU: "cpu",
+}
+
+// KillPoint names a kill point.
+func KillPoint(n int) string {
+	if n < 0 || n >= KillPoints {
+		return fmt.Sprint("kill point ", n)
+	}
+	return pointNames[n]
 }

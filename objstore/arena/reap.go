@@ -72,9 +72,14 @@ func (a *Arena) reapEntry(e uint32, client int, s *ReapStats) {
 		if a.dropDead(e, w, client) {
 			s.Held++
 		}
-		// It may have died between dooming it, or clearing its bit, and evicting.
-		if stateOf(w) == doomed && a.tryEvict(e, gen) {
-			s.Evicted++
+		// It may have died between dooming it, or clearing its bit, and evicting. Where others still hold it, its
+		// index slot goes nevertheless: twice does no harm.
+		if stateOf(w) == doomed {
+			h := a.entries[e].key().hash()
+			a.unlink(slotOf(e, gen, h), h)
+			if a.tryEvict(e, gen) {
+				s.Evicted++
+			}
 		}
 	}
 }
