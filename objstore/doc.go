@@ -24,8 +24,9 @@
 // has agreed, which it does when it knows another; everything else is spilled into files (package
 // objstore/spill). This begins before anybody waits, when 90% of the arena are in use, and ends at 75%.
 //
-// Order matters. A record of the spilled object is there before the arena's entry goes, and the entry is
-// sealed before the record goes, so that an object is always found in one of them. Who deletes an object
+// Order matters. A record of the spilled object is there before the arena's entry goes, and stays until the object
+// is deleted, so that an object is always found in one of them, and one that was read back goes again without
+// being written: a working set that is only read is written once. Who deletes an object
 // deletes it in the arena and then in the files; who moved it looks again and undoes what came too late.
 //
 // A spilled object counts as a copy of its node like any other. A pull brings it back; another node's pull is

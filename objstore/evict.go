@@ -209,7 +209,7 @@ func (s *Store) evict(ctx context.Context, enough func() bool) (moved int, err e
 		switch {
 		case ctx.Err() != nil:
 			return moved, err
-		case s.dropCopy(ctx, e):
+		case s.unload(e), s.dropCopy(ctx, e):
 			moved++
 		case s.cfg.Spill == nil:
 			continue
@@ -230,6 +230,20 @@ func (s *Store) evict(ctx context.Context, enough func() bool) (moved int, err e
 	return moved + s.spill(&err, small...), err
 }
 
+// unload deletes an object whose record is still good, for it came from there. It stays what it was to its owner:
+// a copy of this node.
+func (s *Store) unload(e arena.Entry) bool {
+	s.mu.Lock() // nobody finds the record damaged in between
+	defer s.mu.Unlock()
+	i, ok := s.cfg.Spill.Find(e.ID)
+	if !ok || i != (spill.Info{ID: e.ID, Job: e.Job, Attempt: e.Attempt, Size: e.Size}) || !s.cfg.Arena.Evict(e.ID, e.Attempt) {
+		return false
+	}
+	s.unloaded.Add(1)
+	s.cfg.Event(Event{Kind: "unloaded", Object: e.ID, N: e.Size})
+	return true
+}
+
 // dropCopy deletes a copy that the owner can do without.
 func (s *Store) dropCopy(ctx context.Context, e arena.Entry) bool {
 	s.mu.Lock()
@@ -245,6 +259,7 @@ func (s *Store) dropCopy(ctx context.Context, e arena.Entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil && s.cfg.Arena.Evict(e.ID, e.Attempt) {
+		s.cfg.Spill.DropAttempt(e.ID, e.Attempt)
 		delete(s.copies, e.ID)
 		s.Unpublish(e.ID)
 		s.evicted.Add(1)

@@ -72,8 +72,16 @@ func TestSpillAndRestore(t *testing.T) {
 			t.Fatalf("object %d: %d other bytes", i, len(got))
 		}
 	}
-	if s := a.Stats(); s.Spilled != 6 || s.Restored != 6 || a.Spilled() != (spill.Stats{}) || len(a.files()) != 0 {
+	written := a.files()
+	a.squeeze() // nothing is written a second time
+	if s := a.Stats(); s.Spilled != 6 || s.Restored != 6 || s.Unloaded != 6 || a.Spilled().Objects != 6 || !slices.Equal(a.files(), written) {
 		t.Errorf("%+v, %+v, %v", s, a.Spilled(), a.files())
+	}
+	for i := range sizes {
+		a.Free([]id.Object{object(byte(i))})
+	}
+	if a.Spilled() != (spill.Stats{}) || len(a.files()) != 0 {
+		t.Errorf("left: %+v, %v", a.Spilled(), a.files())
 	}
 	if len(a.copies())+len(a.wasDropped()) != 0 {
 		t.Error("the owner was told of what is not its business")
@@ -123,11 +131,17 @@ func TestCopiesGoWithoutBeingWritten(t *testing.T) {
 	b.spare = true
 	pull() // from the files
 	b.squeeze()
-	if s := b.Stats(); s.Evicted != 1 || b.Spilled().Objects != 0 || s.Pulled != 1 {
+	if s := b.Stats(); s.Unloaded != 1 || s.Spilled != 1 || b.Spilled().Objects != 1 || b.asked != 1 || s.Pulled != 1 {
+		t.Fatalf("%+v, %+v, asked %d times", s, b.Spilled(), b.asked)
+	}
+	b.Free([]id.Object{o})
+	pull()
+	b.squeeze()
+	if s := b.Stats(); s.Evicted != 1 || b.Spilled().Objects != 0 || s.Pulled != 2 {
 		t.Fatalf("%+v, %+v", s, b.Spilled())
 	}
 	pull() // from a
-	if s := b.Stats(); s.Pulled != 2 || len(b.copies()) != 2 {
+	if s := b.Stats(); s.Pulled != 3 || len(b.copies()) != 3 {
 		t.Errorf("%+v, told %v", s, b.copies())
 	}
 	b.Free([]id.Object{o})
@@ -225,6 +239,32 @@ func TestDiskThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// A file that goes bad after its object was read back is no loss while the arena has it; the object is then
+// written anew.
+func TestDamageAfterRestore(t *testing.T) {
+	c := newCluster(t)
+	a := c.add("a")
+	o, data := object(1), noise(1, 2*mib)
+	a.put(o, 3, data)
+	a.squeeze()
+	i, _ := a.cfg.Spill.Find(o)
+	if err := a.Pull(t.Context(), info(o, data, 3, "a")); err != nil {
+		t.Fatal(err)
+	}
+	a.lose(i, owner, spill.ErrCorrupt) // who read a part of it for another node found it damaged
+	if s := a.Stats(); s.Lost != 0 || len(a.wasDropped()) != 0 || len(a.files()) != 0 {
+		t.Fatalf("%+v, the owner was told %v, left %v", s, a.wasDropped(), a.files())
+	}
+	a.squeeze()
+	if err := a.Pull(t.Context(), info(o, data, 3, "a")); err != nil || !bytes.Equal(a.get(o), data) {
+		t.Fatal(err)
+	}
+	if s := a.Stats(); s.Spilled != 2 || s.Restored != 2 || s.Unloaded != 0 {
+		t.Errorf("%+v", s)
+	}
+	a.Free([]id.Object{o})
+}
+
 func TestFreedWhileSpilled(t *testing.T) {
 	c := newCluster(t)
 	a := c.add("a")
@@ -243,8 +283,9 @@ func TestFreedWhileSpilled(t *testing.T) {
 	if err := a.Pull(t.Context(), info(object(2), noise(2, 2*mib), 3, "a")); !errors.Is(err, ErrNoHolder) {
 		t.Errorf("got %v", err)
 	}
-	if n := a.FreeJob(job); n != 2 || len(a.files()) != 0 {
-		t.Errorf("freed %d, left %v", n, a.files())
+	a.FreeJob(job)
+	if len(a.files()) != 0 || a.Spilled() != (spill.Stats{}) {
+		t.Errorf("left %v, %+v", a.files(), a.Spilled())
 	}
 }
 

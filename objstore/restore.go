@@ -45,7 +45,8 @@ func (s *Store) spilledHere(o id.Object, attempt uint32) (i spill.Info, ok bool)
 	return i, ok
 }
 
-// restore brings a spilled object back into the arena. A damaged one is forgotten, as a copy that is lost.
+// restore brings a spilled object back into the arena; its record stays good, see unload. A damaged one is
+// forgotten, as a copy that is lost.
 func (s *Store) restore(p *pull, i spill.Info) error {
 	w, err := s.room(p, i.Size, i.Attempt)
 	if w == nil {
@@ -69,19 +70,23 @@ func (s *Store) restore(p *pull, i spill.Info) error {
 	if _, err := w.Seal(false); err != nil {
 		return err
 	}
-	s.cfg.Spill.DropAttempt(i.ID, i.Attempt)
 	s.cameLocked(i.ID)
 	s.restored.Add(1)
 	s.cfg.Event(Event{Kind: "restored", Object: i.ID, N: i.Size})
 	return nil
 }
 
-// lose forgets a spilled object that cannot be read, and tells its owner, if that is known.
+// lose forgets a spilled object that cannot be read, and tells its owner, if that is known and the arena has none
+// either.
 func (s *Store) lose(i spill.Info, owner id.Addr, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.cfg.Spill.DropAttempt(i.ID, i.Attempt) {
 		return // it was lost or freed before
+	}
+	if _, sealed := s.cfg.Arena.State(i.ID); sealed {
+		s.cfg.Logger.Warn("objstore: the file of an object that was read back cannot be read any more", "object", i.ID, "err", why)
+		return
 	}
 	delete(s.copies, i.ID)
 	s.Unpublish(i.ID)

@@ -29,7 +29,7 @@ type Store struct {
 
 	// atomic
 	pulled, joined, failed, bytesIn, bytesOut, chunksOut atomic.Uint64
-	evicted, spilled, restored, lost                     atomic.Uint64
+	evicted, spilled, unloaded, restored, lost           atomic.Uint64
 	waiting                                              atomic.Int64 // for room
 
 	diskFailed time.Time // the last time; belongs to whoever has put an element into making
@@ -70,15 +70,16 @@ func (s *Store) Free(ids []id.Object) {
 	s.Unpublish(ids...)
 }
 
-// FreeJob ends the pulls of a job, deletes its objects and their records, and says how many objects there were.
-func (s *Store) FreeJob(job id.Job) int {
+// FreeJob ends the pulls of a job and deletes its objects and their records.
+func (s *Store) FreeJob(job id.Job) {
 	s.mu.Lock()
 	for _, p := range s.pulls {
 		if p.info.Job == job {
 			s.endLocked(p, ErrFreed)
 		}
 	}
-	n := s.cfg.Arena.DeleteJob(job) + s.cfg.Spill.DropJob(job)
+	s.cfg.Arena.DeleteJob(job)
+	s.cfg.Spill.DropJob(job)
 	for o, c := range s.copies {
 		if c.job == job {
 			delete(s.copies, o)
@@ -88,7 +89,6 @@ func (s *Store) FreeJob(job id.Job) int {
 	if s.records != nil {
 		s.records.dropIf(func(l live) bool { return l.job == job })
 	}
-	return n
 }
 
 // Stats counts what a store has done since it was opened.
@@ -102,6 +102,7 @@ type Stats struct {
 	ChunksOut uint64 `json:"chunks_out"` // handed to lanes
 	Evicted   uint64 `json:"evicted"`    // copies dropped for want of room
 	Spilled   uint64 `json:"spilled"`    // objects written to files
+	Unloaded  uint64 `json:"unloaded"`   // objects dropped whose files were still good
 	Restored  uint64 `json:"restored"`   // objects read back from files
 	Lost      uint64 `json:"lost"`       // objects whose files could not be read
 	Published int    `json:"published"`  // records that this node keeps alive now
@@ -112,7 +113,7 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	st := Stats{Pulled: s.pulled.Load(), Joined: s.joined.Load(), Failed: s.failed.Load(), BytesIn: s.bytesIn.Load(),
 		BytesOut: s.bytesOut.Load(), ChunksOut: s.chunksOut.Load(),
-		Evicted: s.evicted.Load(), Spilled: s.spilled.Load(), Restored: s.restored.Load(), Lost: s.lost.Load()}
+		Evicted: s.evicted.Load(), Spilled: s.spilled.Load(), Unloaded: s.unloaded.Load(), Restored: s.restored.Load(), Lost: s.lost.Load()}
 	s.mu.Lock()
 	st.Pulling = len(s.pulls)
 	s.mu.Unlock()
@@ -122,7 +123,7 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// Spilled counts the objects that are in files now.
+// Spilled counts the objects that are in files now; some may be in the arena too.
 func (s *Store) Spilled() spill.Stats { return s.cfg.Spill.Stats() }
 
 // Close ends all pulls, removes what is spilled, tries for a moment to delete this node's records, and waits for all goroutines. It

@@ -74,7 +74,7 @@ type StoreStatus struct {
 	Size    int64  `json:"size"`
 	Backing string `json:"backing"`
 
-	Spilled      int    `json:"spilled"` // objects in files
+	Spilled      int    `json:"spilled"` // objects in files, some of which are in memory too
 	SpilledBytes int64  `json:"spilled_bytes"`
 	SpillDir     string `json:"spill_dir"`
 }
