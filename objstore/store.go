@@ -2,6 +2,7 @@ package objstore
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,6 +126,22 @@ func (s *Store) Stats() Stats {
 
 // Spilled counts the objects that are in files now; some may be in the arena too.
 func (s *Store) Spilled() spill.Stats { return s.cfg.Spill.Stats() }
+
+// ListSpilled lists the objects that are in files only, as [spill.Dir.List] does; fewer than most does not mean that
+// it is the end, none does.
+func (s *Store) ListSpilled(after id.Object, most int) (is []spill.Info, last id.Object) {
+	for {
+		page := s.cfg.Spill.List(after, most)
+		if len(page) == 0 {
+			return nil, id.Object{}
+		}
+		after = page[len(page)-1].ID
+		page = slices.DeleteFunc(page, func(i spill.Info) bool { exists, _ := s.cfg.Arena.State(i.ID); return exists })
+		if len(page) > 0 {
+			return page, after
+		}
+	}
+}
 
 // Close ends all pulls, removes what is spilled, tries for a moment to delete this node's records, and waits for all goroutines. It
 // comes before the host is closed, and after it stopped calling Serve; the arena stays open.

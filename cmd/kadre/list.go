@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -83,11 +84,14 @@ func newListObjects() *cobra.Command {
 	var l look
 	cmd := &cobra.Command{
 		Use:   "objects",
-		Short: "List the objects in a node's store, at most 2,000: state, size, job, holders",
+		Short: "List the objects in a node's store, also spilled ones: state, size, job, holders",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			objects := []node.ObjectStatus{}
-			return l.show(cmd, ask.Objects, &objects, func(w io.Writer) error { return node.WriteObjects(w, objects) })
+			all := func(ctx context.Context, socket string) error {
+				return ask.EachObject(ctx, socket, func(part []node.ObjectStatus) { objects = append(objects, part...) })
+			}
+			return l.fetch(cmd, all, &objects, func(w io.Writer) error { return node.WriteObjects(w, objects) })
 		},
 	}
 	l.flags(cmd)

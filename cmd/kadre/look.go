@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 
@@ -24,6 +25,11 @@ func (l *look) flags(cmd *cobra.Command) {
 
 // show asks for a view, decodes it into v and prints v: as JSON, or with table.
 func (l *look) show(cmd *cobra.Command, view string, v any, table func(io.Writer) error) error {
+	return l.fetch(cmd, func(ctx context.Context, socket string) error { return ask.Into(ctx, socket, view, v) }, v, table)
+}
+
+// fetch is show where into does the asking.
+func (l *look) fetch(cmd *cobra.Command, into func(ctx context.Context, socket string) error, v any, table func(io.Writer) error) error {
 	if err := fromEnv(cmd.Flags(), "cluster"); err != nil {
 		return err
 	}
@@ -33,7 +39,7 @@ func (l *look) show(cmd *cobra.Command, view string, v any, table func(io.Writer
 	if err != nil {
 		return err
 	}
-	if err := ask.Into(ctx, socket, view, v); err != nil {
+	if err := into(ctx, socket); err != nil {
 		return err
 	}
 	if !l.json {

@@ -2,13 +2,11 @@ package node
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
@@ -16,8 +14,7 @@ import (
 )
 
 const (
-	maxListed = 2000 // objects in one answer
-	fsckLooks = 5    // audits in which a broken invariant must show: one look at others' work may be wrong
+	fsckLooks = 5 // audits in which a broken invariant must show: one look at others' work may be wrong
 )
 
 // Memory is the arena in full.
@@ -28,7 +25,8 @@ type Memory struct {
 	Why     []string       `json:"why,omitempty"` // why better kinds of memory were refused
 	Holders []HolderStatus `json:"holders"`       // those of the most bytes first
 	Idle    HolderStatus   `json:"idle"`          // what no process holds
-	Objects []arena.Entry  `json:"objects"`       // 2,000 at most
+	Objects []arena.Entry  `json:"objects"`       // 2,000 at most; 'kadre list objects' has all
+	Omitted int            `json:"omitted"`       // how many more there are
 }
 
 // HolderStatus is a process of the node and what it holds in the arena.
@@ -39,18 +37,6 @@ type HolderStatus struct {
 	Stopped bool   `json:"stopped,omitempty"` // by a signal: it keeps what it holds and can't let go of it
 	Objects int    `json:"objects"`
 	Bytes   int64  `json:"bytes"` // an object that two hold counts for both
-}
-
-// ObjectStatus is an object in the arena.
-type ObjectStatus struct {
-	ID        string  `json:"id"`
-	State     string  `json:"state"`
-	Size      int64   `json:"size"`
-	Job       string  `json:"job"`
-	Attempt   uint32  `json:"attempt"`
-	UnusedSec float64 `json:"unused_sec"` // since a process that did not hold it took it, or since it was created
-	Holders   []int   `json:"holders"`    // processes
-	Node      id.Node `json:"node"`
 }
 
 // Fsck says whether the arena is as it must be.
@@ -81,27 +67,14 @@ func (m Memory) String() string {
 	return b.String()
 }
 
-// WriteObjects prints objects for people.
-func WriteObjects(to io.Writer, objects []ObjectStatus) error {
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "object\tstate\tbytes\tjob\tunused for\theld by\ton")
-	for _, o := range objects {
-		held := strings.Trim(fmt.Sprint(o.Holders), "[]")
-		if held == "" {
-			held = "-"
-		}
-		unused := time.Duration(o.UnusedSec * float64(time.Second)).Round(time.Second)
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%v\t%s\t%s\n", o.ID, strings.ToLower(o.State), o.Size, o.Job, unused, held, o.Node.Short())
-	}
-	return w.Flush()
-}
-
 func (n *Node) memory() Memory {
 	m := Memory{Node: n.id, Store: n.storeStatus(), Audit: n.arena.Audit(), Why: n.arena.Backing().Why}
 	holders := n.clients()
 	n.arena.List(func(e arena.Entry) bool {
 		if len(m.Objects) < maxListed {
 			m.Objects = append(m.Objects, e)
+		} else {
+			m.Omitted++
 		}
 		for _, c := range e.Holders {
 			h := holders[c]
@@ -144,22 +117,6 @@ func stopped(pid int) bool {
 	after := string(b)[strings.LastIndexByte(string(b), ')')+1:] // the name may have anything in it
 	state := strings.TrimSpace(after)
 	return state != "" && (state[0] == 'T' || state[0] == 't')
-}
-
-func (n *Node) objects() []ObjectStatus {
-	all, clients := []ObjectStatus{}, n.clients()
-	n.arena.List(func(e arena.Entry) bool {
-		o := ObjectStatus{ID: e.ID.String(), State: e.State, Size: e.Size, Job: e.Job.String(), Attempt: e.Attempt, Holders: []int{}, Node: n.id}
-		if age := time.Since(e.LastUse); age > 0 && !e.LastUse.IsZero() {
-			o.UnusedSec = age.Seconds()
-		}
-		for _, c := range e.Holders {
-			o.Holders = append(o.Holders, clients[c].PID)
-		}
-		all = append(all, o)
-		return len(all) < maxListed
-	})
-	return all
 }
 
 // fsck audits the arena. While others work an audit may see a word before and another one after the same

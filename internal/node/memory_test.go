@@ -9,6 +9,7 @@ import (
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore"
 )
 
 func TestMemoryTellsWhoHoldsWhat(t *testing.T) {
@@ -48,8 +49,9 @@ func TestMemoryTellsWhoHoldsWhat(t *testing.T) {
 	if text := m.String(); !strings.Contains(text, "held by none") || !strings.Contains(text, "2 objects of") {
 		t.Errorf("text:\n%s", text)
 	}
-	var objects []ObjectStatus
-	look("objects", &objects)
+	var page ObjectPage
+	look("objects", &page)
+	objects := page.Objects
 	if len(objects) != 2 || objects[0].State != "SEALED" || objects[0].Job != job.String() || objects[0].Attempt != 3 ||
 		len(objects[0].Holders) != 1 || objects[0].Holders[0] != os.Getpid() || len(objects[1].Holders) != 0 {
 		t.Errorf("objects %+v", objects)
@@ -62,5 +64,61 @@ func TestMemoryTellsWhoHoldsWhat(t *testing.T) {
 	look("fsck", &found)
 	if found.Objects != 2 || len(found.Problems) != 0 || found.Backing == "" {
 		t.Errorf("fsck %+v", found)
+	}
+}
+
+// TestObjectsAreListedInPages lists objects in memory and in files, two at a time.
+func TestObjectsAreListedInPages(t *testing.T) {
+	n := startNode(t, private(testDir(t)))
+	job := id.NewJob()
+	defer n.store.FreeJob(job)
+	put := func(i byte) {
+		t.Helper()
+		w, err := n.arena.Create(id.Object{i}, 1000*int64(i), job, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Seal(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func(most int) map[string]string {
+		t.Helper()
+		all := map[string]string{}
+		for cursor := ""; ; {
+			p, err := n.objects(cursor, most)
+			if err != nil || len(p.Objects) > most {
+				t.Fatal(len(p.Objects), err)
+			}
+			for _, o := range p.Objects {
+				if all[o.ID] != "" {
+					t.Errorf("%s is listed twice", o.ID)
+				}
+				all[o.ID] = o.State
+			}
+			if cursor = p.Next; cursor == "" {
+				return all
+			}
+		}
+	}
+	for i := range byte(5) {
+		put(i + 1)
+	}
+	if err := n.store.Room(t.Context(), objstore.Need{Size: n.arena.Size()}); err != nil { // all into files
+		t.Fatal(err)
+	}
+	for i := range byte(3) {
+		put(i + 11)
+	}
+	for _, most := range []int{1, 2, 3, 100} {
+		all := list(most)
+		if len(all) != 8 || all[id.Object{3}.String()] != stateSpilled || all[id.Object{13}.String()] != "SEALED" {
+			t.Errorf("%d at a time: %v", most, all)
+		}
+	}
+	for _, bad := range []string{"x", ":m", ":mx", ":m-1", ":fzz", ":f00"} {
+		if _, err := n.objects(bad, 10); err == nil {
+			t.Errorf("%q is a cursor", bad)
+		}
 	}
 }

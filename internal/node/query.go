@@ -11,7 +11,7 @@ import (
 )
 
 // Query asks the node at a socket for one view of it, as JSON: "status" (a [Status]), "events", "nodes",
-// "workers", "memory" (a [Memory]), "objects" ([]ObjectStatus) or "fsck" (a [Fsck]).
+// "workers", "memory" (a [Memory]), "objects" (an [ObjectPage]) or "fsck" (a [Fsck]).
 func Query(ctx context.Context, socket, what string) ([]byte, error) {
 	c, err := Dial(ctx, socket)
 	if err != nil {

@@ -241,6 +241,9 @@ func (n *Node) Events() []trace.Event { return n.events.Events() }
 
 // view gives one view of the node for those who ask by socket or message.
 func (n *Node) view(what string) (any, error) {
+	if cursor, ok := strings.CutPrefix(what, "objects"); ok {
+		return n.objects(cursor, maxListed)
+	}
 	switch what {
 	case "", "status":
 		return n.Status(), nil
@@ -252,8 +255,6 @@ func (n *Node) view(what string) (any, error) {
 		return n.Status().Workers, nil
 	case "memory":
 		return n.memory(), nil
-	case "objects":
-		return n.objects(), nil
 	case "fsck":
 		return n.fsck(), nil
 	}

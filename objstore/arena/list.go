@@ -20,11 +20,14 @@ type Entry struct {
 
 // List calls f for each object until f returns false. Objects that come, go or change meanwhile may or may
 // not be seen.
-func (a *Arena) List(f func(Entry) bool) {
+func (a *Arena) List(f func(Entry) bool) { a.ListFrom(0, f) }
+
+// ListFrom is List in pieces: it says where to go on after f returned false; 0 at the end.
+func (a *Arena) ListFrom(from uint32, f func(Entry) bool) (next uint32) {
 	if a.closed.Load() {
-		return
+		return 0
 	}
-	for e := range a.high() {
+	for e := from; e < a.high(); e++ {
 		en := &a.entries[e]
 		w := en.main.Load()
 		if stateOf(w) == free {
@@ -33,9 +36,10 @@ func (a *Arena) List(f func(Entry) bool) {
 		x := en.show(w)
 		x.Holders = a.holders(e, w)
 		if now := en.main.Load(); genOf(now) == genOf(w) && stateOf(now) != free && !f(x) {
-			return
+			return e + 1
 		}
 	}
+	return 0
 }
 
 // Idle calls f for each sealed object that nobody holds until f returns false. It is List for whoever looks

@@ -1,10 +1,12 @@
 package spill
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -118,6 +120,22 @@ func (d *Dir) remove(names []string) {
 	for _, n := range names {
 		os.Remove(filepath.Join(d.path, n)) // what stays goes with the folder
 	}
+}
+
+// List gives up to most objects in the order of their IDs, those after one of them; with the zero ID from the first.
+func (d *Dir) List(after id.Object, most int) (is []Info) {
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	for o, r := range d.recs {
+		if after.IsZero() || bytes.Compare(o[:], after[:]) > 0 {
+			is = append(is, r.Info)
+		}
+	}
+	d.mu.Unlock()
+	slices.SortFunc(is, func(a, b Info) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return is[:min(len(is), most)]
 }
 
 // Stats counts what is in a folder.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,6 +74,9 @@ func TestWriteReadDrop(t *testing.T) {
 		if i, ok := d.Find(o.ID); !ok || i != o.Info {
 			t.Errorf("found %+v", i)
 		}
+	}
+	if l := append(d.List(id.Object{}, 3), d.List(small[2].ID, 3)...); !slices.Equal(l, []Info{small[0].Info, small[1].Info, small[2].Info, large.Info}) {
+		t.Errorf("listed %v", l)
 	}
 	last := make([]byte, 77)
 	if sum, err := d.ReadChunk(large.Info, 2, last); err != nil || sum != crc32.Checksum(last, castagnoli) || !bytes.Equal(last, large.Data[2*Chunk:]) {

@@ -22,7 +22,7 @@ const (
 	Nodes   = "nodes"
 	Workers = "workers"
 	Memory  = "memory"
-	Objects = "objects"
+	Objects = "objects" // in parts, see [EachObject]
 	Fsck    = "fsck"
 )
 
@@ -93,6 +93,20 @@ func refused(ctx context.Context, socket string, err error) error {
 		return fmt.Errorf("ask: the node at %s hung up: it is of another version, or ending", socket)
 	}
 	return fmt.Errorf("ask: the node at %s: %w", socket, err)
+}
+
+// EachObject calls f with the objects of a node, part by part.
+func EachObject(ctx context.Context, socket string, f func([]node.ObjectStatus)) error {
+	for next := ""; ; {
+		var p node.ObjectPage
+		if err := Into(ctx, socket, Objects+next, &p); err != nil {
+			return err
+		}
+		f(p.Objects)
+		if next = p.Next; next == "" {
+			return nil
+		}
+	}
 }
 
 // Into asks for a view and decodes the answer into v. Where there is nothing to list, v stays as it is.
