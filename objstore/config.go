@@ -46,6 +46,9 @@ type Config struct {
 	// Collect has processes look for references that they forgot, before anything is spilled. Default: it is
 	// not done. False: they did so a moment ago.
 	Collect func(ctx context.Context) bool
+	// Reclaim takes memory back from processes that cannot let go of it, before room is refused. False: there
+	// are none. Default: nothing is taken back.
+	Reclaim func(ctx context.Context) bool
 	// Drop asks the owner of a copy that was pulled whether it may go; nil means that it no longer counts, an
 	// error that it stays. Default: it stays.
 	Drop func(ctx context.Context, owner id.Addr, c wire.Copied) error
@@ -63,6 +66,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Collect == nil {
 		c.Collect = func(context.Context) bool { return false }
+	}
+	if c.Reclaim == nil {
+		c.Reclaim = func(context.Context) bool { return false }
 	}
 	if c.Drop == nil {
 		c.Drop = func(context.Context, id.Addr, wire.Copied) error { return ErrLastCopy }

@@ -85,8 +85,16 @@ func needOf(size int64, err error) (Need, bool) {
 
 // Room moves objects that nobody holds out of the arena until an object that had no room has a chance of it:
 // copies that are on other nodes too go, others are spilled, both least recently used first. It gives up
-// when nothing could be moved for a time; then the error says why.
+// when nothing could be moved for a time, also not after Config.Reclaim; then the error says why.
 func (s *Store) Room(ctx context.Context, n Need) error {
+	err := s.makeRoom(ctx, n)
+	if errors.Is(err, ErrNoRoom) && ctx.Err() == nil && s.cfg.Reclaim(ctx) {
+		err = s.makeRoom(ctx, n)
+	}
+	return err
+}
+
+func (s *Store) makeRoom(ctx context.Context, n Need) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, roomFor, ErrNoRoom)
 	defer cancel()
 	s.waiting.Add(1)

@@ -34,6 +34,7 @@ type process struct {
 	slot   int
 	conn   *net.UnixConn
 	link   *wire.Link
+	since  uint64  // when it came, in ticks since the machine's start
 	watch  *pidfd  // of drivers in other processes; else nil
 	worker *worker // nil for drivers
 	hello  wire.Hello
@@ -73,6 +74,7 @@ func (n *Node) accept() {
 // serve is the life of one connection.
 func (n *Node) serve(c *net.UnixConn) {
 	defer n.untrack(c)
+	since := bootTicks()
 	c.SetReadDeadline(time.Now().Add(helloTime))
 	var h wire.Hello
 	fds, err := wire.RecvMsg(c, &h)
@@ -92,7 +94,7 @@ func (n *Node) serve(c *net.UnixConn) {
 	}
 	var p *process
 	if err == nil {
-		p, err = n.admit(c, &h, pid)
+		p, err = n.admit(c, &h, pid, since)
 	}
 	if err != nil {
 		n.log.Warn("node: refused a process", "kind", h.Kind, "pid", pid, "err", err)
@@ -121,11 +123,11 @@ func (n *Node) checkPeer(c *net.UnixConn, h *wire.Hello) (pid int, err error) {
 }
 
 // admit gives a process its slot, link and place in the tables, and welcomes it.
-func (n *Node) admit(c *net.UnixConn, h *wire.Hello, pid int) (p *process, err error) {
+func (n *Node) admit(c *net.UnixConn, h *wire.Hello, pid int, since uint64) (p *process, err error) {
 	if h.Proc == 0 || h.Kind != wire.AttachDriver && h.Kind != wire.AttachWorker {
 		return nil, fmt.Errorf("node: attach: kind %q and process %v: want a driver or worker with a number of its own", h.Kind, h.Proc)
 	}
-	p = &process{addr: id.Addr{Node: n.id, Proc: h.Proc}, job: h.Job, kind: h.Kind, pid: pid, conn: c, hello: *h,
+	p = &process{addr: id.Addr{Node: n.id, Proc: h.Proc}, job: h.Job, kind: h.Kind, pid: pid, since: since, conn: c, hello: *h,
 		cleared: make(chan struct{}), errands: map[id.Task]*errand{}, linked: map[id.Proc]struct{}{}}
 	if h.Kind == wire.AttachWorker {
 		n.awaitSpawn(h.Worker)
@@ -179,7 +181,7 @@ func (n *Node) openRings(slot, side int) (fd int, pair *shm.RingPair, err error)
 // enter puts a process into the tables, with its job or its worker.
 func (n *Node) enter(p *process) (err error) {
 	if p.kind == wire.AttachDriver && p.pid != os.Getpid() {
-		if p.watch, err = openPidfd(p.pid); err != nil {
+		if p.watch, err = watchPeer(p.conn, p.pid, p.since); err != nil {
 			return err
 		}
 	}

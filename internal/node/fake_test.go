@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 		workerMain()
 	case os.Getenv("NODE_TEST_DRIVER") != "":
 		driverMain()
+	case os.Getenv("NODE_TEST_CONNECT") != "":
+		connectMain()
 	case os.Getenv("NODE_TEST_NODE") != "":
 		nodeMain()
 	}
@@ -317,6 +319,15 @@ func nodeMain() {
 	os.Exit(0)
 }
 
+// connectMain connects to a socket, and waits to be killed or for its input to end.
+func connectMain() {
+	_, err := net.Dial("unix", os.Getenv("NODE_TEST_CONNECT"))
+	fail(err)
+	fmt.Println("connected")
+	io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
 // workerMain is a worker of the test's jobs: it answers each task as its function's name says.
 func workerMain() {
 	if os.Getenv("NODE_TEST_WORKER") == "never" {
@@ -348,6 +359,13 @@ func work(f *fake, fr *wire.Frame) {
 			fmt.Println("hello from a worker")
 			fmt.Fprintln(os.Stderr, "and an error")
 		case "hold": // never ends
+			return
+		case "hoard": // stops with most of the store
+			w, err := f.arena.Create(s.Task.Object(7), 12<<20, s.Job, 0)
+			fail(err)
+			_, err = w.Seal(true)
+			fail(err)
+			fail(syscall.Kill(os.Getpid(), syscall.SIGSTOP))
 			return
 		case "dir":
 			d, _ := os.Getwd()

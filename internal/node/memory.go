@@ -99,7 +99,8 @@ func (n *Node) memory() Memory {
 func (n *Node) clients() map[int]HolderStatus {
 	all := map[int]HolderStatus{0: {PID: os.Getpid(), Kind: "node"}}
 	for _, p := range *n.procs.Load() {
-		h := HolderStatus{PID: p.pid, Kind: "worker", Job: p.job.String(), Stopped: stopped(p.pid)}
+		state := processState(p.pid)
+		h := HolderStatus{PID: p.pid, Kind: "worker", Job: p.job.String(), Stopped: state == stoppedState || state == tracedState}
 		if p.kind == wire.AttachDriver {
 			h.Kind = "driver"
 		}
@@ -108,15 +109,27 @@ func (n *Node) clients() map[int]HolderStatus {
 	return all
 }
 
-// stopped says whether a signal has stopped a process, or someone who traces it.
-func stopped(pid int) bool {
+// States of a process, as the kernel writes them.
+const (
+	stoppedState = 'T' // by a signal
+	tracedState  = 't' // by a debugger
+)
+
+// processState is one of the kernel's letters for what a process does; 0 where there is no such process.
+func processState(pid int) byte {
+	if f := statFields(pid); len(f) > 0 {
+		return f[0][0]
+	}
+	return 0
+}
+
+// statFields are the words of a process's /proc/PID/stat from its state on, which is the third.
+func statFields(pid int) []string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return nil
 	}
-	after := string(b)[strings.LastIndexByte(string(b), ')')+1:] // the name may have anything in it
-	state := strings.TrimSpace(after)
-	return state != "" && (state[0] == 'T' || state[0] == 't')
+	return strings.Fields(string(b)[strings.LastIndexByte(string(b), ')')+1:]) // the name may have anything in it
 }
 
 // fsck audits the arena. While others work an audit may see a word before and another one after the same

@@ -18,7 +18,7 @@ func (n *Node) openStore() error {
 		return err
 	}
 	c := objstore.Config{Arena: n.arena, Node: n.id, Epoch: n.epoch, Logger: n.log,
-		Spill: spill.NewDir(n.spillDir()), Collect: n.collect, Drop: n.mayDrop,
+		Spill: spill.NewDir(n.spillDir()), Collect: n.collect, Drop: n.mayDrop, Reclaim: n.reclaim,
 		Copied:  func(owner id.Addr, c wire.Copied) { n.tell(owner, wire.KCopied, wire.Marshal(&c)) },
 		Dropped: func(owner id.Addr, c wire.Copied) { n.tell(owner, wire.KDropped, wire.Marshal(&c)) },
 		Event: func(e objstore.Event) {

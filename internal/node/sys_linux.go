@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -39,6 +40,75 @@ func openPidfd(pid int) (*pidfd, error) {
 		return nil, fmt.Errorf("node: watching process %d: %w", pid, err)
 	}
 	return &pidfd{os.NewFile(uintptr(fd), "pidfd")}, nil
+}
+
+// watchPeer watches the process that connected a socket, whose number was pid. It may have died since, and its number
+// may be another's: the kernel then still gives the dead one where it knows SO_PEERPIDFD (Linux 6.5). Elsewhere
+// a process that began after the connection came is not the one.
+func watchPeer(c *net.UnixConn, pid int, since uint64) (*pidfd, error) {
+	p, err := peerPidfd(c)
+	if err == nil {
+		return p, nil
+	}
+	if !errors.Is(err, unix.ENOPROTOOPT) {
+		return nil, err
+	}
+	return watchNumber(pid, since)
+}
+
+func peerPidfd(c *net.UnixConn) (*pidfd, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("node: peer of a socket: %w", err)
+	}
+	fd, ferr := -1, error(nil)
+	if err := raw.Control(func(s uintptr) { fd, ferr = unix.GetsockoptInt(int(s), unix.SOL_SOCKET, unix.SO_PEERPIDFD) }); err != nil {
+		return nil, fmt.Errorf("node: peer of a socket: %w", err)
+	}
+	if ferr == nil {
+		ferr = unix.SetNonblock(fd, true)
+	}
+	if ferr != nil {
+		return nil, fmt.Errorf("node: watching the process at a socket: %w", ferr)
+	}
+	return &pidfd{os.NewFile(uintptr(fd), "pidfd")}, nil
+}
+
+// watchNumber watches the process that has a number, if it began before since. The pidfd is opened first, so that
+// the time of the beginning is of the process watched, or that one is dead.
+func watchNumber(pid int, since uint64) (*pidfd, error) {
+	p, err := openPidfd(pid)
+	if err != nil {
+		return nil, err
+	}
+	if began, ok := beganAt(pid); !ok || began > since {
+		p.close()
+		return nil, fmt.Errorf("node: watching process %d: it has died, and its number is another's or nobody's", pid)
+	}
+	return p, nil
+}
+
+// ticksPerSecond is the unit of times in /proc on all systems of today.
+const ticksPerSecond = 100
+
+// bootTicks is the time since the machine's start.
+func bootTicks() uint64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0
+	}
+	return uint64(t.Nano() / (1e9 / ticksPerSecond))
+}
+
+// beganAt is when a process began, in ticks since the machine's start.
+func beganAt(pid int) (uint64, bool) {
+	const field = 22 - 3 // starttime; the first of statFields is the third
+	f := statFields(pid)
+	if len(f) <= field {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(f[field], 10, 64)
+	return n, err == nil
 }
 
 // wait returns true once the process is dead, false when close was called first.

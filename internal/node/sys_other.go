@@ -15,9 +15,12 @@ func peerOf(*net.UnixConn) (pid, uid int, err error) { return 0, 0, errLinuxOnly
 
 type pidfd struct{}
 
-func openPidfd(int) (*pidfd, error) { return nil, errLinuxOnly }
-func (p *pidfd) wait() bool         { return false }
-func (p *pidfd) close()             {}
+func openPidfd(int) (*pidfd, error)                        { return nil, errLinuxOnly }
+func watchPeer(*net.UnixConn, int, uint64) (*pidfd, error) { return nil, errLinuxOnly }
+func bootTicks() uint64                                    { return 0 }
+
+func (p *pidfd) wait() bool { return false }
+func (p *pidfd) close()     {}
 
 func openExe(int) (*os.File, error) { return nil, errLinuxOnly }
 func exePath(f *os.File) string     { return f.Name() }
