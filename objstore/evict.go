@@ -214,10 +214,13 @@ func (s *Store) evict(ctx context.Context, enough func() bool) (moved int, err e
 	var small []arena.Entry
 	bytes := int64(0)
 	for _, e := range idle {
+		n, good := s.unload(e)
 		switch {
 		case ctx.Err() != nil:
 			return moved, err
-		case s.unload(e), s.dropCopy(ctx, e):
+		case good:
+			moved += n
+		case s.dropCopy(ctx, e):
 			moved++
 		case s.cfg.Spill == nil:
 			continue
@@ -238,18 +241,21 @@ func (s *Store) evict(ctx context.Context, enough func() bool) (moved int, err e
 	return moved + s.spill(&err, small...), err
 }
 
-// unload deletes an object whose record is still good, for it came from there. It stays what it was to its owner:
-// a copy of this node.
-func (s *Store) unload(e arena.Entry) bool {
+// unload deletes an object whose record is good, for it came from there, and says how many it deleted: none where
+// somebody has taken it meanwhile. It stays what it was to its owner: a copy of this node.
+func (s *Store) unload(e arena.Entry) (moved int, good bool) {
 	s.mu.Lock() // nobody finds the record damaged in between
 	defer s.mu.Unlock()
 	i, ok := s.cfg.Spill.Find(e.ID)
-	if !ok || i != (spill.Info{ID: e.ID, Job: e.Job, Attempt: e.Attempt, Size: e.Size}) || !s.cfg.Arena.Evict(e.ID, e.Attempt) {
-		return false
+	if !ok || i != (spill.Info{ID: e.ID, Job: e.Job, Attempt: e.Attempt, Size: e.Size}) {
+		return 0, false
+	}
+	if !s.cfg.Arena.Evict(e.ID, e.Attempt) {
+		return 0, true
 	}
 	s.unloaded.Add(1)
 	s.cfg.Event(Event{Kind: "unloaded", Object: e.ID, N: e.Size})
-	return true
+	return 1, true
 }
 
 // dropCopy deletes a copy that the owner can do without.

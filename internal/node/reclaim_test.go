@@ -36,6 +36,7 @@ func (f *fake) refusal(size int64) *wire.ErrorRecord {
 
 // TestStoppedDriverKeepsWhatItHolds: it is shown as stopped, is not killed for its memory, and goes on afterwards.
 func TestStoppedDriverKeepsWhatItHolds(t *testing.T) {
+	t.Parallel() // it waits for some seconds
 	n := startNode(t, private(testDir(t)))
 	cmd, _, in := child(t, "NODE_TEST_DRIVER="+n.Socket())
 	pid := cmd.Process.Pid
@@ -67,6 +68,7 @@ func TestStoppedDriverKeepsWhatItHolds(t *testing.T) {
 
 // TestStoppedWorkerIsKilledForItsMemory: only when the memory is needed, and before it is taken.
 func TestStoppedWorkerIsKilledForItsMemory(t *testing.T) {
+	t.Parallel() // it waits for some seconds
 	n := startNode(t, private(testDir(t)))
 	f := isolated(t, n)
 	if _, err := f.place(f.spec("hoard")); err != nil {
