@@ -65,6 +65,7 @@ type Config struct {
 
 	announce []string // of tests: told in place of the addresses listened on
 	resolve  resolver // of tests, in place of the system's
+	speaks   [2]byte  // of tests: the oldest and newest version spoken; zero: this build's
 }
 
 // outside says that the node listens on more than loopback.

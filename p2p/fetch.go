@@ -10,8 +10,12 @@ import (
 	"github.com/kadrehq/kadre/p2p/member"
 )
 
-// maxBulkOut is how many bulk lanes a node opens to one peer; one request goes over each at a time.
-const maxBulkOut = 4
+// How many bulk lanes a node opens to one peer; one request goes over each at a time. To one of its own machine two
+// are enough to keep both ends busy, and more would only push each other's bytes out of the caches.
+const (
+	maxBulkOut  = 4
+	maxBulkNear = 2
+)
 
 // pool has the bulk lanes to a peer. Its maps are guarded by Host.mu.
 type pool struct {
@@ -75,7 +79,11 @@ func (h *Host) pool(n id.Node) (*pool, error) {
 	}
 	p := h.pools[n]
 	if p == nil {
-		p = &pool{make(chan struct{}, maxBulkOut), nil, map[*lane.Bulk]bool{}}
+		lanes := maxBulkOut
+		if h.nearby[n] {
+			lanes = maxBulkNear
+		}
+		p = &pool{make(chan struct{}, lanes), nil, map[*lane.Bulk]bool{}}
 		h.pools[n] = p
 	}
 	return p, nil
@@ -115,11 +123,7 @@ func (h *Host) reachLocked(n id.Node) ([]string, uint64) {
 }
 
 func (h *Host) dialBulk(ctx context.Context, n id.Node, addrs []string, epoch uint64) (_ *lane.Bulk, err error) {
-	ts, err := targets(n, addrs)
-	if err != nil {
-		return nil, err
-	}
-	c, err := h.dialAny(ctx, ts)
+	c, err := h.reach(ctx, n, addrs)
 	if err != nil {
 		return nil, err
 	}

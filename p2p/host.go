@@ -32,9 +32,10 @@ type Host struct {
 	endpoint *lane.Endpoint
 	kad      *kademlia
 	dir      *directory.Directory
-	runtime  *runtimeDir // nil: none
-	mdns     *mdns       // nil: none
-	denied   denied      // safe for concurrent use
+	runtime  *runtimeDir  // nil: none
+	near     net.Listener // of nodes of this machine; nil: none
+	mdns     *mdns        // nil: none
+	denied   denied       // safe for concurrent use
 	ctx      context.Context
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
@@ -50,6 +51,7 @@ type Host struct {
 	mu     sync.Mutex
 	closed bool
 	view   *member.Machine
+	nearby map[id.Node]bool // nodes of this machine that have a socket in the runtime folder
 	links  map[id.Node]*link
 	bonds  map[id.Node]*lane.Bond // of the members
 	pools  map[id.Node]*pool      // bulk lanes dialed
@@ -65,6 +67,7 @@ type link struct {
 	peer  id.Node
 	epoch uint64
 	lane  uint64
+	via   string
 	ctl   *lane.Control
 }
 
@@ -94,7 +97,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	if err := h.denied.load(cfg.DenyFile); err != nil {
 		return nil, err
 	}
-	if err := h.open(admit.Gate{Keys: keys, Cluster: cfg.Cluster, Denied: h.denied.has}); err != nil {
+	if err := h.open(admit.Gate{Keys: keys, Cluster: cfg.Cluster, Denied: h.denied.has}.Speaking(cfg.speaks[0], cfg.speaks[1])); err != nil {
 		return nil, err
 	}
 	if cfg.MDNS && cfg.outside() {
@@ -143,7 +146,10 @@ func (h *Host) open(g admit.Gate) (err error) {
 	h.dir = directory.New(net4dir{h})
 	h.kad.host.SetStreamHandler(h.streamID(), h.serveStream)
 	if h.cfg.RuntimeDir != "" {
-		h.runtime, err = openRuntime(h.cfg.RuntimeDir, h.id)
+		if h.runtime, err = openRuntime(h.cfg.RuntimeDir, h.id); err != nil {
+			return err
+		}
+		h.lookNear() // before anybody is dialed
 	}
 	return err
 }
@@ -166,6 +172,7 @@ func (h *Host) run() {
 	}
 	h.wg.Go(h.tellEvents)
 	if h.runtime != nil {
+		h.listenNear()
 		h.wg.Go(h.meetRuntime)
 	}
 }
@@ -240,7 +247,11 @@ func (h *Host) Members() []Member {
 	defer h.mu.Unlock()
 	l := []Member{h.selfLocked()}
 	for _, i := range h.view.Members() {
-		l = append(l, asMember(i))
+		m := asMember(i)
+		if k := h.links[i.ID]; k != nil {
+			m.Via = k.via
+		}
+		l = append(l, m)
 	}
 	return l
 }
@@ -254,7 +265,7 @@ func (h *Host) selfLocked() Member {
 func asMember(i member.Info) Member {
 	return Member{
 		ID: i.ID, Epoch: i.Epoch, Addrs: fullAddrs(i.ID, i.Addrs), Meta: i.Meta, Load: i.Load,
-		Found: i.Found.String(), Via: "tcp", State: i.State.String(), Said: i.Said.String(), RTT: time.Duration(i.RTT),
+		Found: i.Found.String(), State: i.State.String(), Said: i.Said.String(), RTT: time.Duration(i.RTT),
 	}
 }
 
@@ -357,6 +368,9 @@ func (h *Host) shut() {
 	}
 	if h.mdns != nil {
 		h.mdns.close()
+	}
+	if h.near != nil {
+		h.near.Close() // which removes the socket
 	}
 	h.wg.Wait()
 	if h.runtime != nil {

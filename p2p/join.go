@@ -90,6 +90,13 @@ func (h *Host) joinAddr(ctx context.Context, addr string) error {
 // says are no use. It returns when one is another node's, and fails when none is; those that answer later are
 // members just as well.
 func (h *Host) joinTarget(ctx context.Context, t target, skip func(addr string) bool) error {
+	if near := h.nearTarget(id.Node(t.peer.String())); near != nil {
+		ctx, cancel := context.WithTimeout(ctx, dialFor)
+		defer cancel()
+		if c, err := h.dialAny(ctx, near); err == nil {
+			return h.joined(ctx, func() (*link, error) { return h.greet(ctx, c, member.FoundJoin) })
+		}
+	}
 	host, port, err := net.SplitHostPort(t.addr)
 	if err != nil {
 		return err

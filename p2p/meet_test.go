@@ -262,7 +262,7 @@ func TestRuntimeFolder(t *testing.T) {
 	// What a dead node left, what one of another namespace left, and nonsense.
 	here, _ := thisPlace()
 	dead := &runtimeDir{dir, "dead.peer", here, nil}
-	if err := dead.write("12D3KooWNUcUCJBxc9WAGo2fDpBnW8Aax44SqsQR6v4rsB3ByZzc", 1, nil); err != nil {
+	if err := dead.write("12D3KooWNUcUCJBxc9WAGo2fDpBnW8Aax44SqsQR6v4rsB3ByZzc", 1, nil, false); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "dead.peer"))
@@ -275,7 +275,7 @@ func TestRuntimeFolder(t *testing.T) {
 	}
 	os.WriteFile(filepath.Join(dir, "nonsense.peer"), []byte("{"), 0o600)
 	elsewhere := &runtimeDir{dir, "else.peer", place{"another boot", 1, 1}, nil}
-	if err := elsewhere.write("12D3KooWNUcUCJBxc9WAGo2fDpBnW8Aax44SqsQR6v4rsB3ByZzc", 1, []string{"/ip4/127.0.0.1/tcp/1"}); err != nil {
+	if err := elsewhere.write("12D3KooWNUcUCJBxc9WAGo2fDpBnW8Aax44SqsQR6v4rsB3ByZzc", 1, []string{"/ip4/127.0.0.1/tcp/1"}, false); err != nil {
 		t.Fatal(err)
 	}
 

@@ -31,6 +31,7 @@ type peerFile struct {
 	Epoch uint64   `json:"epoch"`
 	Addrs []string `json:"addrs"`
 	PID   int      `json:"pid"`
+	Lane  bool     `json:"lane,omitempty"` // its socket for lanes is beside this file
 	Place place    `json:"place"`
 }
 
@@ -84,8 +85,8 @@ func openRuntime(dir string, n id.Node) (*runtimeDir, error) {
 }
 
 // write replaces this node's file.
-func (r *runtimeDir) write(n id.Node, epoch uint64, addrs []string) error {
-	b, err := json.Marshal(peerFile{n, epoch, addrs, os.Getpid(), r.here})
+func (r *runtimeDir) write(n id.Node, epoch uint64, addrs []string, lane bool) error {
+	b, err := json.Marshal(peerFile{n, epoch, addrs, os.Getpid(), lane, r.here})
 	if err == nil {
 		err = writeFile(filepath.Join(r.dir, r.own), b, false)
 	}
@@ -128,6 +129,7 @@ func (r *runtimeDir) scan() ([]peerFile, error) {
 			continue // half a file, or a node of another namespace
 		}
 		if s.file.Place == r.here && gone(s.file.PID) {
+			os.Remove(filepath.Join(r.dir, strings.TrimSuffix(name, peerExt)+laneExt))
 			os.Remove(filepath.Join(r.dir, name))
 			continue
 		}
@@ -181,17 +183,13 @@ func (h *Host) meetRuntime() {
 		addrs := h.addrs()
 		_, err := os.Stat(filepath.Join(h.runtime.dir, h.runtime.own))
 		if err != nil || written != fmt.Sprint(addrs) {
-			if err := h.runtime.write(h.id, h.epoch, addrs); err != nil {
+			if err := h.runtime.write(h.id, h.epoch, addrs, h.near != nil); err != nil {
 				h.cfg.Logger.Warn("p2p: other nodes of this machine cannot find this one", "err", err)
 			} else {
 				written = fmt.Sprint(addrs)
 			}
 		}
-		files, err := h.runtime.scan()
-		if err != nil {
-			h.cfg.Logger.Warn("p2p: nodes of this machine cannot be found", "err", err)
-		}
-		for _, f := range files {
+		for _, f := range h.lookNear() {
 			h.step(member.Learn{ID: f.ID, Epoch: f.Epoch, Addrs: f.Addrs, Found: member.FoundRuntime})
 		}
 		select {
@@ -200,4 +198,15 @@ func (h *Host) meetRuntime() {
 			return
 		}
 	}
+}
+
+// lookNear looks who is there in the runtime folder.
+func (h *Host) lookNear() []peerFile {
+	files, err := h.runtime.scan()
+	if err != nil {
+		h.cfg.Logger.Warn("p2p: nodes of this machine cannot be found", "err", err)
+		return nil
+	}
+	h.meetNear(files)
+	return files
 }

@@ -231,20 +231,25 @@ func barred(err error) bool {
 
 // nobody says that no node of that name listens where err comes from.
 func nobody(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, lane.ErrPeer)
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, lane.ErrPeer) || errors.Is(err, syscall.ENOENT) // no socket
 }
 
 // dialNode reaches a known node by any of its addresses and agrees on a control lane.
 func (h *Host) dialNode(ctx context.Context, n id.Node, addrs []string, f member.Found) (*link, error) {
-	ts, err := targets(n, addrs)
-	if err != nil {
-		return nil, err
-	}
-	c, err := h.dialAny(ctx, ts)
+	c, err := h.reach(ctx, n, addrs)
 	if err != nil {
 		return nil, err
 	}
 	return h.greet(ctx, c, f)
+}
+
+// reach connects to a known node: over a unix socket if it is of this machine, else by its addresses.
+func (h *Host) reach(ctx context.Context, n id.Node, addrs []string) (*lane.Conn, error) {
+	ts, err := targets(n, addrs)
+	if err != nil {
+		return nil, err
+	}
+	return h.dialAny(ctx, append(h.nearTarget(n), ts...))
 }
 
 // greet is the dialer's side of a control lane's handshake.

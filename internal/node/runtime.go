@@ -19,8 +19,8 @@ import (
 const maxSocketPath = 107
 
 // ownExts are the endings of a node's files in the runtime folder, in the order in which they go. Package p2p
-// writes <short>.peer.
-var ownExts = []string{".sock", ".json", ".peer", ".lock"}
+// writes <short>.peer and makes <short>.lane.
+var ownExts = []string{".sock", ".json", ".peer", ".lane", ".lock"}
 
 // record is what a node leaves in the runtime folder for those who look for it, and for those who clean up
 // after it.

@@ -64,7 +64,7 @@ func TestSweepAfterKill(t *testing.T) {
 			t.Errorf("after its death found %q, %v", found, err)
 		}
 		for _, name := range ls(t, filepath.Join(dir, "default")) {
-			if !strings.HasSuffix(name, ".peer") { // those are the network's
+			if !strings.HasSuffix(name, ".peer") && !strings.HasSuffix(name, ".lane") { // those are the network's
 				t.Errorf("left: %s", name)
 			}
 		}

@@ -214,12 +214,63 @@ func TestLoopbackOnly(t *testing.T) {
 		friend := bed.StartNode(testbed.NodeConfig{Place: home})
 		testbed.AwaitMembers(n, friend)
 		s := friend.Status()
-		if m := s.Member(n.ID); m.Found != "runtime" {
-			t.Errorf("found by %q instead of runtime", m.Found)
+		if m := s.Member(n.ID); m.Found != "runtime" || m.Via != "unix" {
+			t.Errorf("found by %q instead of runtime, via %q instead of unix", m.Found, m.Via)
 		}
+		pullsPastTCP(t, home.NS, n, friend)
 		friend.Stop()
 	})
 	n.Stop()
+}
+
+// pulled is how much the driver "pull" brings from another node.
+const pulled = 16 << 20
+
+func init() { drivers["pull"] = attached(pull) }
+
+// pull gets an array that a task of another node makes.
+func pull(ctx context.Context, s *testbed.Stage) error {
+	var node string
+	if err := s.Hear(&node); err != nil {
+		return err
+	}
+	a, err := ArrayOf.Options(api.OnNode(api.NodeID(node), false)).Remote(ctx, pulled, 3).Get(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Release()
+	return s.Say(digest(a.Data()))
+}
+
+// pullsPastTCP checks that what a node pulls from another of its machine is no traffic of the network.
+func pullsPastTCP(t *testing.T, ns *testbed.Namespace, from, to *testbed.Node) {
+	t.Helper()
+	before := loopbackBytes(t, ns)
+	d := to.Driver("pull")
+	d.Tell(from.ID)
+	var sum string
+	d.Hear(&sum)
+	d.Succeed(10 * time.Second)
+	if want := digest(pattern(pulled, 3)); sum != want {
+		t.Errorf("pulled bytes with the digest %s instead of %s", sum, want)
+	}
+	if n := loopbackBytes(t, ns) - before; n > pulled/4 {
+		t.Errorf("%d bytes went over loopback as %d were pulled", n, pulled)
+	}
+}
+
+// loopbackBytes is how much a namespace's loopback has carried.
+func loopbackBytes(t *testing.T, ns *testbed.Namespace) (n int64) {
+	t.Helper()
+	out, err := ns.Command("cat", "/proc/self/net/dev").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(out), "lo:")
+	if _, err := fmt.Sscan(rest, &n); err != nil || !ok {
+		t.Fatalf("%v in\n%s", err, out)
+	}
+	return n
 }
 
 // portOf gives the port of a multiaddr.

@@ -124,7 +124,7 @@ func TestVersions(t *testing.T) {
 	for _, c := range []struct {
 		min, max byte
 		ok       bool
-	}{{2, 2, true}, {1, 3, true}, {3, 4, false}, {1, 1, false}} {
+	}{{VersionMax, VersionMax, true}, {1, VersionMax + 1, true}, {VersionMax + 1, VersionMax + 2, false}, {1, VersionMin - 1, false}} {
 		h := []byte{magic[0], magic[1], c.min, c.max, 1, 'c'}
 		_, err := g.listen(buffer{bytes.NewReader(append(h[:6:6], mac(g.Keys.k[0], "dialer", ekm, h)...))}, ekm)
 		if (err == nil) != c.ok || !c.ok && !errors.Is(err, ErrVersion) {
@@ -133,6 +133,41 @@ func TestVersions(t *testing.T) {
 	}
 	if _, err := g.dial(buffer{bytes.NewReader([]byte{statusVersion, 7, 0})}, ekm); !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "7") {
 		t.Errorf("refused for its version: %v", err)
+	}
+}
+
+// TestVersionsMeet has builds of different versions meet: neighbours agree on the highest that both speak, others
+// hear of both ranges on both sides.
+func TestVersionsMeet(t *testing.T) {
+	g := Gate{Keys: keys(t, NewToken()), Cluster: "c"}
+	for _, c := range []struct {
+		d, l [2]byte
+		want byte // 0: refused
+	}{
+		{[2]byte{3, 4}, [2]byte{2, 3}, 3}, {[2]byte{2, 3}, [2]byte{3, 4}, 3}, {[2]byte{4, 4}, [2]byte{3, 4}, 4},
+		{[2]byte{5, 6}, [2]byte{3, 4}, 0}, {[2]byte{3, 4}, [2]byte{5, 6}, 0},
+	} {
+		dc, lc := pipe(t, tls.VersionTLS13)
+		dc.SetDeadline(time.Now().Add(5 * time.Second))
+		lc.SetDeadline(time.Now().Add(5 * time.Second))
+		var wg sync.WaitGroup
+		var said, heard byte
+		var lerr error
+		wg.Go(func() { heard, lerr = g.Speaking(c.l[0], c.l[1]).Prove(lc, lc.ConnectionState(), UseLane, false) })
+		said, derr := g.Speaking(c.d[0], c.d[1]).Prove(dc, dc.ConnectionState(), UseLane, true)
+		wg.Wait()
+		if said != c.want || heard != c.want || (derr == nil) != (c.want > 0) || (lerr == nil) != (c.want > 0) {
+			t.Errorf("%v dials %v: %d, %v; %d, %v", c.d, c.l, said, derr, heard, lerr)
+		}
+		for _, e := range []struct {
+			err          error
+			ours, theirs [2]byte
+		}{{derr, c.d, c.l}, {lerr, c.l, c.d}} {
+			both := fmt.Sprintf("ours are %d to %d, its %d to %d", e.ours[0], e.ours[1], e.theirs[0], e.theirs[1])
+			if c.want == 0 && (!errors.Is(e.err, ErrVersion) || !strings.Contains(e.err.Error(), both)) {
+				t.Errorf("the refusal does not say %q but %v", both, e.err)
+			}
+		}
 	}
 }
 
@@ -202,11 +237,11 @@ func (b buffer) Write(p []byte) (int, error) { return len(p), nil }
 func FuzzListen(f *testing.F) {
 	g := Gate{Keys: keys(f, "kadre1"+text.EncodeToString(append(make([]byte, tokenBytes), sum(make([]byte, tokenBytes))...))), Cluster: "c"}
 	ekm := make([]byte, 32)
-	h := []byte{magic[0], magic[1], 1, 1, 1, 'c'}
+	h := []byte{magic[0], magic[1], VersionMin, VersionMax, 1, 'c'}
 	f.Add(append(h[:6:6], mac(g.Keys.k[0], "dialer", ekm, h)...))
 	f.Add(h)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if v, err := g.listen(buffer{bytes.NewReader(b)}, ekm); err == nil && (v != 1 || !bytes.HasPrefix(b, magic[:])) {
+		if v, err := g.listen(buffer{bytes.NewReader(b)}, ekm); err == nil && (v != VersionMax || !bytes.HasPrefix(b, magic[:])) {
 			t.Errorf("%x was let in", b)
 		}
 	})

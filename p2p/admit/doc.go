@@ -5,7 +5,8 @@
 // that proof behind its handshake. Lanes call [Prove] themselves, so nothing listens without it.
 //
 // The proof is an HMAC over the connection's TLS exporter, dialer first: it is bound to that one connection
-// and cannot be replayed or relayed. The listener answers with its own proof, or says why it refuses. The
+// and cannot be replayed or relayed. Where there is no TLS, on a unix socket between two processes of one user, a
+// transcript that both sides have signed stands for the exporter. The listener answers with its own proof, or says why it refuses. The
 // cluster's name and the range of protocol versions ride along under the HMAC.
 //
 // Everything here is safe for concurrent use; there are no locks. The package keeps no list of peers and

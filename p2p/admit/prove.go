@@ -16,8 +16,8 @@ import (
 
 // Versions of the protocol that this build speaks. Neighbours agree on the highest both have.
 const (
-	VersionMin = 2 // 1 lost frames with their lane
-	VersionMax = 2
+	VersionMin = 3 // 1 lost frames with their lane, 2 had another membership
+	VersionMax = 3
 )
 
 // MaxCluster bounds the name of a cluster.
@@ -26,7 +26,7 @@ const MaxCluster = 64
 // Why a peer is not let in. Both ends get one of these, with words of their own around it.
 var (
 	ErrToken   = errors.New("the two nodes have different cluster tokens or secrets: start both with the same --token-file, or both without one as the same user")
-	ErrVersion = errors.New("the two nodes have no protocol version in common")
+	ErrVersion = errors.New("the two nodes have no protocol version in common: update the older one")
 	ErrCluster = errors.New("the two nodes belong to different clusters, as --cluster says")
 	ErrProof   = errors.New("not a proof of admission")
 	ErrDenied  = errors.New("one of the two nodes is on the other's list of the denied, as --deny-file says")
@@ -63,7 +63,21 @@ type Gate struct {
 	// Denied says which peers are kept out though they hold the keys; nil: none.
 	Denied func(peer.ID) bool
 
-	peer peer.ID // of the connection; empty: not known
+	peer           peer.ID // of the connection; empty: not known
+	oldest, newest byte    // the versions it speaks; 0 is this build's, others are for tests
+}
+
+// Speaking gives the gate of a build that speaks other versions, so that tests can have two of them meet.
+func (g Gate) Speaking(oldest, newest byte) Gate {
+	g.oldest, g.newest = oldest, newest
+	return g
+}
+
+func (g Gate) versions() (oldest, newest byte) {
+	if g.newest == 0 {
+		return VersionMin, VersionMax
+	}
+	return g.oldest, g.newest
 }
 
 // For is the gate for a connection whose peer TLS has proved to be p.
@@ -99,6 +113,16 @@ func (g Gate) Prove(c net.Conn, st tls.ConnectionState, use Use, dialer bool) (v
 	if err != nil {
 		return 0, err
 	}
+	return g.prove(c, ekm, dialer)
+}
+
+// ProveOver is Prove for a connection without TLS that nobody else can be in the middle of. transcript is what
+// both sides have drawn and signed for this connection alone; it takes the exporter's place.
+func (g Gate) ProveOver(c io.ReadWriter, transcript [sha256.Size]byte, dialer bool) (version byte, err error) {
+	return g.prove(c, mac(transcript[:], "kadre-admission-without-tls", nil), dialer)
+}
+
+func (g Gate) prove(c io.ReadWriter, ekm []byte, dialer bool) (version byte, err error) {
 	if dialer {
 		return g.dial(c, ekm)
 	}
@@ -109,7 +133,8 @@ func (g Gate) dial(c io.ReadWriter, ekm []byte) (byte, error) {
 	if g.denies() {
 		return 0, fmt.Errorf("admit: refused a peer: %w", ErrDenied)
 	}
-	h := append([]byte{magic[0], magic[1], VersionMin, VersionMax, byte(len(g.Cluster))}, g.Cluster...)
+	oldest, newest := g.versions()
+	h := append([]byte{magic[0], magic[1], oldest, newest, byte(len(g.Cluster))}, g.Cluster...)
 	if _, err := c.Write(append(h[:len(h):len(h)], mac(g.Keys.k[0], "dialer", ekm, h)...)); err != nil {
 		return 0, fmt.Errorf("admit: sending the proof: %w", err)
 	}
@@ -130,7 +155,11 @@ func (g Gate) dial(c io.ReadWriter, ekm []byte) (byte, error) {
 	case statusToken:
 		return 0, fmt.Errorf("admit: refused by the peer: %w", ErrToken)
 	case statusVersion:
-		return 0, fmt.Errorf("admit: refused by the peer: %w: ours are %d to %d, its highest is %d", ErrVersion, VersionMin, VersionMax, version)
+		theirs := fmt.Sprintf("up to %d", version)
+		if n == 1 {
+			theirs = fmt.Sprintf("%d to %d", name[0], version)
+		}
+		return 0, fmt.Errorf("admit: refused by the peer: %w: ours are %d to %d, its %s", ErrVersion, oldest, newest, theirs)
 	case statusCluster:
 		return 0, fmt.Errorf("admit: refused by the peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
 	case statusDenied:
@@ -144,7 +173,7 @@ func (g Gate) dial(c io.ReadWriter, ekm []byte) (byte, error) {
 	}
 	for _, k := range g.Keys.k {
 		if hmac.Equal(got[:], mac(k, "listener", ekm, h, a, name)) {
-			if version < VersionMin || version > VersionMax {
+			if version < oldest || version > newest {
 				return 0, fmt.Errorf("admit: %w: the peer chose %d", ErrVersion, version)
 			}
 			return version, nil
@@ -167,6 +196,7 @@ func (g Gate) listen(c io.ReadWriter, ekm []byte) (byte, error) {
 		return 0, fmt.Errorf("admit: the peer's proof ends early: %w", err)
 	}
 	h = append(h, rest[:n]...)
+	oldest, newest := g.versions()
 	theirMin, theirMax, name, proof := h[2], h[3], string(rest[:n]), rest[n:]
 
 	proven := false
@@ -174,20 +204,20 @@ func (g Gate) listen(c io.ReadWriter, ekm []byte) (byte, error) {
 		proven = proven || hmac.Equal(proof, mac(k, "dialer", ekm, h))
 	}
 	if !proven {
-		c.Write([]byte{statusToken, VersionMax, 0})
+		c.Write([]byte{statusToken, newest, 0})
 		return 0, fmt.Errorf("admit: refused a peer: %w", ErrToken)
 	}
-	version := min(theirMax, VersionMax)
-	if version < theirMin || version < VersionMin {
-		c.Write([]byte{statusVersion, VersionMax, 0})
-		return 0, fmt.Errorf("admit: refused a peer: %w: ours are %d to %d, its %d to %d", ErrVersion, VersionMin, VersionMax, theirMin, theirMax)
+	version := min(theirMax, newest)
+	if version < theirMin || version < oldest {
+		c.Write([]byte{statusVersion, newest, 1, oldest})
+		return 0, fmt.Errorf("admit: refused a peer: %w: ours are %d to %d, its %d to %d", ErrVersion, oldest, newest, theirMin, theirMax)
 	}
 	if name != g.Cluster {
-		c.Write(append([]byte{statusCluster, VersionMax, byte(len(g.Cluster))}, g.Cluster...))
+		c.Write(append([]byte{statusCluster, newest, byte(len(g.Cluster))}, g.Cluster...))
 		return 0, fmt.Errorf("admit: refused a peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
 	}
 	if g.denies() {
-		c.Write([]byte{statusDenied, VersionMax, 0})
+		c.Write([]byte{statusDenied, newest, 0})
 		return 0, fmt.Errorf("admit: refused a peer: %w", ErrDenied)
 	}
 	a := []byte{statusOK, version, 0}

@@ -50,12 +50,12 @@ func (b *Bulk) Fetch(ctx context.Context, req []byte, land func(meta []byte, n i
 	}()
 	b.c.raw.SetWriteDeadline(time.Now().Add(stallFor))
 	m := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(req)), uint32(len(req))), req...)
-	if _, err := b.c.tls.Write(m); err != nil {
+	if _, err := b.c.rw.Write(m); err != nil {
 		return nil, 0, true, fmt.Errorf("lane: sending a request: %w", err)
 	}
 	var h [answerHead]byte
 	b.c.raw.SetReadDeadline(time.Time{}) // the server may take its time: ctx and the verdicts bound it
-	if k, err := io.ReadFull(b.c.tls, h[:]); err != nil {
+	if k, err := io.ReadFull(b.c.rw, h[:]); err != nil {
 		return nil, 0, k == 0, fmt.Errorf("lane: waiting for an answer: %w", err)
 	}
 	status, nm, nd, err := parseAnswer(h)
@@ -64,7 +64,7 @@ func (b *Bulk) Fetch(ctx context.Context, req []byte, land func(meta []byte, n i
 	}
 	b.c.raw.SetReadDeadline(time.Now().Add(stallFor))
 	meta = make([]byte, nm)
-	if _, err := io.ReadFull(b.c.tls, meta); err != nil {
+	if _, err := io.ReadFull(b.c.rw, meta); err != nil {
 		return nil, 0, false, fmt.Errorf("lane: reading an answer: %w", err)
 	}
 	if status != 0 {
@@ -81,7 +81,7 @@ func (b *Bulk) Fetch(ctx context.Context, req []byte, land func(meta []byte, n i
 	for p := dst; len(p) > 0; {
 		k := min(len(p), bulkPiece)
 		b.c.raw.SetReadDeadline(time.Now().Add(stallFor))
-		if _, err := io.ReadFull(b.c.tls, p[:k]); err != nil {
+		if _, err := io.ReadFull(b.c.rw, p[:k]); err != nil {
 			return meta, nd, false, fmt.Errorf("lane: reading data: %w", err)
 		}
 		p = p[k:]
@@ -109,14 +109,14 @@ func (b *Bulk) Serve(answer func(req []byte) (meta, data []byte, release func(),
 	for {
 		b.c.raw.SetReadDeadline(time.Now().Add(idleFor))
 		var l [4]byte
-		if _, err := io.ReadFull(b.c.tls, l[:]); err != nil {
+		if _, err := io.ReadFull(b.c.rw, l[:]); err != nil {
 			return fmt.Errorf("lane: waiting for a request: %w", err)
 		}
 		n := binary.BigEndian.Uint32(l[:])
 		if n > MaxRequest {
 			return fmt.Errorf("%w: request of %d bytes", ErrBulk, n)
 		}
-		if _, err := io.ReadFull(b.c.tls, req[:n]); err != nil {
+		if _, err := io.ReadFull(b.c.rw, req[:n]); err != nil {
 			return fmt.Errorf("lane: reading a request: %w", err)
 		}
 		meta, data, release, err := answer(req[:n])
@@ -144,7 +144,9 @@ func (b *Bulk) answer(status byte, meta, data []byte) error {
 	h := append(make([]byte, 0, answerHead+len(meta)), status)
 	h = binary.BigEndian.AppendUint32(h, uint32(len(meta)))
 	h = binary.BigEndian.AppendUint64(h, uint64(len(data)))
-	b.c.cork.In()
+	if b.c.Via != ViaUnix { // there are no records to gather, and gathering copies
+		b.c.cork.In()
+	}
 	err := b.write(append(h, meta...))
 	for len(data) > 0 && err == nil {
 		k := min(len(data), bulkPiece)
@@ -159,7 +161,7 @@ func (b *Bulk) answer(status byte, meta, data []byte) error {
 
 func (b *Bulk) write(p []byte) error {
 	b.c.raw.SetWriteDeadline(time.Now().Add(stallFor))
-	if _, err := b.c.tls.Write(p); err != nil {
+	if _, err := b.c.rw.Write(p); err != nil {
 		return fmt.Errorf("lane: sending an answer: %w", err)
 	}
 	return nil

@@ -201,7 +201,7 @@ func (l *Control) read(handle func(k Class, payload []byte)) error {
 		case len(buf)-r < need || w == len(buf):
 			r, w = 0, copy(buf, buf[r:w])
 		}
-		n, err := l.c.tls.Read(buf[w:])
+		n, err := l.c.rw.Read(buf[w:])
 		w += n
 		if n > 0 {
 			l.in.Add(uint64(n))

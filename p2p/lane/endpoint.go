@@ -25,6 +25,7 @@ var ErrPeer = errors.New("lane: another node answers at this address")
 // Endpoint makes lanes under one node's identity. It is safe for concurrent use.
 type Endpoint struct {
 	id   *sectls.Identity
+	key  crypto.PrivKey
 	gate admit.Gate
 }
 
@@ -34,19 +35,29 @@ func NewEndpoint(key crypto.PrivKey, g admit.Gate) (*Endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lane: making the TLS identity: %w", err)
 	}
-	return &Endpoint{id, g}, nil
+	return &Endpoint{id, key, g}, nil
 }
 
 // Conn is an admitted connection, still within its deadline, before the hello.
 type Conn struct {
-	Peer   peer.ID
-	Dialed bool
-	tls    *tls.Conn
-	raw    net.Conn
-	cork   *Cork
+	Peer    peer.ID
+	Dialed  bool
+	Via     string // "tcp", "unix" or "relay"
+	Version byte   // of the protocol, the highest that both sides speak
+
+	rw   net.Conn // what is read and written: TLS, or the cork where nothing is encrypted here
+	raw  net.Conn
+	cork *Cork
 }
 
-// Dial connects to addr ("ip:port"), where want must answer unless it is empty. ctx's deadline bounds the
+// How a lane gets to its peer.
+const (
+	ViaTCP   = "tcp"
+	ViaUnix  = "unix"
+	ViaRelay = "relay"
+)
+
+// Dial connects to addr ("ip:port", or a path for the network "unix"), where want must answer unless it is empty. ctx's deadline bounds the
 // whole handshake, hello included.
 func (e *Endpoint) Dial(ctx context.Context, network, addr string, want peer.ID) (*Conn, error) {
 	var d net.Dialer
@@ -58,15 +69,16 @@ func (e *Endpoint) Dial(ctx context.Context, network, addr string, want peer.ID)
 	if !ok {
 		by = time.Now().Add(handshakeFor)
 	}
-	return e.admit(ctx, c, want, true, by)
+	return e.meet(ctx, c, want, true, by)
 }
 
-// Accept admits a connection of a port's lane half, or closes it.
+// Accept admits a connection of a port's lane half or of a unix listener, or closes it.
 func (e *Endpoint) Accept(ctx context.Context, c net.Conn) (*Conn, error) {
-	return e.admit(ctx, c, "", false, time.Now().Add(handshakeFor))
+	return e.meet(ctx, c, "", false, time.Now().Add(handshakeFor))
 }
 
-func (e *Endpoint) admit(ctx context.Context, raw net.Conn, want peer.ID, dialer bool, by time.Time) (_ *Conn, err error) {
+// meet has both sides prove themselves.
+func (e *Endpoint) meet(ctx context.Context, raw net.Conn, want peer.ID, dialer bool, by time.Time) (c *Conn, err error) {
 	defer func() {
 		if err != nil {
 			raw.Close()
@@ -74,20 +86,26 @@ func (e *Endpoint) admit(ctx context.Context, raw net.Conn, want peer.ID, dialer
 	}()
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	raw.SetDeadline(by)
+	if u, ok := raw.(*net.UnixConn); ok {
+		return e.admitUnix(u, want, dialer)
+	}
+	return e.admit(raw, want, dialer)
+}
+
+func (e *Endpoint) admit(raw net.Conn, want peer.ID, dialer bool) (*Conn, error) {
 	conf, _ := e.id.ConfigForPeer("") // who answers is checked below, so that the error can name it
 	conf.NextProtos = []string{alpn}
 	conf.DynamicRecordSizingDisabled = true
 	k := NewCork(raw)
-	c := &Conn{Dialed: dialer, raw: raw, cork: k}
+	t := tls.Server(k, conf)
 	if dialer {
-		c.tls = tls.Client(k, conf)
-	} else {
-		c.tls = tls.Server(k, conf)
+		t = tls.Client(k, conf)
 	}
-	if err := c.tls.Handshake(); err != nil {
+	c := &Conn{Dialed: dialer, Via: ViaTCP, rw: t, raw: raw, cork: k}
+	if err := t.Handshake(); err != nil {
 		return nil, fmt.Errorf("lane: TLS with %s: %w", raw.RemoteAddr(), err)
 	}
-	st := c.tls.ConnectionState()
+	st := t.ConnectionState()
 	if st.NegotiatedProtocol != alpn {
 		return nil, fmt.Errorf("lane: %s speaks TLS but is no kadre node (protocol %q)", raw.RemoteAddr(), st.NegotiatedProtocol)
 	}
@@ -101,13 +119,18 @@ func (e *Endpoint) admit(ctx context.Context, raw net.Conn, want peer.ID, dialer
 	if want != "" && c.Peer != want {
 		return nil, fmt.Errorf("%w: %s is %s, not %s", ErrPeer, raw.RemoteAddr(), c.Peer, want)
 	}
-	if _, err := e.gate.For(c.Peer).Prove(c.tls, st, admit.UseLane, dialer); err != nil {
-		if !dialer {
-			admit.Linger(c.tls)
-		}
-		return nil, fmt.Errorf("lane: %s: %w", raw.RemoteAddr(), err)
+	if c.Version, err = e.gate.For(c.Peer).Prove(t, st, admit.UseLane, dialer); err != nil {
+		return nil, c.turnedAway(err)
 	}
 	return c, nil
+}
+
+// turnedAway gives a refusal time to reach its dialer.
+func (c *Conn) turnedAway(err error) error {
+	if !c.Dialed {
+		admit.Linger(c.rw)
+	}
+	return fmt.Errorf("lane: %s: %w", c.raw.RemoteAddr(), err)
 }
 
 // RemoteAddr is the peer's end.
@@ -116,5 +139,5 @@ func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
 // Close cuts the connection at once; TLS's own Close would wait for a peer that has stopped reading.
 func (c *Conn) Close() error { return c.raw.Close() }
 
-// NetConn is the encrypted connection.
-func (c *Conn) NetConn() net.Conn { return c.tls }
+// NetConn is the connection as its messages go over it.
+func (c *Conn) NetConn() net.Conn { return c.rw }

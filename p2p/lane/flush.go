@@ -165,7 +165,7 @@ func (l *Control) sealLocked(b []byte) {
 	if len(b) > soloBytes {
 		l.c.raw.SetWriteDeadline(time.Now().Add(writeFor)) // the cork may overflow
 	}
-	_, err := l.c.tls.Write(b)
+	_, err := l.c.rw.Write(b)
 	l.out.Add(uint64(len(b)))
 	l.bond.mu.Lock()
 	if err != nil {

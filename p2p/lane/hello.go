@@ -104,7 +104,7 @@ func (c *Conn) Settle() { c.raw.SetDeadline(time.Time{}) }
 
 func (c *Conn) say(b []byte) error {
 	m := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...)
-	if _, err := c.tls.Write(m); err != nil {
+	if _, err := c.rw.Write(m); err != nil {
 		return fmt.Errorf("lane: handshake: %w", err)
 	}
 	return nil
@@ -112,7 +112,7 @@ func (c *Conn) say(b []byte) error {
 
 func (c *Conn) hear(limit uint32) ([]byte, error) {
 	var l [4]byte
-	if _, err := io.ReadFull(c.tls, l[:]); err != nil {
+	if _, err := io.ReadFull(c.rw, l[:]); err != nil {
 		return nil, fmt.Errorf("lane: handshake: %w", err)
 	}
 	n := binary.BigEndian.Uint32(l[:])
@@ -120,7 +120,7 @@ func (c *Conn) hear(limit uint32) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes", ErrHello, n)
 	}
 	b := make([]byte, n)
-	if _, err := io.ReadFull(c.tls, b); err != nil {
+	if _, err := io.ReadFull(c.rw, b); err != nil {
 		return nil, fmt.Errorf("lane: handshake: %w", err)
 	}
 	return b, nil

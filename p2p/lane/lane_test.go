@@ -165,7 +165,7 @@ func TestFullQueueRefuses(t *testing.T) {
 func TestBadFrameEndsTheLane(t *testing.T) {
 	d, l := pair(t)
 	b := NewBond().Lane(l)
-	if _, err := d.tls.Write([]byte{0xff, 0, 0, 0, 1}); err != nil {
+	if _, err := d.rw.Write([]byte{0xff, 0, 0, 0, 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Run(func(Class, []byte) {}); !errors.Is(err, ErrFrame) {
