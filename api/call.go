@@ -20,6 +20,7 @@ type remote[A, R any] struct {
 	run  func(ctx context.Context, a *A) (R, error)
 	pos  []position[A]
 	opts proc.Options
+	slab *slabs[A, R] // nil: each call has an allocation of its own
 }
 
 // position is one argument's place in the tuple A, with its type hidden.
@@ -102,11 +103,27 @@ func newRemote[A, R any](fn any, change func(*proc.Options), run func(context.Co
 	f.fn = &proc.Func{Where: where, Result: typ, Opts: &f.opts, Export: f.export, Import: f.importCall}
 	f.fn.Run = sched.Func{Name: name, Run: f.runTask, NewExt: newExtra}
 	proc.Register(f.fn)
+	f.slab = newSlabs[A, R](&f.opts)
 	return f
 }
 
 // submit calls f as a task. rest, where it is not nil, has the arguments that are not in a yet.
 func (f *remote[A, R]) submit(ctx context.Context, a A, rest []argument) Ref[R] {
+	if f.slab != nil && rest == nil {
+		if p, err := processOf(ctx); err == nil {
+			if to, ok := p.Place(ctx); ok {
+				c := f.slab.call(to.Lane())
+				c.a = a
+				to.Submit(&c.Task, &f.fn.Run)
+				return Ref[R]{&c.future}
+			}
+		}
+	}
+	return f.submitOwn(ctx, a, rest)
+}
+
+// submitOwn is submit with an allocation of its own.
+func (f *remote[A, R]) submitOwn(ctx context.Context, a A, rest []argument) Ref[R] {
 	c := newCall[A, R](f.fn, a, rest)
 	p, err := f.start(ctx, c)
 	if err != nil {
@@ -133,6 +150,7 @@ func (f *remote[A, R]) refuse(err error) Ref[R] {
 func (f *remote[A, R]) changed(change func(*proc.Options)) *remote[A, R] {
 	c := *f
 	change(&c.opts)
+	c.slab = nil // the options lie beside the call
 	if c.opts.Name != f.opts.Name {
 		fail(&c.opts, fmt.Errorf("kadre: Options of %s: RegisterAs belongs where the function is registered", f.fn.Run.Name))
 	}

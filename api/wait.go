@@ -49,18 +49,21 @@ func firstProcess(fs []*proc.Future) *proc.Process {
 
 // awaitAll returns when n futures have results; at the first failure its index and error; or -1 and ctx's.
 func awaitAll(ctx context.Context, n int, at func(int) *proc.Future) (int, error) {
-	for i := n - 1; i >= 0; i-- { // thieves come from the other end
-		f := at(i)
-		if p := f.Process(); p == nil || p.TryRun(ctx, f) {
-			if err := failureOf(f); err != nil {
-				return i, err
-			}
+	for i := range n {
+		if p := at(i).Process(); p != nil {
+			p.RunAll(ctx, n, at)
+			break
 		}
 	}
 	var pending []int
 	for i := range n {
-		if f := at(i); !f.Ready() {
+		f := at(i)
+		if f.Finished() {
+			continue
+		}
+		if !f.Ready() {
 			pending = append(pending, i)
+			f.Process().Demand(f)
 		} else if err := failureOf(f); err != nil {
 			return i, err
 		}

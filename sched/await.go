@@ -45,40 +45,64 @@ func (e *Engine) Await(ctx context.Context, t *Task) error {
 	}
 }
 
-// TryRun runs t, or what it waits for, on the calling goroutine where Await would do so, and does not block
-// otherwise. It says whether t is done.
-func (e *Engine) TryRun(ctx context.Context, t *Task) bool {
-	me := TaskOf(ctx)
-	for {
-		switch t.state.Load() & stMask {
-		case stDone, stFailed:
-			return true
-		case stNew:
-			if e.mayInline(ctx, me, t) && e.inline(me, t) {
-				continue
-			}
-		case stHung:
-			if e.help(ctx, t) {
-				continue
-			}
-		}
-		return false
-	}
-}
+// runAllLook is how many tasks RunAll runs between two looks at whether others wait for its slot.
+const runAllLook = 64
 
-// AwaitAll awaits all of ts, from the last to the first, since thieves come from the other end. It gives
-// the error of the first in ts that failed and its index; or ctx's error and -1.
-func (e *Engine) AwaitAll(ctx context.Context, ts []*Task) (int, error) {
-	at, first := -1, error(nil)
-	for i := len(ts) - 1; i >= 0; i-- {
-		if err := e.Await(ctx, ts[i]); err != nil {
-			if !ts[i].Ready() {
-				return -1, err
+// RunAll runs those of n tasks that nobody has started, from the last to the first, since thieves come from the
+// other end: on the calling goroutine, where Await would. It does not block, and stops where a task has failed.
+func (e *Engine) RunAll(ctx context.Context, n int, at func(int) *Task) {
+	me := TaskOf(ctx)
+	w, depth, held := (*worker)(nil), uint8(1), false
+	if me == nil {
+		w = e.shard()
+	} else if w = me.w; w != nil {
+		depth = me.depth + 1
+	}
+	defer func() {
+		if w != nil {
+			w.q.DropStale()
+		}
+		if held {
+			e.release(1)
+		}
+	}()
+	for i := n - 1; i >= 0; i-- {
+		t := at(i)
+		switch t.state.Load() & stMask {
+		case stNew:
+		case stHung:
+			e.help(ctx, t)
+			if t.Stale() {
+				continue
 			}
-			at, first = i, err
+		case stFailed:
+			return
+		default:
+			continue
+		}
+		if !e.mayInline(ctx, me, t) {
+			continue
+		}
+		if me == nil && !held {
+			if held = e.tryAcquire(1); !held {
+				return
+			}
+		}
+		if t.claim() {
+			t.depth = depth
+			w.exec(t)
+			if t.state.Load()&stMask == stFailed {
+				return
+			}
+		}
+		if i%runAllLook == 0 {
+			w.q.DropStale()
+			if held && (e.waiting.Load() > 0 || e.press.Load()) {
+				e.release(1)
+				held = false
+			}
 		}
 	}
-	return at, first
 }
 
 // mayInline says whether the goroutine that waits under ctx, inside of me when that is not nil, may run t.

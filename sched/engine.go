@@ -76,6 +76,8 @@ type Engine struct {
 	dropped   atomic.Int64              // and done
 	onQueued  atomic.Pointer[func(int)]
 
+	lanes atomic.Uint32 // workers made so far
+
 	steals, wakes, spawns, abandoned, extra atomic.Int64
 
 	mu     sync.Mutex
@@ -113,7 +115,7 @@ func New(cfg Config) *Engine {
 // Slots is how many tasks run at a time.
 func (e *Engine) Slots() int { return e.cfg.Slots }
 
-func (e *Engine) newWorker() *worker { return &worker{e: e} }
+func (e *Engine) newWorker() *worker { return &worker{e: e, lane: e.lanes.Add(1)} }
 
 // shard is the queue of the calling goroutine when it is no executor.
 func (e *Engine) shard() *worker { return (*e.all.Load())[here()%shards] }

@@ -61,7 +61,7 @@ func init() {
 			c := submit[int, int](e, ctx, tree, d-1, Opts{})
 			cs, ts = append(cs, c), append(ts, &c.Task)
 		}
-		_, err := e.AwaitAll(ctx, ts)
+		_, err := awaitAll(e, ctx, ts)
 		n := 1
 		for _, c := range cs {
 			n += c.v
@@ -171,7 +171,7 @@ func TestFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	cs := []*Task{&submit[int, int](e, ctx, odd, 2, Opts{}).Task, &submit[int, int](e, ctx, odd, 5, Opts{}).Task, &submit[int, int](e, ctx, odd, 7, Opts{}).Task}
-	if i, err := e.AwaitAll(ctx, cs); i != 1 || !errors.Is(err, errOdd) {
+	if i, err := awaitAll(e, ctx, cs); i != 1 || !errors.Is(err, errOdd) {
 		t.Fatal(i, err)
 	}
 }

@@ -7,7 +7,7 @@ import "context"
 func (e *Engine) External(ctx context.Context, t *Task, f *Func) {
 	_, r := e.place(ctx)
 	if r == nil {
-		t.InitExternal(f, nil)
+		t.InitExternal(f, e.base)
 		t.Fail(ErrCancelled)
 		return
 	}

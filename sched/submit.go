@@ -39,21 +39,59 @@ func (e *Engine) Submit(ctx context.Context, t *Task, f *Func, o Opts) {
 	if o.NoInline {
 		t.flags = flagNoInline
 	}
-	w, r := e.place(ctx)
-	if r == nil {
-		t.Fail(ErrCancelled)
+	p := e.Place(ctx)
+	if !p.admit(t) {
 		return
+	}
+	if len(o.Deps) > 0 {
+		e.hang(t, p.w, p.r, o.Deps)
+		return
+	}
+	e.enqueue(p.w, t)
+}
+
+// Place is where a submission under a context goes: whose queue, and what bounds it.
+type Place struct {
+	w *worker
+	r *Root // nil: the context is that of a task that has ended
+}
+
+// Place says where a submission under ctx goes. It is for one submission, made at once.
+func (e *Engine) Place(ctx context.Context) Place {
+	w, r := e.place(ctx)
+	return Place{w, r}
+}
+
+// Lanes is how many lanes there are.
+const Lanes = 16
+
+// Lane is a number below Lanes that submitters seldom share, to stripe what they would fight for.
+func (p Place) Lane() int { return int(p.w.lane) % Lanes }
+
+// Submit is Engine.Submit of a task that takes one slot and needs nothing else.
+func (p Place) Submit(t *Task, f *Func) {
+	t.fn = f
+	t.slots = 1
+	e := p.w.e
+	if p.admit(t) {
+		e.enqueue1(p.w, t)
+	}
+}
+
+// admit gives t its root; false when that has ended, and t with it.
+func (p Place) admit(t *Task) bool {
+	r := p.r
+	if r == nil {
+		t.setRoot(p.w.e.base)
+		t.Fail(ErrCancelled)
+		return false
 	}
 	t.setRoot(r)
 	if r.done != nil && r.over() {
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
-		return
+		return false
 	}
-	if len(o.Deps) > 0 {
-		e.hang(t, w, r, o.Deps)
-		return
-	}
-	e.enqueue(w, t)
+	return true
 }
 
 // InitExternal makes t a task that never enters a queue: somebody else calls Finish or Fail. Ctx, which may
@@ -107,19 +145,29 @@ func (e *Engine) place(ctx context.Context) (*worker, *Root) {
 func (e *Engine) enqueue(w *worker, t *Task) {
 	switch {
 	case t.slots == 1:
-		n, ok := w.q.Push(t)
-		if !ok {
-			if n, ok = e.shard().q.Push(t); !ok {
-				t.failFrom(ErrBusy, stNew)
-				return
-			}
-		}
-		e.pushed(n)
+		e.enqueue1(w, t)
+		return
 	case t.slots == 0:
 		e.free.add(t)
 	default:
 		e.wide.add(t)
 	}
+	e.checkClosed(t)
+}
+
+func (e *Engine) enqueue1(w *worker, t *Task) {
+	n, ok := w.q.Push(t)
+	if !ok {
+		if n, ok = e.shard().q.Push(t); !ok {
+			t.failFrom(ErrBusy, stNew)
+			return
+		}
+	}
+	e.pushed(n)
+	e.checkClosed(t)
+}
+
+func (e *Engine) checkClosed(t *Task) {
 	if e.closed.Load() { // after the push: pairs with Close, which sets closed and then empties the queues
 		t.failFrom(ErrClosed, stNew)
 	}

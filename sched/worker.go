@@ -32,6 +32,7 @@ type worker struct {
 	// constant after construction
 	e    *Engine
 	wake chan struct{}
+	lane uint32 // see Place.Lane
 
 	// owned by the goroutine
 	rnd  uint32

@@ -50,7 +50,7 @@ func (f *Future) explain(err error) error {
 
 // Await returns nil once f has a result, its failure, or ctx.Err().
 func (p *Process) Await(ctx context.Context, f *Future) error {
-	if !f.Ready() {
+	if f.look() != nil && !f.Ready() {
 		p.Demand(f)
 		p.assist(ctx, f)
 	}
@@ -60,14 +60,15 @@ func (p *Process) Await(ctx context.Context, f *Future) error {
 	return nil
 }
 
-// TryRun runs f on the calling goroutine where Await would, and does not wait. It says whether f is done.
-func (p *Process) TryRun(ctx context.Context, f *Future) bool {
-	if f.Ready() {
-		return true
-	}
-	p.Demand(f)
-	p.assist(ctx, f)
-	return p.engine.TryRun(ctx, &f.Task)
+// RunAll runs those of n futures that nobody has started on the calling goroutine where Await would, and does not wait.
+func (p *Process) RunAll(ctx context.Context, n int, at func(int) *Future) {
+	p.engine.RunAll(ctx, n, func(i int) *sched.Task {
+		f := at(i)
+		if f.look() != nil && !f.Ready() {
+			p.assist(ctx, f)
+		}
+		return &f.Task
+	})
 }
 
 // assistLimit is the learned run time up to which a getter that may have to leave runs an actor's calls.

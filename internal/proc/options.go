@@ -47,6 +47,11 @@ func (o *Options) placed() bool {
 	return o.OwnProcess || o.OnNode != "" || o.Spread || len(o.Resources) > 0 || len(o.Labels) > 0
 }
 
+// Plain says that a task needs one CPU and nothing else.
+func (o *Options) Plain() bool {
+	return !o.placed() && o.milli() > 0 && o.milli() <= 1000 && o.Later == nil
+}
+
 // Config says how a process attaches.
 type Config struct {
 	Conn        *net.UnixConn // to the node; the process owns it from now on

@@ -53,6 +53,15 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 	p.engine.Submit(ctx, &f.Task, f.Func(), so)
 }
 
+// Place says where a call under ctx goes that has plain options and neither needs nor has anything beside it;
+// false where it has to be submitted as others are.
+func (p *Process) Place(ctx context.Context) (sched.Place, bool) {
+	if p.cfg.Isolate {
+		return sched.Place{}, false
+	}
+	return p.engine.Place(ctx), true
+}
+
 func tasksOf(fs []*Future) []*sched.Task {
 	ts := make([]*sched.Task, len(fs))
 	for i, f := range fs {
