@@ -21,6 +21,8 @@ type remote[A, R any] struct {
 	pos  []position[A]
 	opts proc.Options
 	slab *slabs[A, R] // nil: each call has an allocation of its own
+
+	via func(ctx context.Context, o *proc.Options, a A, rest []argument) Ref[R] // of Bind: what is called instead
 }
 
 // position is one argument's place in the tuple A, with its type hidden.
@@ -124,6 +126,9 @@ func (f *remote[A, R]) submit(ctx context.Context, a A, rest []argument) Ref[R] 
 
 // submitOwn is submit with an allocation of its own.
 func (f *remote[A, R]) submitOwn(ctx context.Context, a A, rest []argument) Ref[R] {
+	if f.via != nil {
+		return f.via(ctx, &f.opts, a, rest)
+	}
 	c := newCall[A, R](f.fn, a, rest)
 	p, err := f.start(ctx, c)
 	if err != nil {

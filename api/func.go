@@ -158,35 +158,3 @@ func (f *RemoteFunc4[A, B, C, D, R]) With(ctx context.Context, a Arg[A], b Arg[B
 func (f *RemoteFunc4[A, B, C, D, R]) Options(opts ...TaskOption) *RemoteFunc4[A, B, C, D, R] {
 	return &RemoteFunc4[A, B, C, D, R]{f.r.changed(taskChange(opts))}
 }
-
-// Map will call f for each of xs, as one submission.
-func (f *RemoteFunc1[A, R]) Map(ctx context.Context, xs []A) []Ref[R] {
-	return f.all(len(xs), later("Map"))
-}
-
-// MapRefs will call f for the value of each of refs, as one submission.
-func (f *RemoteFunc1[A, R]) MapRefs(ctx context.Context, refs []Ref[A]) []Ref[R] {
-	return f.all(len(refs), later("MapRefs"))
-}
-
-// all gives n references that carry err.
-func (f *RemoteFunc1[A, R]) all(n int, err error) []Ref[R] {
-	refs := make([]Ref[R], n)
-	for i := range refs {
-		refs[i] = failed[R](nil, f.r.typ, err)
-	}
-	return refs
-}
-
-// Bind will fix the first argument, put once at the first call.
-func (f *RemoteFunc2[A, B, R]) Bind(a Arg[A]) *RemoteFunc1[B, R] {
-	r := &remote[tuple1[B], R]{fn: f.r.fn, typ: f.r.typ, opts: f.r.opts}
-	fail(&r.opts, later("Bind"))
-	return &RemoteFunc1[B, R]{r}
-}
-
-// Reduce will join the values of refs by f, which must be associative: neighbours in order, as they become
-// ready.
-func Reduce[T any](ctx context.Context, refs []Ref[T], f *RemoteFunc2[T, T, T]) Ref[T] {
-	return failed[T](nil, f.r.typ, later("Reduce"))
-}

@@ -130,13 +130,11 @@ func (rt *Runtime) Close() error {
 
 // processOf finds the process whose runtime ctx carries, else that of the first open runtime.
 func processOf(ctx context.Context) (*proc.Process, error) {
-	if t := taskOf(ctx); t != nil {
-		if p := proc.ProcessOf(t); p != nil {
-			return p, nil
-		}
-	}
-	if c, ok := ctx.(*carrier); ok {
+	if c, ok := ctx.(*carrier); ok && c.task == nil {
 		return c.rt.p, nil
+	}
+	if p := proc.ProcessOf(ctx); p != nil {
+		return p, nil
 	}
 	if rt, ok := ctx.Value(runtimeKey{}).(*Runtime); ok {
 		return rt.p, nil

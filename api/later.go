@@ -9,7 +9,7 @@ import (
 // it; an option makes the calls fail that use it; a call without an error result panics with that text.
 // The README's status table is checked against this one.
 //
-//	Map, MapRefs, Bind, Reduce           Stream, Buffer
+//	Stream, Buffer
 //	HeapMemory, Priority                 RetryErrors, Timeout
 //	InBundle                             NewPlacementGroup
 //	Cancel, Replicas                     Checkpoint

@@ -25,10 +25,6 @@ func laters(c ctx) map[string]error {
 	for name, o := range methodLater {
 		got[name] = get(me0.Options(o).Remote(c, cl0.Remote(c)))
 	}
-	got["Map"] = get(fn1.Map(c, []a1{{}})[0])
-	got["MapRefs"] = get(fn1.MapRefs(c, make([]api.Ref[a1], 1))[0])
-	got["Bind"] = get(fn2.Bind(api.Value(a1{})).Remote(c, "x"))
-	_, got["Reduce"] = api.Reduce(c, []api.Ref[a2]{}, addA2).Get(c)
 	_, got["Replicas"] = api.Put(c, 1, api.Replicas(2))
 	got["Cancel"] = api.Cancel(c, fn0.Remote(c), api.Force())
 	_, got["GetActor"] = api.GetActor[st](c, "name", api.Namespace("n"))

@@ -76,7 +76,8 @@ type Engine struct {
 	dropped   atomic.Int64              // and done
 	onQueued  atomic.Pointer[func(int)]
 
-	lanes atomic.Uint32 // workers made so far
+	lanes   atomic.Uint32 // workers made so far
+	spanned atomic.Int64  // tasks of queued spans, less one for each span
 
 	steals, wakes, spawns, abandoned, extra atomic.Int64
 

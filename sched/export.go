@@ -21,7 +21,20 @@ func (e *Engine) Take(max int, fits func(*Task) bool) []*Task {
 			break
 		}
 		n := max - len(ts)
-		ts = v.q.Take(ts, n, min(deque.Max, 2*n+takeLook), want)
+		var spans []*span
+		ts = v.q.Take(ts, n, min(deque.Max, 2*n+takeLook), func(t *Task) bool {
+			s := spanOf(t)
+			if s == nil {
+				return want(t)
+			}
+			if len(spans) == 0 && fits(s.at(s.lo)) && t.claim() {
+				spans = append(spans, s)
+			}
+			return false // a claimed one is stale and goes, too
+		})
+		for _, s := range spans {
+			ts = append(ts, e.takeSpan(s, max-len(ts), want)...)
+		}
 	}
 	return ts
 }
@@ -43,7 +56,7 @@ func (e *Engine) Return(ts []*Task) {
 
 // Queued is about how many tasks wait for a slot.
 func (e *Engine) Queued() int {
-	n := 0
+	n := int(e.spanned.Load())
 	for _, v := range *e.all.Load() {
 		k, _ := v.q.Len()
 		n += k

@@ -48,6 +48,20 @@ func (e *Engine) newRoot(ctx context.Context, derived bool) *Root {
 	return r
 }
 
+// HomeOf is Config.User of the engine that ctx comes from, where it is a Root or that of a task; else nil.
+func HomeOf(ctx context.Context) any {
+	if r, ok := ctx.(*Root); ok {
+		if r.e == nil {
+			return nil
+		}
+		return r.e.cfg.User
+	}
+	if t := TaskOf(ctx); t != nil {
+		return t.Home()
+	}
+	return nil
+}
+
 // over says whether the context has ended.
 func (r *Root) over() bool {
 	select {

@@ -62,6 +62,14 @@ func (e *Engine) Place(ctx context.Context) Place {
 	return Place{w, r}
 }
 
+// Context is what bounds the submission, for later ones that are to have the same bound: that of a task ends with it.
+func (p Place) Context() context.Context {
+	if p.r == nil {
+		return ended
+	}
+	return p.r
+}
+
 // Lanes is how many lanes there are.
 const Lanes = 16
 

@@ -204,6 +204,14 @@ func (t *Task) Home() any {
 	return nil
 }
 
+// spanOf is the span that t starts; nil where it starts none.
+func spanOf(t *Task) *span {
+	if t.fn != &spanFunc {
+		return nil
+	}
+	return (*span)(unsafe.Pointer(t))
+}
+
 // sampled picks one task in 64 for measuring, by its address.
 func (t *Task) sampled() bool {
 	return (uintptr(unsafe.Pointer(t))>>5^uintptr(unsafe.Pointer(t))>>11)&63 == 0

@@ -35,7 +35,7 @@ type instance struct {
 
 // Create makes an actor: f's function makes its state, and f ends with its Location.
 func (p *Process) Create(ctx context.Context, f *Future, o *Options, deps []*Future) {
-	f.setOptions(o)
+	f.SetOptions(o)
 	for _, d := range deps {
 		p.Demand(d)
 	}

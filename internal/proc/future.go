@@ -142,8 +142,8 @@ func (f *Future) extend(fn *Func, c *Cold) {
 	}
 }
 
-// setOptions notes the wishes of a call where they are not those of its function.
-func (f *Future) setOptions(o *Options) {
+// SetOptions notes the wishes of a call where they are not those of its function.
+func (f *Future) SetOptions(o *Options) {
 	if o != f.kind().Opts {
 		f.cold().opts = o
 	}

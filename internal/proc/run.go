@@ -170,12 +170,10 @@ type Info struct {
 	PID     int
 }
 
-// ProcessOf is the process whose task t is; nil for tasks that are not of a registered function.
-func ProcessOf(t *sched.Task) *Process {
-	if p, ok := sched.UserOf(t).(*Process); ok {
-		return p
-	}
-	return nil
+// ProcessOf is the process whose task's context ctx is, or that of what bounds one; nil for other contexts.
+func ProcessOf(ctx context.Context) *Process {
+	p, _ := sched.HomeOf(ctx).(*Process)
+	return p
 }
 
 // InfoOf tells the task whose context ctx is about itself; false outside of tasks.

@@ -69,7 +69,7 @@ func (p *Process) sessionOf(h *Future) *session {
 
 // Call runs f's method on the actor of h, after all earlier calls from this process.
 func (p *Process) Call(ctx context.Context, h, f *Future, o *Options, deps []*Future) {
-	f.setOptions(o)
+	f.SetOptions(o)
 	for _, d := range deps {
 		p.Demand(d)
 	}

@@ -34,7 +34,7 @@ type record struct {
 // Submit runs f's function under ctx: here, in another process of the node or on another node. deps must be
 // done before it starts.
 func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Future) {
-	f.setOptions(o)
+	f.SetOptions(o)
 	for _, d := range deps {
 		p.Demand(d)
 	}
@@ -61,6 +61,10 @@ func (p *Process) Place(ctx context.Context) (sched.Place, bool) {
 	}
 	return p.engine.Place(ctx), true
 }
+
+// Bound is what bounds a submission under ctx. What is submitted under it does not end with the task whose context ctx
+// may be.
+func (p *Process) Bound(ctx context.Context) context.Context { return p.engine.Place(ctx).Context() }
 
 func tasksOf(fs []*Future) []*sched.Task {
 	ts := make([]*sched.Task, len(fs))

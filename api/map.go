@@ -1,0 +1,92 @@
+package api
+
+import (
+	"context"
+
+	"github.com/kadrehq/kadre/internal/proc"
+	"github.com/kadrehq/kadre/sched"
+)
+
+// Map calls f for each of xs, as one submission: one entry of a queue, of which others take halves.
+func (f *RemoteFunc1[A, R]) Map(ctx context.Context, xs []A) []Ref[R] {
+	return f.r.all(ctx, len(xs), true, func(i int) (tuple1[A], []argument, error) { return tuple1[A]{xs[i]}, nil, nil })
+}
+
+// MapRefs calls f for the value of each of refs, as one submission. Those whose value is not there yet start when it
+// has come.
+func (f *RemoteFunc1[A, R]) MapRefs(ctx context.Context, refs []Ref[A]) []Ref[R] {
+	return f.r.all(ctx, len(refs), false, func(i int) (tuple1[A], []argument, error) {
+		g := given1[A](refs[i])
+		return g.values, g.rest, g.err
+	})
+}
+
+// all makes n calls, of which one gives the arguments: values alone, where values is set.
+func (f *remote[A, R]) all(ctx context.Context, n int, values bool, one func(i int) (A, []argument, error)) []Ref[R] {
+	refs := make([]Ref[R], n)
+	p, err := processOf(ctx)
+	to, ok := sched.Place{}, false
+	if err == nil && n > 0 && f.via == nil && f.opts.Plain() {
+		to, ok = p.Place(ctx)
+	}
+	if !ok {
+		for i := range refs {
+			a, rest, err := one(i)
+			refs[i] = f.with(ctx, given[A]{a, rest, err})
+		}
+		return refs
+	}
+	if f.slab != nil && values {
+		f.block(to, refs, one)
+		return refs
+	}
+	ready := make([]*sched.Task, 0, n)
+	for i := range refs {
+		a, rest, err := one(i)
+		if err != nil {
+			refs[i] = f.refuse(err)
+			continue
+		}
+		c := newCall[A, R](f.fn, a, rest)
+		if p, err := f.start(ctx, c); err != nil {
+			refs[i] = failed[R](p, f.typ, err)
+			continue
+		}
+		refs[i] = Ref[R]{&c.future}
+		if deps := c.deps(); !allReady(deps) {
+			p.Submit(ctx, &c.Future, &f.opts, deps)
+		} else {
+			c.SetOptions(&f.opts)
+			if to.Prepare(&c.Task, &f.fn.Run) {
+				ready = append(ready, &c.Task)
+			}
+		}
+	}
+	to.SubmitAll(len(ready), func(i int) *sched.Task { return ready[i] })
+	return refs
+}
+
+func allReady(fs []*proc.Future) bool {
+	for _, f := range fs {
+		if !f.Ready() {
+			return false
+		}
+	}
+	return true
+}
+
+// block makes calls of slabs of their own and submits those that only need values.
+func (f *remote[A, R]) block(to sched.Place, refs []Ref[R], one func(i int) (A, []argument, error)) {
+	per := uint32(f.slab.n)
+	blocks := make([][]call[A, R], 0, (len(refs)+f.slab.n-1)/f.slab.n)
+	for lo := 0; lo < len(refs); lo += f.slab.n {
+		b := make([]call[A, R], min(f.slab.n, len(refs)-lo))
+		for i := range b {
+			b[i].a, _, _ = one(lo + i)
+			to.Prepare(&b[i].Task, &f.fn.Run)
+			refs[lo+i].f = &b[i].future
+		}
+		blocks = append(blocks, b)
+	}
+	to.SubmitAll(len(refs), func(i int) *sched.Task { return &blocks[uint32(i)/per][uint32(i)%per].Task })
+}

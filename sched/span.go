@@ -1,0 +1,134 @@
+package sched
+
+import (
+	"time"
+)
+
+const (
+	// spanMost bounds the tasks of a span that one executor runs before it looks at its queue again.
+	spanMost = 256
+	// spanTime is about how long it may take for them.
+	spanTime = 50 * time.Microsecond
+)
+
+// span is a range of tasks that are queued as one entry. Who takes it from a queue pushes the half back that it
+// does not need, until what is left is short: so thieves get the larger pieces, and a range that nobody takes stays
+// whole. Each of its tasks is claimed as any other; a getter may have done so before.
+type span struct {
+	Task
+
+	// owned by who made it, then by who claimed it
+	at     func(int) *Task
+	lo, hi int
+}
+
+var spanFunc = Func{Name: "range"}
+
+func init() { spanFunc.Run = runSpan }
+
+// Prepare makes t a task of a span: one that takes one slot and needs nothing else. False: its context has ended,
+// and t with it.
+func (p Place) Prepare(t *Task, f *Func) bool {
+	t.fn = f
+	t.slots = 1
+	return p.admit(t)
+}
+
+// SubmitAll submits n tasks that Prepare has taken, as one entry of a queue.
+func (p Place) SubmitAll(n int, at func(int) *Task) {
+	if n > 0 {
+		p.w.e.pushSpan(p.w, p.r, at, 0, n)
+	}
+}
+
+func (e *Engine) pushSpan(w *worker, r *Root, at func(int) *Task, lo, hi int) {
+	s := &span{at: at, lo: lo, hi: hi}
+	s.fn, s.slots, s.flags = &spanFunc, 1, flagNoInline
+	s.setRoot(r)
+	e.spanned.Add(int64(hi - lo - 1))
+	s.attach(&node{call: func() { s.ended(e, lo, hi) }})
+	n, ok := w.q.Push(&s.Task)
+	if !ok {
+		n, ok = e.shard().q.Push(&s.Task)
+	}
+	if !ok {
+		s.failFrom(ErrBusy, stNew)
+		return
+	}
+	e.pushed(n + hi - lo - 1)
+	e.checkClosed(&s.Task)
+}
+
+// ended fails the tasks of a span that ended before it was run.
+func (s *span) ended(e *Engine, lo, hi int) {
+	e.spanned.Add(-int64(hi - lo - 1))
+	if s.Finished() {
+		return
+	}
+	err, at := s.Failure(), s.at
+	for i := lo; i < hi; i++ {
+		at(i).failFrom(err, stNew)
+	}
+}
+
+// runSpan halves a span until it is short and runs what is left.
+func runSpan(t *Task) {
+	s := spanOf(t)
+	w, r, at := t.w, t.rootOf(), s.at
+	e := w.e
+	lo, hi := s.lo, s.hi
+	t.Finish() // before the halves: each task is in one span that is not done
+	s.at = nil
+	for hi-lo > spanLen(at(lo).fn) {
+		mid := lo + (hi-lo)/2
+		e.pushSpan(w, r, at, mid, hi)
+		hi = mid
+	}
+	loops := w.cur.Load() == t // else a getter runs it
+	defer func() {
+		if lo < hi { // a task called Goexit
+			e.pushSpan(w, r, at, lo, hi)
+		}
+	}()
+	for lo < hi {
+		x := at(lo)
+		lo++
+		if x.claim() {
+			if loops {
+				w.cur.Store(x)
+			}
+			w.exec(x)
+		}
+	}
+}
+
+// spanLen is how many tasks of f are run as one; one by one while it is not known how long they take.
+func spanLen(f *Func) int {
+	d := f.Learned()
+	if d <= 0 {
+		return 1
+	}
+	return int(min(spanMost, spanTime/d+1))
+}
+
+// takeSpan takes tasks from the start of a span that the caller has claimed, and queues the rest again. For those of
+// which half or more are wanted, only half go.
+func (e *Engine) takeSpan(s *span, max int, want func(*Task) bool) (ts []*Task) {
+	r, at, lo, hi := s.rootOf(), s.at, s.lo, s.hi
+	s.Finish()
+	if r == nil {
+		return nil
+	}
+	max = min(max, (hi-lo+1)/2)
+	for ; lo < hi && len(ts) < max; lo++ {
+		if x := at(lo); want(x) {
+			ts = append(ts, x)
+		} else if !x.Stale() {
+			break // what does not fit stays
+		}
+	}
+	if lo < hi {
+		e.pushSpan(e.shard(), r, at, lo, hi)
+	}
+	return ts
+}
