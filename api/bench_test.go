@@ -97,3 +97,33 @@ func BenchmarkCall(b *testing.B) {
 }
 
 var sameFunc = api.Func1(func(_ context.Context, x int) (int, error) { return x, nil }, api.RegisterAs("bench same"))
+
+// BenchmarkMany is 100,000 tasks at once; BenchmarkManyMap the same by Map.
+func BenchmarkMany(b *testing.B) {
+	c := longStart(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		refs := make([]api.Ref[int], manyTasks)
+		for i := range refs {
+			refs[i] = sameFunc.Remote(c, i)
+		}
+		if _, err := api.GetAll(c, refs); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/manyTasks, "ns/task")
+}
+
+func BenchmarkManyMap(b *testing.B) {
+	c := longStart(b)
+	b.ReportAllocs()
+	xs := make([]int, manyTasks)
+	for b.Loop() {
+		if _, err := api.GetAll(c, sameFunc.Map(c, xs)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/manyTasks, "ns/task")
+}
+
+const manyTasks = 100_000
