@@ -250,11 +250,11 @@ func TestForgottenRef(t *testing.T) {
 		{"int", func() any { rs := mapSquare.Map(c, make([]int, 100*n)); get1(t, c, rs); return rs[n/2] }, 256 << 10},
 	} {
 		tt.call() // warms up
-		before := heap()
+		before := liveBytes()
 		kept := tt.call()
 		var grew uint64
 		for range 100 { // until the executors have let go of their last entries, too
-			if after := heap(); after > before {
+			if after := liveBytes(); after > before {
 				grew = after - before
 			} else {
 				grew = 0
@@ -277,7 +277,7 @@ func get1[T any](t *testing.T, c context.Context, rs []api.Ref[T]) {
 	}
 }
 
-func heap() uint64 {
+func liveBytes() uint64 {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
