@@ -200,7 +200,7 @@ func (m *Machine) judge(p *peer, now int64) {
 	if now < p.suspect.until {
 		return
 	}
-	if p.lane != 0 && p.heard > p.suspect.since {
+	if p.heard > p.suspect.since && (p.lane != 0 || now-p.heard < probeEvery) { // it may be between two lanes
 		p.suspect.since, p.suspect.until = now, now+m.shortest()
 		return
 	}
