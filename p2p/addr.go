@@ -40,6 +40,9 @@ func parseTarget(s string) (target, error) {
 		return target{}, fmt.Errorf("p2p: address %q: %w", s, err)
 	}
 	m, p := splitPeer(m)
+	if throughRelay(s) {
+		return target{}, fmt.Errorf("p2p: address %q leads through a relay: give one of the relay's own", s)
+	}
 	network, addr, err := manet.DialArgs(m)
 	if err != nil {
 		return target{}, fmt.Errorf("p2p: address %q: %w", s, err)

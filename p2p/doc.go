@@ -6,7 +6,8 @@
 // carries one request and its data at a time; the [Directory] keeps records on the nodes that Kademlia's
 // lookup finds closest to their keys. There is one listening port: TLS connections become lanes, the others
 // go to libp2p. Nodes of one runtime folder, machine and network namespace use a unix socket beside their peer
-// files instead, for both kinds of lane. Every connection proves the cluster's token, or without one the user's secret (then only
+// files instead, for both kinds of lane; a node that nobody can dial is reached over libp2p streams through
+// relays, which all nodes are for each other (relay.go). Every connection proves the cluster's token, or without one the user's secret (then only
 // loopback is listened on); see package admit.
 //
 // Nodes find each other by Join (a name stands for all its addresses), through the runtime folder of one user and
@@ -20,7 +21,7 @@
 // before they meet again, ends the bond ([lane.Bond]) and with it the frames on the way. Between different
 // peers, and between frames and events, there is no order.
 //
-// It does not: repeat the directory's requests when a lane breaks (their askers do); reach nodes behind NAT.
+// It does not: repeat the directory's requests when a lane breaks (their askers do).
 //
 // Locks: Host.mu, under which the view steps, comes before those of a bond and of the waiting
 // requests, which are leaves. Nothing done under Host.mu waits for the network; no callback runs under it.

@@ -46,7 +46,8 @@ type Host struct {
 
 	bulkIn, bulkOut atomic.Uint64
 
-	asks asks // has its own lock
+	asks   asks   // has its own lock
+	relays relays // likewise
 
 	mu     sync.Mutex
 	closed bool
@@ -68,6 +69,7 @@ type link struct {
 	epoch uint64
 	lane  uint64
 	via   string
+	ours  bool // this node dialed
 	ctl   *lane.Control
 }
 
@@ -88,6 +90,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		wake: make(chan struct{}, 1),
 	}
 	h.asks.waiting = map[uint64]*asked{}
+	h.relays.hosts = map[peer.ID]reservation{}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -159,6 +162,10 @@ func (h *Host) run() {
 	for _, p := range h.ports {
 		ln := p.Lanes()
 		h.wg.Go(func() { h.accept(ln) })
+	}
+	h.takeStreams()
+	if h.cfg.outside() {
+		h.wg.Go(h.keepReachable)
 	}
 	h.wg.Go(h.ticks)
 	h.wg.Go(h.remember)
@@ -232,7 +239,8 @@ func (h *Host) addrs() []string {
 	if h.cfg.announce != nil {
 		return h.cfg.announce
 	}
-	return h.kad.addrs()
+	l := append(h.kad.addrs(), h.relays.addrs()...)
+	return l[:min(len(l), member.MaxAddrs)]
 }
 
 // Directory keeps records on the nodes closest to their keys.

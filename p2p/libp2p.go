@@ -3,6 +3,7 @@ package p2p
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -43,9 +44,11 @@ const (
 
 // kademlia is the libp2p host and the DHT on it: identity, address book and lookups.
 type kademlia struct {
-	host host.Host
-	dht  *dht.IpfsDHT
-	dead sync.Map // peer.ID of nodes under a verdict: not dialed, not asked, not in the table
+	host  host.Host
+	relay io.Closer // for members that nobody can dial
+	dht   *dht.IpfsDHT
+	met   sync.Map // peer.ID of nodes that a lane is dialed to: an answer would lift the verdict
+	dead  sync.Map // peer.ID of nodes under a verdict: not dialed, not asked, not in the table
 }
 
 // quiet keeps libp2p from writing to standard error, unless its own variable asks for that.
@@ -76,16 +79,20 @@ func startKademlia(key crypto.PrivKey, g admit.Gate, ports []*lane.Port, refused
 			return newHalves(u, rm, ports, addrs)
 		}),
 		libp2p.Security(string(admit.SecurityID), admit.NewSecurity(g, refused)),
-		libp2p.ListenAddrs(addrs...),
+		libp2p.ListenAddrs(append(addrs[:len(addrs):len(addrs)], ma.StringCast(circuitSuffix))...),
 		libp2p.ResourceManager(&network.NullResourceManager{}), // its limits refuse the ninth node of an address
 		libp2p.ConnectionManager(connmgr.NullConnMgr{}),
 		libp2p.ConnectionGater(gater{k}),
-		libp2p.DisableRelay(),
+		libp2p.EnableRelay(),
 		libp2p.DisableMetrics(),
 		libp2p.DisableIdentifyAddressDiscovery(),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("p2p: starting libp2p: %w", err)
+	}
+	if k.relay, err = serveRelay(k.host); err != nil {
+		k.host.Close()
+		return nil, err
 	}
 	k.dht, err = dht.New(k.host,
 		dht.Mode(dht.ModeServer), dht.ProtocolPrefix(protocol.ID("/kadre/"+g.Cluster)),
@@ -102,6 +109,9 @@ func startKademlia(key crypto.PrivKey, g admit.Gate, ports []*lane.Port, refused
 }
 
 func (k *kademlia) close() {
+	if k.relay != nil {
+		k.relay.Close()
+	}
 	k.dht.Close()
 	k.host.Close()
 }
@@ -113,6 +123,12 @@ func (k *kademlia) bury(n id.Node) {
 	if p, err := peer.Decode(string(n)); err == nil {
 		k.dead.Store(p, nil)
 	}
+}
+
+// allow lets a node be dialed under a verdict, until the function it gives is called.
+func (k *kademlia) allow(p peer.ID) func() {
+	k.met.Store(p, nil)
+	return func() { k.met.Delete(p) }
 }
 
 // unbury lifts a verdict.
@@ -150,7 +166,9 @@ func (k *kademlia) admit(n id.Node, addrs []string) {
 // addrs are where this node can be reached.
 func (k *kademlia) addrs() (l []string) {
 	for _, a := range k.host.Addrs() {
-		l = append(l, a.String())
+		if s := a.String(); !throughRelay(s) {
+			l = append(l, s)
+		}
 	}
 	slices.Sort(l)
 	return l
@@ -179,7 +197,10 @@ func (k *kademlia) closest(ctx context.Context, key directory.Key) ([]id.Node, e
 // gater keeps libp2p from dialing the dead.
 type gater struct{ k *kademlia }
 
-func (g gater) InterceptPeerDial(p peer.ID) bool                                         { return !g.k.isDead(p) }
+func (g gater) InterceptPeerDial(p peer.ID) bool {
+	_, met := g.k.met.Load(p)
+	return met || !g.k.isDead(p)
+}
 func (g gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool                             { return true }
 func (g gater) InterceptAccept(network.ConnMultiaddrs) bool                              { return true }
 func (g gater) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool { return true }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/kadrehq/kadre/p2p/admit"
 	"github.com/kadrehq/kadre/p2p/lane"
 	"github.com/kadrehq/kadre/p2p/member"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 const (
@@ -43,22 +45,40 @@ func (h *Host) accept(ln net.Listener) {
 		if err != nil {
 			return
 		}
-		select {
-		case h.shakes <- struct{}{}:
-		default:
-			c.Close() // the handshakes under way are bounded in time
-			continue
-		}
-		h.wg.Go(func() {
-			run, err := h.welcome(c)
-			<-h.shakes
-			if err != nil {
-				h.refused(c.RemoteAddr(), err)
-				return
-			}
-			run()
-		})
+		h.take(c)
 	}
+}
+
+// take has a connection that came in become a lane, or be refused.
+func (h *Host) take(c net.Conn) {
+	select {
+	case h.shakes <- struct{}{}:
+	default:
+		c.Close() // the handshakes under way are bounded in time
+		return
+	}
+	if !h.goes(func() {
+		run, err := h.welcome(c)
+		<-h.shakes
+		if err != nil {
+			h.refused(c.RemoteAddr(), err)
+			return
+		}
+		run()
+	}) {
+		<-h.shakes
+		c.Close()
+	}
+}
+
+// goes starts a goroutine for somebody whom Close does not wait for, unless the host closes.
+func (h *Host) goes(f func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.wg.Go(f)
+	}
+	return !h.closed
 }
 
 // refused logs what came of a stranger.
@@ -243,13 +263,29 @@ func (h *Host) dialNode(ctx context.Context, n id.Node, addrs []string, f member
 	return h.greet(ctx, c, f)
 }
 
-// reach connects to a known node: over a unix socket if it is of this machine, else by its addresses.
+// reach connects to a known node: over a unix socket if it is of this machine, else by its addresses, last through
+// a relay.
 func (h *Host) reach(ctx context.Context, n id.Node, addrs []string) (*lane.Conn, error) {
 	ts, err := targets(n, addrs)
 	if err != nil {
 		return nil, err
 	}
-	return h.dialAny(ctx, append(h.nearTarget(n), ts...))
+	ts = append(h.nearTarget(n), ts...)
+	if !slices.ContainsFunc(addrs, throughRelay) {
+		return h.dialAny(ctx, ts)
+	}
+	if len(ts) > 0 {
+		direct, cancel := context.WithTimeout(ctx, dialFor/4) // where it does not work, nothing answers
+		defer cancel()
+		if c, err := h.dialAny(direct, ts); err == nil {
+			return c, nil
+		}
+	}
+	p, err := peer.Decode(string(n))
+	if err != nil {
+		return nil, err
+	}
+	return h.dialStream(ctx, p, addrs)
 }
 
 // greet is the dialer's side of a control lane's handshake.

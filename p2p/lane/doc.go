@@ -2,7 +2,7 @@
 //
 // Nouns: a [Port] is one listening socket that peeks at each connection's first byte and gives libp2p its
 // half; an [Endpoint] makes a lane out of a TCP connection (TLS 1.3 under the nodes' libp2p identities, then
-// the proof of admission, then one [Hello] each way) or of a unix one (no TLS; unix.go has what stands for it); a [Control] lane carries small frames both ways, in
+// the proof of admission, then one [Hello] each way) of a unix one (no TLS; unix.go has what stands for it) or of a libp2p stream (stream.go); a [Control] lane carries small frames both ways, in
 // order within their class, coalesced; a [Bond] is what two nodes share over one control lane after the other:
 // it keeps the frames of the layers above until the peer has confirmed them; a [Bulk] lane carries one request and its answer at a time, the
 // answer read straight into the place the asker names. A [Cork] below TLS gathers records, so that a large

@@ -42,7 +42,7 @@ func NewEndpoint(key crypto.PrivKey, g admit.Gate) (*Endpoint, error) {
 type Conn struct {
 	Peer    peer.ID
 	Dialed  bool
-	Via     string // "tcp", "unix" or "relay"
+	Via     string // ViaTCP, …
 	Version byte   // of the protocol, the highest that both sides speak
 
 	rw   net.Conn // what is read and written: TLS, or the cork where nothing is encrypted here
@@ -52,9 +52,10 @@ type Conn struct {
 
 // How a lane gets to its peer.
 const (
-	ViaTCP   = "tcp"
-	ViaUnix  = "unix"
-	ViaRelay = "relay"
+	ViaTCP    = "tcp"
+	ViaUnix   = "unix"
+	ViaLibp2p = "libp2p" // a stream of a connection that libp2p had
+	ViaRelay  = "relay"  // one that goes through another node
 )
 
 // Dial connects to addr ("ip:port", or a path for the network "unix"), where want must answer unless it is empty. ctx's deadline bounds the
@@ -86,8 +87,11 @@ func (e *Endpoint) meet(ctx context.Context, raw net.Conn, want peer.ID, dialer 
 	}()
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	raw.SetDeadline(by)
-	if u, ok := raw.(*net.UnixConn); ok {
-		return e.admitUnix(u, want, dialer)
+	switch raw := raw.(type) {
+	case *net.UnixConn:
+		return e.admitUnix(raw, want, dialer)
+	case *Stream:
+		return e.admitStream(raw, dialer)
 	}
 	return e.admit(raw, want, dialer)
 }
