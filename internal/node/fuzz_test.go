@@ -1,6 +1,8 @@
 package node
 
 import (
+	"io"
+	"net"
 	"testing"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -56,5 +58,36 @@ func FuzzExeRequest(f *testing.F) {
 		if data, err := n.serveExe(b); err == nil || data != nil {
 			t.Fatal("served an executable that nobody has")
 		}
+	})
+}
+
+// FuzzHello lets any bytes attach, and any words in the right form: the node takes the process or says why not, and
+// nothing of it is left when it has hung up.
+func FuzzHello(f *testing.F) {
+	n := startNode(f, private(testDir(f)))
+	f.Add([]byte{}, "", uint64(0), uint64(0), "")
+	f.Add([]byte{0xff, 0xff, 0xff, 0x7f}, wire.AttachDriver, uint64(7), uint64(0), "/bin/true")
+	f.Add([]byte{3, 0, 0, 0, 1, 2, 3}, wire.AttachWorker, uint64(8), uint64(1), "")
+	f.Add([]byte{1, 0, 0, 0, 0xa0}, wire.AttachQuery, uint64(0), uint64(0), "objects:f00")
+	f.Fuzz(func(t *testing.T, raw []byte, kind string, proc, worker uint64, word string) {
+		if len(raw) > 1<<12 || len(word) > 1<<12 || len(kind) > 1<<12 {
+			return
+		}
+		h := wire.Hello{Version: wire.Version, Kind: kind, PID: int(worker), Proc: id.Proc(proc), Worker: worker, Job: id.Job{1, byte(proc)}, Exe: word, What: word, Env: []string{word}}
+		for _, say := range []func(c *net.UnixConn){
+			func(c *net.UnixConn) { c.Write(raw) },
+			func(c *net.UnixConn) { wire.SendMsg(c, &h) },
+			func(c *net.UnixConn) { wire.SendMsg(c, &h); c.Write(raw) },
+		} {
+			a, b := socketPair(t)
+			if err := n.Attach(b); err != nil {
+				t.Fatal(err)
+			}
+			say(a)
+			a.CloseWrite()
+			io.Copy(io.Discard, a)
+			a.Close()
+		}
+		until(t, "what attached to go", func() bool { u := n.arena.Audit(); return u.Empty() && len(u.Clients) == 0 })
 	})
 }

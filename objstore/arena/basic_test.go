@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -315,5 +316,33 @@ func TestOpenRefuses(t *testing.T) {
 func TestDefaultSize(t *testing.T) {
 	if n := DefaultSize(); n < Granule || n%Granule != 0 {
 		t.Fatal(n)
+	}
+}
+
+func TestLimitOfControlGroups(t *testing.T) {
+	root := t.TempDir()
+	for name, limit := range map[string]string{
+		"memory.max": "max", "a/memory.max": "9000000", "a/b/memory.max": "max", // version 2
+		"memory/memory.limit_in_bytes": "9223372036854771712", "memory/box/memory.limit_in_bytes": "7000000", // version 1
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, name), []byte(limit+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for groups, want := range map[string]int64{
+		"0::/":       noLimit,
+		"0::/a/b\n":  9000000,
+		"0::/a/b/c/": 9000000, // c is not to be seen
+		"9:name=systemd:/a\n4:memory:/box/inner\n0::/\n": 7000000,
+		"4:memory:/elsewhere\n":                          noLimit,
+		"":                                               noLimit,
+		"nonsense":                                       noLimit,
+	} {
+		if got := limitOf(groups, root); got != want {
+			t.Errorf("%q: %d, want %d", groups, got, want)
+		}
 	}
 }

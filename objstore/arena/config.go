@@ -86,25 +86,41 @@ func meminfo() (total, avail int64) {
 	return total, avail
 }
 
-// groupLimit is the least memory.max on the way up from our control group.
+// groupLimit is the least limit of memory on the way up from our control group.
 func groupLimit() int64 {
-	limit := int64(1) << 60
 	b, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		return limit
+		return noLimit
 	}
-	for line := range strings.Lines(string(b)) {
-		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		if !ok {
+	return limitOf(string(b), "/sys/fs/cgroup")
+}
+
+// noLimit is more memory than any machine has.
+const noLimit = int64(1) << 60
+
+// limitOf finds the limit of a process whose control groups are given as in /proc/self/cgroup, of version 2, or 1
+// where the controller of memory has a tree of its own. In a container the way may begin where we can't see it.
+func limitOf(groups, root string) int64 {
+	limit := noLimit
+	for line := range strings.Lines(groups) {
+		w := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(w) < 3 {
 			continue
 		}
-		for path != "" {
-			path = strings.TrimSuffix(path, "/")
-			b, err := os.ReadFile("/sys/fs/cgroup" + path + "/memory.max")
+		dir, file := root, "memory.max"
+		if w[1] == "memory" {
+			dir, file = root+"/memory", "memory.limit_in_bytes"
+		} else if w[1] != "" {
+			continue
+		}
+		for path := strings.TrimSuffix(w[2], "/"); ; path = path[:strings.LastIndexByte(path, '/')] {
+			b, err := os.ReadFile(dir + path + "/" + file)
 			if n, perr := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && perr == nil && n > 0 {
 				limit = min(limit, n)
 			}
-			path = path[:max(strings.LastIndexByte(path, '/'), 0)]
+			if !strings.Contains(path, "/") {
+				break
+			}
 		}
 	}
 	return limit

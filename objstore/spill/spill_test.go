@@ -216,3 +216,41 @@ func FuzzParseHead(f *testing.F) {
 		}
 	})
 }
+
+// FuzzFile changes a file anywhere, and cuts it off: what is read is what was written, or ErrCorrupt.
+func FuzzFile(f *testing.F) {
+	f.Add(uint32(0), []byte{}, uint32(1<<20))
+	f.Add(uint32(10), []byte{1}, uint32(1<<20))
+	f.Add(uint32(70), []byte("other bytes"), uint32(2000))
+	d := NewDir(filepath.Join(f.TempDir(), "spill"))
+	defer d.Close()
+	objs := []Object{object(1, 1, 700), object(2, 1, 0), object(3, 1, 5000)}
+	if err := d.Write(objs); err != nil {
+		f.Fatal(err)
+	}
+	name := filepath.Join(d.path, "1.spill")
+	good, err := os.ReadFile(name)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, at uint32, b []byte, cut uint32) {
+		bad := slices.Clone(good)
+		copy(bad[int(at)%len(bad):], b)
+		if err := os.WriteFile(name, bad[:min(int(cut), len(bad))], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objs {
+			if got, err := read(d, o.Info); err == nil && !bytes.Equal(got, o.Data) {
+				t.Fatalf("%v: other bytes", o.ID)
+			} else if err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Fatal(err)
+			}
+			if o.Size > 0 {
+				got := make([]byte, o.Size)
+				if _, err := d.ReadChunk(o.Info, 0, got); err == nil && !bytes.Equal(got, o.Data) {
+					t.Fatalf("%v: another chunk", o.ID)
+				}
+			}
+		}
+	})
+}
