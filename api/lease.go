@@ -71,8 +71,10 @@ func (vs *views) back(l *lease) {
 
 // viewOf looks at the object of f: where it was the last time, else wherever it is. nil when it is not at hand.
 func (vs *views) viewOf(f *proc.Future) *proc.View {
-	if vs.last != nil && vs.last.Again() {
-		return vs.last
+	v := vs.last
+	vs.last = nil // it is the lease's now, which may be forgotten and release it at any time
+	if v != nil && v.Again() {
+		return v
 	}
 	return f.TryView()
 }
