@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/kadrehq/kadre/internal/invariant"
 	"github.com/kadrehq/kadre/internal/wire"
 )
 
@@ -67,10 +68,29 @@ func (n *Node) shut() error {
 		errs = append(errs, n.store.Close())
 	}
 	if n.arena != nil {
+		if invariant.Enabled {
+			n.checkEmpty()
+		}
 		errs = append(errs, n.arena.Close())
 	}
 	n.removeTraces()
 	return errors.Join(errs...)
+}
+
+// checkEmpty looks at the arena when all that used it has ended. A process that did not detach in time keeps what it
+// holds, and jobs that live on elsewhere have objects here.
+func (n *Node) checkEmpty() {
+	n.sweepJobs()
+	u := n.arena.Audit()
+	invariant.Check(u.Check() == nil, "node: the store is broken in the end: %v\n%v", u.Check(), u)
+	if len(u.Clients) > 0 {
+		return
+	}
+	invariant.Check(len(u.Holders)+u.Stale+u.Closing+u.Waits+u.Creating+u.Doomed+u.Evicting == 0, "node: no process is left and something holds objects:\n%v", u)
+	n.mu.Lock()
+	jobs := len(n.jobs)
+	n.mu.Unlock()
+	invariant.Check(jobs > 0 || u.Empty(), "node: no job is left but objects are:\n%v", u)
 }
 
 // leaveTime bounds saying goodbye to peers.

@@ -106,9 +106,16 @@ func (n *Node) Addr() string {
 	return ""
 }
 
-// Stop tells the node to drain and waits for its end.
+// Stop tells the node to drain and waits for its end. Where no job is left, nothing may be in its store.
 func (n *Node) Stop() {
 	n.bed.t.Helper()
+	if s := n.Status(); len(s.Jobs) == 0 && len(s.Drivers) == 0 {
+		empty := func() bool {
+			s = n.Status()
+			return s.Store.Objects+s.Store.Holders+s.Store.Blocks == 0 || len(s.Jobs) > 0
+		}
+		Until(n.bed.t, endWithin, empty, func() string { return fmt.Sprintf("in the store of %s, without a job: %+v", n.Name, s.Store) })
+	}
 	n.Signal(syscall.SIGTERM)
 	n.Succeed(endWithin)
 }
@@ -124,6 +131,7 @@ type Status struct {
 	Directory    struct{ Hits, Misses int }
 	Store        struct{ Objects, Holders, Blocks, Bytes int64 }
 	Jobs         []struct{ Job string }
+	Drivers      []struct{ PID int }
 	Workers      []struct {
 		PID  int
 		Job  string
