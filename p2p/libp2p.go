@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	golog "github.com/ipfs/go-log/v2"
@@ -40,15 +41,18 @@ const (
 	lookupFor    = 5 * time.Second
 	queryAtOnce  = 10
 	queryClosest = 3
+	maxConnsPeer = 16 // of libp2p's, from one peer
 )
 
 // kademlia is the libp2p host and the DHT on it: identity, address book and lookups.
 type kademlia struct {
+	ports []*lane.Port
 	host  host.Host
 	relay io.Closer // for members that nobody can dial
 	dht   *dht.IpfsDHT
-	met   sync.Map // peer.ID of nodes that a lane is dialed to: an answer would lift the verdict
-	dead  sync.Map // peer.ID of nodes under a verdict: not dialed, not asked, not in the table
+	up    atomic.Bool // host and dht are set; libp2p takes connections a moment before
+	met   sync.Map    // peer.ID of nodes that a lane is dialed to: an answer would lift the verdict
+	dead  sync.Map    // peer.ID of nodes under a verdict: not dialed, not asked, not in the table
 }
 
 // quiet keeps libp2p from writing to standard error, unless its own variable asks for that.
@@ -62,7 +66,7 @@ var quiet = sync.OnceFunc(func() {
 // startKademlia starts the host on the libp2p halves of the ports.
 func startKademlia(key crypto.PrivKey, g admit.Gate, ports []*lane.Port, refused func(peer.ID, net.Addr, error)) (*kademlia, error) {
 	quiet()
-	k := &kademlia{}
+	k := &kademlia{ports: ports}
 	var addrs []ma.Multiaddr
 	for _, p := range ports {
 		a, err := manet.FromNetAddr(p.Addr())
@@ -105,6 +109,7 @@ func startKademlia(key crypto.PrivKey, g admit.Gate, ports []*lane.Port, refused
 		k.host.Close()
 		return nil, fmt.Errorf("p2p: starting the DHT: %w", err)
 	}
+	k.up.Store(true)
 	return k, nil
 }
 
@@ -201,10 +206,24 @@ func (g gater) InterceptPeerDial(p peer.ID) bool {
 	_, met := g.k.met.Load(p)
 	return met || !g.k.isDead(p)
 }
-func (g gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool                             { return true }
-func (g gater) InterceptAccept(network.ConnMultiaddrs) bool                              { return true }
-func (g gater) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool { return true }
-func (g gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason)          { return true, 0 }
+func (g gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
+func (g gater) InterceptAccept(network.ConnMultiaddrs) bool  { return true }
+
+// InterceptSecured hears of connections that have proved themselves: they are no strangers any more.
+func (g gater) InterceptSecured(d network.Direction, p peer.ID, c network.ConnMultiaddrs) bool {
+	if d != network.DirInbound {
+		return true
+	}
+	if a, err := manet.ToNetAddr(c.RemoteMultiaddr()); err == nil {
+		if t, ok := a.(*net.TCPAddr); ok {
+			for _, port := range g.k.ports {
+				port.KnownFrom(t)
+			}
+		}
+	}
+	return !g.k.up.Load() || len(g.k.host.Network().ConnsToPeer(p)) < maxConnsPeer
+}
+func (g gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
 
 // halves is libp2p's TCP transport, listening on the libp2p halves of our ports.
 type halves struct {

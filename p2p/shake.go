@@ -22,7 +22,7 @@ import (
 
 const (
 	maxDials  = 32              // at once
-	maxShakes = 256             // accepted connections in their handshake
+	maxShakes = 1024            // accepted connections in their handshake; the ports bound those of strangers
 	dialFor   = 2 * time.Second // all addresses of a node, with the handshake
 	dialNext  = 250 * time.Millisecond
 	maxBulkIn = 16 // bulk lanes a peer may have open here

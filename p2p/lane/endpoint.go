@@ -92,6 +92,11 @@ func (e *Endpoint) meet(ctx context.Context, raw net.Conn, want peer.ID, dialer 
 		return e.admitUnix(raw, want, dialer)
 	case *Stream:
 		return e.admitStream(raw, dialer)
+	case *stranger:
+		if c, err = e.admit(raw, want, dialer); err == nil {
+			raw.Known()
+		}
+		return c, err
 	}
 	return e.admit(raw, want, dialer)
 }

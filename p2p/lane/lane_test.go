@@ -260,7 +260,7 @@ func TestPortSharesAndBounds(t *testing.T) {
 	}
 	lanes, libp2p := p.Lanes(), p.Libp2p()
 	silent := dial("")
-	for range maxSilentAddr { // the oldest of this address goes
+	for range maxStrangersAddr { // the oldest of this address goes
 		dial("")
 	}
 	silent.SetReadDeadline(time.Now().Add(silentFor))

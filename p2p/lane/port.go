@@ -6,18 +6,20 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// Bounds on connections that have not said anything yet. Past them the oldest goes first: of the same
-// address, so that one stranger cannot push out the others, else of all.
+// Bounds on strangers: connections that have not proved yet that they may enter, whatever they have said. Past
+// them the oldest goes first: of the same address, so that one stranger cannot push out the others, else of all. A
+// stranger costs some 30 KiB. Nodes that have proved themselves do not count, so hundreds may be behind one address.
 const (
-	maxSilent     = 1024
-	maxSilentAddr = 256
-	silentFor     = 2 * time.Second
-	acceptPause   = 10 * time.Millisecond // after a failed Accept (out of descriptors)
+	MaxStrangers     = 512
+	maxStrangersAddr = 256
+	silentFor        = 2 * time.Second       // until the first byte; libp2p and the endpoint bound the rest
+	acceptPause      = 10 * time.Millisecond // after a failed Accept (out of descriptors)
 )
 
 // First bytes: of TLS's ClientHello and of multistream-select.
@@ -35,13 +37,32 @@ type Port struct {
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu     sync.Mutex
-	silent []silent // oldest first
+	mu        sync.Mutex
+	strangers []*stranger // oldest first
 }
 
-type silent struct {
-	c    net.Conn
-	addr netip.Addr
+// stranger is a connection of a port, and stays it until Known or Close.
+type stranger struct {
+	*net.TCPConn
+	p    *Port
+	from netip.AddrPort
+}
+
+// Known says that the other end has proved that it may enter.
+func (s *stranger) Known() { s.p.release(s) }
+
+// Close closes the connection.
+func (s *stranger) Close() error {
+	s.p.release(s)
+	return s.TCPConn.Close()
+}
+
+// KnownFrom is Known for the connection from an address.
+func (p *Port) KnownFrom(addr *net.TCPAddr) {
+	from := addrPort(addr)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.strangers = slices.DeleteFunc(p.strangers, func(s *stranger) bool { return s.from == from })
 }
 
 // Listen binds addr. network is "tcp4" or "tcp6": "tcp" would bind [::] for 0.0.0.0.
@@ -74,8 +95,8 @@ func (p *Port) Close() error {
 	p.stop()
 	err := p.ln.Close()
 	p.mu.Lock()
-	for _, s := range p.silent {
-		s.c.Close()
+	for _, s := range p.strangers {
+		s.TCPConn.Close()
 	}
 	p.mu.Unlock()
 	p.wg.Wait()
@@ -95,59 +116,62 @@ func (p *Port) accept() {
 			}
 			continue
 		}
-		if !p.hold(c) {
+		t := c.(*net.TCPConn)
+		n := &stranger{t, p, addrPort(c.RemoteAddr().(*net.TCPAddr))}
+		if !p.hold(n) {
 			c.Close()
 			return
 		}
-		p.wg.Go(func() { p.sort(c.(*net.TCPConn)) })
+		p.wg.Go(func() { p.sort(n) })
 	}
 }
 
-// hold notes a silent connection and makes room for it.
-func (p *Port) hold(c net.Conn) bool {
-	addr := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()
+// hold notes a stranger and makes room for it.
+func (p *Port) hold(n *stranger) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ctx.Err() != nil {
 		return false
 	}
-	same, oldest := 0, -1
-	for i, s := range p.silent {
-		if s.addr == addr {
+	same, oldest := 0, 0
+	for i, s := range p.strangers {
+		if s.from.Addr() == n.from.Addr() {
 			if same == 0 {
 				oldest = i
 			}
 			same++
 		}
 	}
-	if same < maxSilentAddr {
+	if same < maxStrangersAddr {
 		oldest = 0
 	}
-	if same >= maxSilentAddr || len(p.silent) >= maxSilent {
-		old := p.silent[oldest].c.(*net.TCPConn)
+	if same >= maxStrangersAddr || len(p.strangers) >= MaxStrangers {
+		old := p.strangers[oldest]
 		old.SetLinger(0)
-		old.Close()
-		p.silent = append(p.silent[:oldest], p.silent[oldest+1:]...)
+		old.TCPConn.Close()
+		p.strangers = slices.Delete(p.strangers, oldest, oldest+1)
 	}
-	p.silent = append(p.silent, silent{c, addr})
+	p.strangers = append(p.strangers, n)
 	return true
 }
 
-func (p *Port) release(c net.Conn) {
+// addrPort is the address as it compares.
+func addrPort(a *net.TCPAddr) netip.AddrPort {
+	ap := a.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
+func (p *Port) release(n *stranger) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, s := range p.silent {
-		if s.c == c {
-			p.silent = append(p.silent[:i], p.silent[i+1:]...)
-			return
-		}
+	if i := slices.Index(p.strangers, n); i >= 0 {
+		p.strangers = slices.Delete(p.strangers, i, i+1)
 	}
 }
 
 // sort waits for the first byte and hands the connection to its half.
-func (p *Port) sort(c *net.TCPConn) {
-	b, err := peek(c)
-	p.release(c)
+func (p *Port) sort(c *stranger) {
+	b, err := peek(c.TCPConn)
 	to := p.lanes
 	switch {
 	case err != nil:
