@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/proc"
@@ -49,33 +48,51 @@ func firstProcess(fs []*proc.Future) *proc.Process {
 
 // awaitAll returns when n futures have results; at the first failure its index and error; or -1 and ctx's.
 func awaitAll(ctx context.Context, n int, at func(int) *proc.Future) (int, error) {
+	var p *proc.Process
 	for i := range n {
-		if p := at(i).Process(); p != nil {
-			p.RunAll(ctx, n, at)
+		if p = at(i).Process(); p != nil {
 			break
 		}
 	}
-	var pending []int
+	var failed chan int
+	left, through := n, p == nil
+	for {
+		if !through {
+			left, through = p.RunAll(ctx, left, at)
+		}
+		for left > 0 && at(left-1).Finished() {
+			left--
+		}
+		if left == 0 {
+			return -1, nil
+		}
+		f := at(left - 1)
+		if f.Ready() {
+			return left - 1, failureOf(f)
+		}
+		if failed == nil {
+			failed = make(chan int, 1)
+			watch(left, at, through, failed)
+		}
+		if i, err := awaitOr(ctx, f, failed); err != nil {
+			return -1, err
+		} else if i >= 0 {
+			return i, failureOf(at(i))
+		}
+	}
+}
+
+// watch has the index of a future sent that fails, of n. Those that wait for a slot, as the caller does, are left out
+// unless queued is set: they are looked at again when those behind them are done.
+func watch(n int, at func(int) *proc.Future, queued bool, failed chan int) {
 	for i := range n {
 		f := at(i)
-		if f.Finished() {
+		if f.Finished() || !queued && f.Queued() {
 			continue
 		}
-		if !f.Ready() {
-			pending = append(pending, i)
-			f.Process().Demand(f)
-		} else if err := failureOf(f); err != nil {
-			return i, err
+		if p := f.Process(); p != nil {
+			p.Demand(f)
 		}
-	}
-	if len(pending) == 0 {
-		return -1, nil
-	}
-	failed, all := make(chan int, 1), make(chan struct{})
-	var left atomic.Int64
-	left.Store(int64(len(pending)))
-	for _, i := range pending {
-		f := at(i)
 		f.OnDone(func() {
 			if f.Failure() != nil {
 				select {
@@ -83,25 +100,25 @@ func awaitAll(ctx context.Context, n int, at func(int) *proc.Future) (int, error
 				default: // not the first
 				}
 			}
-			if left.Add(-1) == 0 {
-				close(all)
-			}
 		})
 	}
-	defer at(pending[0]).Process().Block(ctx)()
+}
+
+// awaitOr returns when f is done, with the index of one that failed, or with ctx's error. A task gives its CPU slot
+// back meanwhile.
+func awaitOr(ctx context.Context, f *proc.Future, failed <-chan int) (int, error) {
+	done := make(chan struct{})
+	f.OnDone(func() { close(done) })
+	f.Process().Demand(f)
+	defer f.Process().Block(ctx)()
 	select {
-	case <-all:
+	case <-done:
 	case i := <-failed:
-		return i, failureOf(at(i))
+		return i, nil
 	case <-ctx.Done():
 		return -1, ctx.Err()
 	}
-	select {
-	case i := <-failed:
-		return i, failureOf(at(i))
-	default:
-		return -1, nil
-	}
+	return -1, nil
 }
 
 // failureOf is the failure of a future that is done.

@@ -31,7 +31,7 @@ func newAside(e *Engine, wide bool) *aside {
 
 // add queues t. Free tasks have a goroutine each up to maxFree; wide ones get their slots one after the other.
 func (a *aside) add(t *Task) {
-	if int(t.slots) > a.e.cfg.Slots {
+	if int(t.slots()) > a.e.cfg.Slots {
 		t.failFrom(a.e.tooWide(t), stNew)
 		return
 	}
@@ -97,7 +97,7 @@ func (a *aside) send(t *Task) {
 	if t.Stale() {
 		return
 	}
-	n := int32(t.slots)
+	n := int32(t.slots())
 	if !e.tryAcquire(n) {
 		e.press.Store(true)
 		e.acquire(n)
@@ -141,7 +141,7 @@ func (a *aside) run(t *Task) {
 		delete(a.running, t)
 		a.mu.Unlock()
 	}()
-	a.w.exec(t)
+	a.w.exec(t, 0)
 }
 
 // queued copies what waits.

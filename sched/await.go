@@ -23,7 +23,7 @@ func (e *Engine) Await(ctx context.Context, t *Task) error {
 	if t.state.Load()&stMask == stDone {
 		return nil
 	}
-	me := TaskOf(ctx)
+	me := e.taskOf(ctx)
 	for {
 		switch t.state.Load() & stMask {
 		case stDone:
@@ -48,66 +48,88 @@ func (e *Engine) Await(ctx context.Context, t *Task) error {
 // runAllLook is how many tasks RunAll runs between two looks at whether others wait for its slot.
 const runAllLook = 64
 
-// RunAll runs those of n tasks that nobody has started, from the last to the first, since thieves come from the
-// other end: on the calling goroutine, where Await would. It does not block, and stops where a task has failed.
-func (e *Engine) RunAll(ctx context.Context, n int, at func(int) *Task) {
-	me := TaskOf(ctx)
-	w, depth, held := (*worker)(nil), uint8(1), false
+// RunAll runs those of the first n tasks that nobody has started, from the last to the first, since thieves come from
+// the other end: on the calling goroutine, where Await would. It does not block. All from left on have finished;
+// the one before has not, or has failed. Through says that none is left that nobody has started and that could be run
+// here.
+func (e *Engine) RunAll(ctx context.Context, n int, at func(int) *Task) (left int, through bool) {
+	me := e.taskOf(ctx)
+	b := batch{e: e, me: me, depth: 1}
 	if me == nil {
-		w = e.shard()
-	} else if w = me.w; w != nil {
-		depth = me.depth + 1
+		b.w = e.shard()
+	} else if b.w = e.worker(me); b.w != nil {
+		b.depth = me.depth + 1
 	}
-	defer func() {
-		if w != nil {
-			w.q.DropStale()
-		}
-		if held {
-			e.release(1)
-		}
-	}()
+	defer b.end()
 	for i := n - 1; i >= 0; i-- {
 		t := at(i)
-		switch t.state.Load() & stMask {
-		case stNew:
-		case stHung:
+		if t.state.Load()&stMask == stHung {
 			e.help(ctx, t)
-			if t.Stale() {
-				continue
+		}
+		if t.state.Load()&stMask == stNew && e.mayInline(ctx, me, t) && !b.run(t, i) {
+			if left == 0 {
+				left = i + 1
 			}
+			e.pushed(2) // this goroutine does not come for it
+			return left, false
+		}
+		switch t.state.Load() & stMask {
+		case stDone:
 		case stFailed:
-			return
+			return i + 1, true
 		default:
-			continue
-		}
-		if !e.mayInline(ctx, me, t) {
-			continue
-		}
-		if me == nil && !held {
-			if held = e.tryAcquire(1); !held {
-				return
+			if left == 0 {
+				left = i + 1
 			}
 		}
-		if t.claim() {
-			t.depth = depth
-			w.exec(t)
-			if t.state.Load()&stMask == stFailed {
-				return
-			}
+	}
+	if left > 0 {
+		e.pushed(2)
+	}
+	return left, true
+}
+
+// batch is tasks that a goroutine runs one after the other, under one slot where it is no task itself.
+type batch struct {
+	e     *Engine
+	me    *Task
+	w     *worker
+	depth uint8
+	held  bool // a slot
+}
+
+// run runs t, the i-th, where this goroutine gets the claim; false where it gets no slot.
+func (b *batch) run(t *Task, i int) bool {
+	if b.me == nil && !b.held {
+		if b.held = b.e.tryAcquire(1); !b.held {
+			return false
 		}
-		if i%runAllLook == 0 {
-			w.q.DropStale()
-			if held && (e.waiting.Load() > 0 || e.press.Load()) {
-				e.release(1)
-				held = false
-			}
+	}
+	if t.claim() {
+		b.w.exec(t, b.depth)
+	}
+	if i%runAllLook == 0 {
+		b.w.q.DropStale()
+		if b.held && (b.e.waiting.Load() > 0 || b.e.press.Load()) {
+			b.e.release(1)
+			b.held = false
 		}
+	}
+	return true
+}
+
+func (b *batch) end() {
+	if b.w != nil {
+		b.w.q.DropStale()
+	}
+	if b.held {
+		b.e.release(1)
 	}
 }
 
 // mayInline says whether the goroutine that waits under ctx, inside of me when that is not nil, may run t.
 func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
-	if t.flags&flagNoInline != 0 || t.fn.goexit.Load() {
+	if t.shape&noInline != 0 || t.fn.goexit.Load() {
 		return false
 	}
 	if r := t.rootOf(); r == nil || r.e != e {
@@ -116,10 +138,10 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 	// Not merely covered: who parks gives back the slots of the innermost task, and that must be all its
 	// stack holds.
 	if me == nil {
-		if t.slots != 1 {
+		if t.slots() != 1 {
 			return false
 		}
-	} else if t.slots != me.slots || me.depth >= maxDepth || me.w == nil || me.w.e != e || me.state.Load() != stRun {
+	} else if t.slots() != me.slots() || me.depth >= maxDepth || e.worker(me) == nil || me.state.Load() != stRun {
 		return false
 	}
 	var done <-chan struct{}
@@ -149,9 +171,9 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 func (e *Engine) inline(me, t *Task) bool {
 	if me != nil {
 		if t.claim() {
-			me.w.q.DropStale()
-			t.depth = me.depth + 1
-			me.w.exec(t)
+			w := e.worker(me)
+			w.q.DropStale()
+			w.exec(t, me.depth+1)
 		}
 		return true
 	}
@@ -162,8 +184,7 @@ func (e *Engine) inline(me, t *Task) bool {
 	if t.claim() {
 		w := e.shard()
 		w.q.DropStale()
-		t.depth = 1
-		w.exec(t)
+		w.exec(t, 1)
 	}
 	return true
 }
@@ -191,7 +212,7 @@ func (e *Engine) awaitParked(ctx context.Context, me, t *Task) error {
 	p.need.Store(1)
 	n := &node{p: p}
 	t.attach(n)
-	if !t.Stale() && t.slots == 1 {
+	if !t.Stale() && t.slots() == 1 {
 		e.pushed(2)
 	}
 	err := e.park(ctx, p, me)

@@ -18,9 +18,25 @@ func TaskOf(ctx context.Context) *Task {
 		return c
 	case *Root:
 		return nil
+	case Carrier:
+		return c.CarriedTask()
 	}
 	t, _ := ctx.Value(taskKey{}).(*Task)
 	return t
+}
+
+// Carrier is a context of the layer above that knows whose task's it is.
+type Carrier interface{ CarriedTask() *Task }
+
+// taskOf is TaskOf without a search where this goroutine has just submitted under ctx, outside of tasks.
+func (e *Engine) taskOf(ctx context.Context) *Task {
+	if t, ok := ctx.(*Task); ok {
+		return t
+	}
+	if r := e.shard().roots.last.Load(); r != nil && sameContext(r.ctx, ctx) {
+		return nil
+	}
+	return TaskOf(ctx)
 }
 
 // WithUser gives a context that carries v for UserOf, here and in the tasks submitted under it. It is for

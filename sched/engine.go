@@ -14,6 +14,8 @@ import (
 const (
 	// shards is the number of queues for submissions from outside of tasks.
 	shards = 8
+	// ownLanes is the number of workers that are made first and never end.
+	ownLanes = shards + 2
 	// maxSlots bounds Config.Slots.
 	maxSlots = 1 << 14
 )
@@ -77,7 +79,8 @@ type Engine struct {
 	onQueued  atomic.Pointer[func(int)]
 
 	lanes   atomic.Uint32 // workers made so far
-	spanned atomic.Int64  // tasks of queued spans, less one for each span
+	byLane  [256]atomic.Pointer[worker]
+	spanned atomic.Int64 // tasks of queued spans, less one for each span
 
 	steals, wakes, spawns, abandoned, extra atomic.Int64
 
@@ -116,7 +119,17 @@ func New(cfg Config) *Engine {
 // Slots is how many tasks run at a time.
 func (e *Engine) Slots() int { return e.cfg.Slots }
 
-func (e *Engine) newWorker() *worker { return &worker{e: e, lane: e.lanes.Add(1)} }
+// newWorker gives the worker a lane. Those of the shards and of what runs aside are their own; executors share the others
+// where there are very many.
+func (e *Engine) newWorker() *worker {
+	n := e.lanes.Add(1) - 1
+	if n >= ownLanes {
+		n = ownLanes + (n-ownLanes)%(uint32(len(e.byLane))-1-ownLanes)
+	}
+	w := &worker{e: e, lane: uint8(n + 1)}
+	e.byLane[w.lane].Store(w)
+	return w
+}
 
 // shard is the queue of the calling goroutine when it is no executor.
 func (e *Engine) shard() *worker { return (*e.all.Load())[here()%shards] }

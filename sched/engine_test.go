@@ -352,7 +352,7 @@ func TestBlock(t *testing.T) {
 
 // The header stays small, and a call allocates itself and nothing else.
 func TestCost(t *testing.T) {
-	if n := unsafe.Sizeof(Task{}); n != 40 {
+	if n := unsafe.Sizeof(Task{}); n != 32 {
 		t.Error("header of", n, "bytes")
 	}
 	e := start(t, Config{})

@@ -87,7 +87,9 @@ func started(t testing.TB, e *Engine, n int) {
 
 // awaitAll awaits all of ts: the error of the first that failed and its index, or ctx's and -1.
 func awaitAll(e *Engine, ctx context.Context, ts []*Task) (int, error) {
-	e.RunAll(ctx, len(ts), func(i int) *Task { return ts[i] })
+	if left, _ := e.RunAll(ctx, len(ts), func(i int) *Task { return ts[i] }); left == 0 {
+		return -1, nil
+	}
 	at, first := -1, error(nil)
 	for i := len(ts) - 1; i >= 0; i-- {
 		if err := e.Await(ctx, ts[i]); err != nil {

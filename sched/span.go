@@ -20,6 +20,9 @@ type span struct {
 	// owned by who made it, then by who claimed it
 	at     func(int) *Task
 	lo, hi int
+
+	ext Ext // in the same allocation, as the next
+	end node
 }
 
 var spanFunc = Func{Name: "range"}
@@ -30,7 +33,7 @@ func init() { spanFunc.Run = runSpan }
 // and t with it.
 func (p Place) Prepare(t *Task, f *Func) bool {
 	t.fn = f
-	t.slots = 1
+	t.shape = 1
 	return p.admit(t)
 }
 
@@ -43,10 +46,12 @@ func (p Place) SubmitAll(n int, at func(int) *Task) {
 
 func (e *Engine) pushSpan(w *worker, r *Root, at func(int) *Task, lo, hi int) {
 	s := &span{at: at, lo: lo, hi: hi}
-	s.fn, s.slots, s.flags = &spanFunc, 1, flagNoInline
+	s.Extend(&spanFunc, &s.ext)
+	s.shape = 1 | noInline
 	s.setRoot(r)
 	e.spanned.Add(int64(hi - lo - 1))
-	s.attach(&node{call: func() { s.ended(e, lo, hi) }})
+	s.end.call = func() { s.ended(e) }
+	s.attach(&s.end)
 	n, ok := w.q.Push(&s.Task)
 	if !ok {
 		n, ok = e.shard().q.Push(&s.Task)
@@ -60,13 +65,13 @@ func (e *Engine) pushSpan(w *worker, r *Root, at func(int) *Task, lo, hi int) {
 }
 
 // ended fails the tasks of a span that ended before it was run.
-func (s *span) ended(e *Engine, lo, hi int) {
-	e.spanned.Add(-int64(hi - lo - 1))
+func (s *span) ended(e *Engine) {
+	e.spanned.Add(-int64(s.hi - s.lo - 1))
 	if s.Finished() {
 		return
 	}
 	err, at := s.Failure(), s.at
-	for i := lo; i < hi; i++ {
+	for i := s.lo; i < s.hi; i++ {
 		at(i).failFrom(err, stNew)
 	}
 }
@@ -74,8 +79,9 @@ func (s *span) ended(e *Engine, lo, hi int) {
 // runSpan halves a span until it is short and runs what is left.
 func runSpan(t *Task) {
 	s := spanOf(t)
-	w, r, at := t.w, t.rootOf(), s.at
-	e := w.e
+	r, at, depth := t.rootOf(), s.at, t.depth
+	e := r.e
+	w := e.byLane[t.lane].Load()
 	lo, hi := s.lo, s.hi
 	t.Finish() // before the halves: each task is in one span that is not done
 	s.at = nil
@@ -97,7 +103,7 @@ func runSpan(t *Task) {
 			if loops {
 				w.cur.Store(x)
 			}
-			w.exec(x)
+			w.exec(x, depth)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (o *Opts) slots() uint16 {
 	case o.Milli == NoSlot:
 		return 0
 	}
-	return uint16(min((o.Milli-1)/1000+1, math.MaxUint16))
+	return uint16(min((o.Milli-1)/1000+1, uint32(noInline)-1))
 }
 
 // Submit gives t to the engine, which runs f for it once, unless t fails before: with ErrCancelled when ctx
@@ -35,9 +35,9 @@ func (o *Opts) slots() uint16 {
 // the context above it, so that a task's return does not cancel what it started.
 func (e *Engine) Submit(ctx context.Context, t *Task, f *Func, o Opts) {
 	t.fn = f
-	t.slots = o.slots()
+	t.shape = o.slots()
 	if o.NoInline {
-		t.flags = flagNoInline
+		t.shape |= noInline
 	}
 	p := e.Place(ctx)
 	if !p.admit(t) {
@@ -79,7 +79,7 @@ func (p Place) Lane() int { return int(p.w.lane) % Lanes }
 // Submit is Engine.Submit of a task that takes one slot and needs nothing else.
 func (p Place) Submit(t *Task, f *Func) {
 	t.fn = f
-	t.slots = 1
+	t.shape = 1
 	e := p.w.e
 	if p.admit(t) {
 		e.enqueue1(p.w, t)
@@ -127,13 +127,18 @@ var bare = &Root{ctx: context.Background()}
 // place says whose queue a submission under ctx goes to and what bounds it; nil when the task whose own
 // context ctx is has ended.
 func (e *Engine) place(ctx context.Context) (*worker, *Root) {
-	p := TaskOf(ctx)
-	if p == nil {
+	p, ok := ctx.(*Task)
+	if !ok {
 		w := e.shard()
-		return w, w.roots.get(e, ctx)
+		if r := w.roots.last.Load(); r != nil && sameContext(r.ctx, ctx) {
+			return w, r
+		}
+		if p = TaskOf(ctx); p == nil {
+			return w, w.roots.get(e, ctx)
+		}
 	}
-	w := p.w
-	if w == nil || w.e != e {
+	w := e.worker(p)
+	if w == nil {
 		w = e.shard()
 	}
 	if ctx != context.Context(p) && ctx.Done() != p.Done() {
@@ -152,10 +157,10 @@ func (e *Engine) place(ctx context.Context) (*worker, *Root) {
 // enqueue makes a task in state New findable and sees to it that somebody looks.
 func (e *Engine) enqueue(w *worker, t *Task) {
 	switch {
-	case t.slots == 1:
+	case t.slots() == 1:
 		e.enqueue1(w, t)
 		return
-	case t.slots == 0:
+	case t.slots() == 0:
 		e.free.add(t)
 	default:
 		e.wide.add(t)
@@ -214,7 +219,7 @@ func (h *hang) signal() {
 	r.unhang(t)
 	e := r.e
 	e.enqueue(h.w, t)
-	if waited && t.slots == 1 {
+	if waited && t.slots() == 1 {
 		e.pushed(2) // somebody waits for it: do not leave it to the watcher
 	}
 }
@@ -253,5 +258,5 @@ func (t *Task) needs() []*Task {
 }
 
 func (e *Engine) tooWide(t *Task) error {
-	return fmt.Errorf("%w: %s wants %d, the engine has %d: lower its CPUs or run it on a larger node", ErrTooWide, t.fn.Name, t.slots, e.cfg.Slots)
+	return fmt.Errorf("%w: %s wants %d, the engine has %d: lower its CPUs or run it on a larger node", ErrTooWide, t.fn.Name, t.slots(), e.cfg.Slots)
 }

@@ -68,30 +68,46 @@ const (
 	tagShift = 8 // above: the tag of FinishAs
 )
 
-// Task is the header of a task: its future and its context.Context at once, 40 bytes. Package api embeds it
+// Task is the header of a task: its future and its context.Context at once, 32 bytes. Package api embeds it
 // first in the struct that holds result and argument. The zero value is to be given to Submit or InitExternal,
 // once; it must not be copied.
 type Task struct {
-	fn    *Func  // constant after Submit, as the next two
-	slots uint16 // CPU slots it needs
-	flags uint8
-	depth uint8 // written by the claimer before Run: inline runs below it on its stack
+	fn    *Func  // constant after Submit, as the next one
+	shape uint16 // CPU slots it needs, and noInline
+	depth uint8  // written by the claimer before Run: inline runs below it on its stack
+	lane  uint8  // likewise: the worker whose queue its children go to; 0: it does not run on this engine
 
-	state atomic.Uint32 // beside depth, so that the header has no gap
-
-	w *worker // written by the claimer before Run: the queue its children go to
+	state atomic.Uint32 // beside lane, so that the header has no gap
 
 	root unsafe.Pointer      // *Root; plain until published, atomic from then on
 	ext  atomic.Pointer[Ext] // nil until somebody needs it; never changes again
 }
 
-const flagNoInline uint8 = 1
+// noInline is a bit of Task.shape: getters do not run the task.
+const noInline uint16 = 1 << 15
+
+// slots is how many CPU slots t needs.
+func (t *Task) slots() uint16 { return t.shape &^ noInline }
+
+// worker is where t's children go; nil where t does not run on e.
+func (e *Engine) worker(t *Task) *worker {
+	if t.lane == 0 {
+		return nil
+	}
+	if r := t.rootOf(); r == nil || r.e != e {
+		return nil
+	}
+	return e.byLane[t.lane].Load()
+}
 
 // Func is the function that t runs.
 func (t *Task) Func() *Func { return t.fn }
 
 // Stale says that nobody needs to run t any more. It is for the deque.
 func (t *Task) Stale() bool { return t.state.Load()&stMask != stNew }
+
+// Queued says that t is to run on this engine and nobody has started it.
+func (t *Task) Queued() bool { return t.state.Load()&stMask == stNew }
 
 // Ready says whether t is finished or failed.
 func (t *Task) Ready() bool { return t.state.Load()&stMask >= stDone }

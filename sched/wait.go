@@ -84,10 +84,10 @@ func (e *Engine) Block(ctx context.Context) (resume func()) {
 // give frees the slots of a task one of whose goroutines is about to block; false when it has none to
 // give. The first goroutine to block gives, and takes back.
 func (e *Engine) give(t *Task) bool {
-	if t.slots == 0 || t.w == nil || t.w.e != e || !t.state.CompareAndSwap(stRun, stRun|stGiven) {
+	if t.slots() == 0 || e.worker(t) == nil || !t.state.CompareAndSwap(stRun, stRun|stGiven) {
 		return false
 	}
-	e.release(int32(t.slots))
+	e.release(int32(t.slots()))
 	e.replace()
 	return true
 }
@@ -95,7 +95,7 @@ func (e *Engine) give(t *Task) bool {
 // takeBack ends give. When t has ended meanwhile, whoever ran it has taken the slots back already.
 func (e *Engine) takeBack(t *Task) {
 	if t.ungive() {
-		e.acquire(int32(t.slots))
+		e.acquire(int32(t.slots()))
 	}
 }
 

@@ -32,7 +32,7 @@ type worker struct {
 	// constant after construction
 	e    *Engine
 	wake chan struct{}
-	lane uint32 // see Place.Lane
+	lane uint8 // see Place.Lane; newer workers may have the same
 
 	// owned by the goroutine
 	rnd  uint32
@@ -41,8 +41,8 @@ type worker struct {
 }
 
 // exec runs a task that the caller has claimed, on this goroutine.
-func (w *worker) exec(t *Task) {
-	t.w = w
+func (w *worker) exec(t *Task, depth uint8) {
+	t.lane, t.depth = w.lane, depth
 	if r := t.rootOf(); r != nil && r.done != nil && r.over() {
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
 		return
@@ -72,7 +72,7 @@ func (w *worker) exec(t *Task) {
 func (w *worker) returned(t *Task) {
 	t.move(stExternal, stRun)
 	if t.ungive() { // a goroutine that the function left behind still waits
-		w.e.acquire(int32(t.slots))
+		w.e.acquire(int32(t.slots()))
 	}
 }
 
@@ -108,7 +108,7 @@ func (w *worker) loop() {
 			for ; t != nil; t = w.next() {
 				if t.claim() {
 					w.cur.Store(t)
-					w.exec(t)
+					w.exec(t, 0)
 					if e.press.Load() {
 						e.turn()
 					}

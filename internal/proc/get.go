@@ -60,9 +60,10 @@ func (p *Process) Await(ctx context.Context, f *Future) error {
 	return nil
 }
 
-// RunAll runs those of n futures that nobody has started on the calling goroutine where Await would, and does not wait.
-func (p *Process) RunAll(ctx context.Context, n int, at func(int) *Future) {
-	p.engine.RunAll(ctx, n, func(i int) *sched.Task {
+// RunAll runs those of n futures that nobody has started on the calling goroutine where Await would, and does not wait. What it gives is
+// what sched.Engine.RunAll does.
+func (p *Process) RunAll(ctx context.Context, n int, at func(int) *Future) (left int, through bool) {
+	return p.engine.RunAll(ctx, n, func(i int) *sched.Task {
 		f := at(i)
 		if f.look() != nil && !f.Ready() {
 			p.assist(ctx, f)
