@@ -243,6 +243,12 @@ func here() uintptr {
 	return p>>13 ^ p>>17
 }
 
+// Stripe is a number below n that goroutines which run at the same time seldom share.
+func Stripe(n int) int { return int(here() % uintptr(n)) }
+
+// SameContext compares two contexts as == does, also where a type is not comparable.
+func SameContext(a, b context.Context) bool { return sameContext(a, b) }
+
 // sameContext compares two contexts as == does, also where a type is not comparable.
 func sameContext(a, b context.Context) bool {
 	return *(*[2]uintptr)(unsafe.Pointer(&a)) == *(*[2]uintptr)(unsafe.Pointer(&b))

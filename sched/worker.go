@@ -16,6 +16,10 @@ const (
 	searchRounds = 16
 	// searchLoads is the pause between two rounds, in loads of a word.
 	searchLoads = 300
+	// stealEarly is how many entries a queue must have for the first stealPatience rounds: who submits one after the
+	// other would else meet a thief at its lock for each.
+	stealEarly    = 16
+	stealPatience = 5
 	// searchShares is the round from which a searcher leaves its slot to a task that waits for one.
 	searchShares = 8
 	// idlePerSlot is how many idle executors are kept for each slot.
@@ -143,7 +147,7 @@ func (w *worker) next() *Task {
 	if t, ok := w.q.Pop(); ok {
 		return t
 	}
-	return w.steal(true)
+	return w.steal(true, stealEarly)
 }
 
 var searchPause atomic.Int32
@@ -153,7 +157,11 @@ func (w *worker) search() *Task {
 		return t
 	}
 	for i := range searchRounds {
-		if t := w.steal(i == 0); t != nil {
+		least := 1
+		if i < stealPatience {
+			least = stealEarly
+		}
+		if t := w.steal(i == 0, least); t != nil {
 			return t
 		}
 		if w.e.stop.Load() || i > searchShares && w.e.waiting.Load() > 0 {
@@ -169,8 +177,8 @@ func (w *worker) search() *Task {
 	return nil
 }
 
-// steal takes half of some queue and gives the oldest of it.
-func (w *worker) steal(lock bool) *Task {
+// steal takes half of some queue that has least entries and gives the oldest of it.
+func (w *worker) steal(lock bool, least int) *Task {
 	e := w.e
 	all := *e.all.Load()
 	w.rnd ^= w.rnd << 13
@@ -183,7 +191,7 @@ func (w *worker) steal(lock bool) *Task {
 			continue
 		}
 		drops := e.dropped.Load()
-		n, _ := v.q.Steal(w.buf[:], !lock)
+		n, _ := v.q.Steal(w.buf[:], least, !lock)
 		if n == 0 {
 			continue
 		}

@@ -68,15 +68,19 @@ func (d *Deque[E]) DropStale() {
 	d.mu.Unlock()
 }
 
-// Steal moves the older half, at most len(dst), into dst, oldest first. With try it gives up at once when
-// the lock is taken; busy says so, and means try again where n = 0 alone means empty.
-func (d *Deque[E]) Steal(dst []E, try bool) (n int, busy bool) {
+// Steal moves the older half, at most len(dst), into dst, oldest first, where there are least entries or more. With
+// try it gives up at once when the lock is taken; busy says so, and means try again where n = 0 alone means that there
+// is nothing to steal.
+func (d *Deque[E]) Steal(dst []E, least int, try bool) (n int, busy bool) {
 	if !try {
 		d.mu.Lock()
 	} else if !d.mu.TryLock() {
 		return 0, true
 	}
-	want := min((d.lenLocked()+1)/2, len(dst))
+	want := 0
+	if k := d.lenLocked(); k >= least {
+		want = min((k+1)/2, len(dst))
+	}
 	for n < want {
 		dst[n] = d.shiftLocked()
 		n++

@@ -51,8 +51,12 @@ func TestAgainstSlice(t *testing.T) {
 				want = want[:max(len(want)-1, 0)]
 			case 7:
 				dst := make([]*elem, 1+rnd.IntN(20))
-				n, busy := d.Steal(dst, rnd.IntN(2) == 0)
+				least := 1 + rnd.IntN(3)
+				n, busy := d.Steal(dst, least, rnd.IntN(2) == 0)
 				k := min((len(want)+1)/2, len(dst))
+				if len(want) < least {
+					k = 0
+				}
 				if busy {
 					t.Fatal("busy")
 				}
@@ -128,7 +132,7 @@ func TestConcurrent(t *testing.T) {
 		wg.Go(func() {
 			var buf [16]*elem
 			for left.Load() > 0 {
-				n, _ := d.Steal(buf[:], true)
+				n, _ := d.Steal(buf[:], 1, true)
 				for _, e := range buf[:n] {
 					count(e)
 				}
