@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/embed"
@@ -130,9 +131,49 @@ func (rt *Runtime) Close() error {
 
 // processOf finds the process whose runtime ctx carries, else that of the first open runtime.
 func processOf(ctx context.Context) (*proc.Process, error) {
-	if c, ok := ctx.(*carrier); ok && c.task == nil {
-		return c.rt.p, nil
+	switch c := ctx.(type) {
+	case *sched.Task:
+		if p := proc.ProcessOf(c); p != nil {
+			return p, nil
+		}
+	case *carrier:
+		if c.task == nil {
+			return c.rt.p, nil
+		}
 	}
+	at := &recent[sched.Stripe(len(recent))].at
+	if r := at.Load(); r != nil && sched.SameContext(r.ctx, ctx) && !r.p.Closed() {
+		return r.p, nil
+	}
+	p, err := findProcess(ctx)
+	if err == nil {
+		at.Store(&recently{ctx, p})
+		sweeps.arm()
+	}
+	return p, err
+}
+
+// recently is a context and its process.
+type recently struct {
+	ctx context.Context
+	p   *proc.Process
+}
+
+// recent has contexts that were looked at last, since most programs use one again and again. A collection empties it.
+var recent [16]struct {
+	at atomic.Pointer[recently]
+	_  [56]byte
+}
+
+func init() {
+	sweeps.add(func() {
+		for i := range recent {
+			recent[i].at.Store(nil)
+		}
+	})
+}
+
+func findProcess(ctx context.Context) (*proc.Process, error) {
 	if p := proc.ProcessOf(ctx); p != nil {
 		return p, nil
 	}
@@ -149,3 +190,6 @@ func processOf(ctx context.Context) (*proc.Process, error) {
 	}
 	return nil, ErrNoRuntime
 }
+
+// CarriedTask is for package sched, which need not search then.
+func (c *carrier) CarriedTask() *sched.Task { return c.task }

@@ -211,6 +211,9 @@ func (p *Process) endStop() { p.stopOnce.Do(func() { close(p.stop) }) }
 
 func (p *Process) isClosed() bool { return p.over.Load() }
 
+// Closed says whether p takes no calls any more.
+func (p *Process) Closed() bool { return p.engine.Closed() }
+
 // lostNode ends everything that waits for the node.
 func (p *Process) lostNode() {
 	p.endStop()
