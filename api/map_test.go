@@ -284,3 +284,21 @@ func liveBytes() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+func TestFunctions(t *testing.T) {
+	c := start(t)
+	if _, err := api.GetAll(c, mapSquare.Map(c, make([]int, 5000))); err != nil {
+		t.Fatal(err)
+	}
+	rt := must(api.Init(c, api.Embedded()))(t)
+	defer rt.Close()
+	for _, f := range rt.Functions() {
+		if f.Name == "map square" {
+			if f.Runs < 100 || f.P50 <= 0 || f.P99 < f.P50 {
+				t.Errorf("%+v", f)
+			}
+			return
+		}
+	}
+	t.Error("not listed")
+}

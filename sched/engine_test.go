@@ -473,11 +473,14 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// Random load from many goroutines; a stall of 10 s is a lost wake-up. LOAD=10m for a long run.
+// Random load from many goroutines; a stall of 10 s is a lost wake-up. KADRE_STRESS=10m for a long run.
 func TestLoad(t *testing.T) {
 	d := time.Second
-	if s := os.Getenv("LOAD"); s != "" {
-		d, _ = time.ParseDuration(s)
+	if s := os.Getenv("KADRE_STRESS"); s != "" {
+		var err error
+		if d, err = time.ParseDuration(s); err != nil {
+			t.Fatal(err)
+		}
 	}
 	e := start(t, Config{})
 	ctx := with(e)
@@ -521,7 +524,7 @@ func loadStep(e *Engine, ctx context.Context, rnd *rand.Rand) {
 			panic(fmt.Sprint(v, " instead of ", want, ": ", err))
 		}
 	}
-	switch rnd.IntN(10) {
+	switch rnd.IntN(11) {
 	case 0:
 		v, err := submit[int, int](e, ctx, fib, 10, Opts{}).get(e, ctx)
 		check(v, 55, err)
@@ -573,6 +576,18 @@ func loadStep(e *Engine, ctx context.Context, rnd *rand.Rand) {
 		c := submit[int, int](e, ctx, tree, 4, Opts{Milli: []uint32{1000, 2000, NoSlot}[rnd.IntN(3)]})
 		v, err := c.get(e, ctx)
 		check(v, 121, err)
+	case 10:
+		n := rnd.IntN(2000)
+		cs := submitAll(e, ctx, inc, n)
+		ts := make([]*Task, n)
+		for i, c := range cs {
+			ts[i] = &c.Task
+		}
+		if rnd.IntN(2) == 0 {
+			check(0, 0, e.WaitN(ctx, ts, n))
+		}
+		_, err := awaitAll(e, ctx, ts)
+		check(0, 0, err)
 	case 9:
 		var cs []*call[int, int]
 		for range 100 {

@@ -22,7 +22,8 @@ type Func struct {
 	// atomic
 
 	learned atomic.Int64 // run time in ns, leaning to the slow side; 0: not known yet
-	goexit  atomic.Bool  // it called runtime.Goexit once: getters run it inline never again
+	runs    runs
+	goexit  atomic.Bool // it called runtime.Goexit once: getters run it inline never again
 }
 
 // Learned is how long the function runs, by sampling; 0 when it never ran to its end.
@@ -37,13 +38,14 @@ func (f *Func) SetExits() { f.goexit.Store(true) }
 // Sample runs what f's tasks run, and learns how long it takes from the first run and from some later ones. It
 // is for tasks that the engine does not run itself.
 func (f *Func) Sample(t *Task, run func()) {
-	if !t.sampled() && f.learned.Load() != 0 {
+	if !t.sampled() && !f.everyRun() {
 		run()
 		return
 	}
+	every := f.everyRun()
 	start := time.Now()
 	run()
-	f.learn(time.Since(start))
+	f.measured(time.Since(start), every)
 }
 
 // learn takes in one run. Slow runs count at once, fast ones pull the figure down slowly.

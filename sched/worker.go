@@ -53,7 +53,8 @@ func (w *worker) exec(t *Task, depth uint8) {
 	}
 	f := t.fn
 	var start time.Time
-	if d := f.learned.Load(); d == 0 || d > int64(inlineLimit) || t.sampled() {
+	every := f.everyRun()
+	if every || t.sampled() {
 		start = time.Now()
 	}
 	normal := false
@@ -65,7 +66,7 @@ func (w *worker) exec(t *Task, depth uint8) {
 	f.Run(t)
 	normal = true
 	if !start.IsZero() {
-		f.learn(time.Since(start))
+		f.measured(time.Since(start), every)
 	}
 	if s := t.state.Load(); s&(stMask|stGiven) != stDone {
 		w.returned(t)
@@ -82,6 +83,7 @@ func (w *worker) returned(t *Task) {
 
 // crashed is the end of a run that did not return.
 func (w *worker) crashed(t *Task, r any) {
+	t.fn.runs.failed.Add(1)
 	if r == nil {
 		t.fn.goexit.Store(true)
 		t.Fail(ErrGoexit)

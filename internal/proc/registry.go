@@ -2,6 +2,8 @@ package proc
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/kadrehq/kadre/sched"
@@ -35,6 +37,19 @@ func Register(f *Func) {
 	}
 	registry.byName[f.Run.Name] = f
 	runs.Store(&f.Run, f)
+}
+
+// Functions tells how the runs in this process were of the functions that ran, by name.
+func Functions() []sched.FuncStats {
+	registry.RLock()
+	defer registry.RUnlock()
+	var all []sched.FuncStats
+	for _, name := range slices.Sorted(maps.Keys(registry.byName)) {
+		if s := registry.byName[name].Run.Stats(); s.Runs+s.Failed > 0 {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // closeRegistry ends registering.

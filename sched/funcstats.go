@@ -1,0 +1,67 @@
+package sched
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// sampleEvery is of how many runs of a fast function one is measured; of a slow one each is.
+const sampleEvery = 64
+
+// runs counts a function's measured runs by their length: 1 in 64 of a fast function, so that counting costs nothing.
+type runs struct {
+	about  atomic.Int64 // all runs
+	failed atomic.Int64
+	bins   [40]atomic.Uint32 // by the number of bits of their nanoseconds
+}
+
+// FuncStats is what the runs of a function were like.
+type FuncStats struct {
+	Name   string
+	Runs   int64         // about: runs of fast functions are sampled
+	P50    time.Duration // of the measured runs, up to a factor of two
+	P99    time.Duration
+	Failed int64 // panics, and ends of goroutines
+}
+
+// everyRun says whether each run of f is to be measured.
+func (f *Func) everyRun() bool {
+	d := f.learned.Load()
+	return d == 0 || d > int64(inlineLimit)
+}
+
+// measured takes in one run, which stands for others unless every is set.
+func (f *Func) measured(d time.Duration, every bool) {
+	f.learn(d)
+	n := int64(1)
+	if !every {
+		n = sampleEvery
+	}
+	f.runs.about.Add(n)
+	f.runs.bins[min(bits.Len64(uint64(max(d, 0))), len(f.runs.bins)-1)].Add(1)
+}
+
+// Stats looks.
+func (f *Func) Stats() FuncStats {
+	s := FuncStats{Name: f.Name, Runs: f.runs.about.Load(), Failed: f.runs.failed.Load()}
+	var all, upto uint64
+	for i := range f.runs.bins {
+		all += uint64(f.runs.bins[i].Load())
+	}
+	for i := range f.runs.bins {
+		n := uint64(f.runs.bins[i].Load())
+		if n == 0 {
+			continue
+		}
+		upto += n
+		d := time.Duration(1) << i
+		if s.P50 == 0 && 2*upto >= all {
+			s.P50 = d
+		}
+		if s.P99 == 0 && 100*upto >= 99*all {
+			s.P99 = d
+		}
+	}
+	return s
+}
