@@ -7,7 +7,7 @@ import (
 	"github.com/kadrehq/kadre/sched"
 )
 
-// Map calls f for each of xs, as one submission: one entry of a queue, of which others take halves.
+// Map calls f for each of xs, as one submission: a few entries of a queue, of which others take halves.
 func (f *RemoteFunc1[A, R]) Map(ctx context.Context, xs []A) []Ref[R] {
 	return f.r.all(ctx, len(xs), true, func(i int) (tuple1[A], []argument, error) { return tuple1[A]{xs[i]}, nil, nil })
 }
@@ -75,18 +75,35 @@ func allReady(fs []*proc.Future) bool {
 	return true
 }
 
-// block makes calls of slabs of their own and submits those that only need values.
+// block makes calls of slabs of their own and submits them, in ranges.
 func (f *remote[A, R]) block(to sched.Place, refs []Ref[R], one func(i int) (A, []argument, error)) {
+	per := f.slab.n
+	size := max(blockLeast, (len(refs)+blockMost-1)/blockMost)
+	size = (size + per - 1) / per * per
+	for lo := 0; lo < len(refs); lo += size {
+		f.block1(to, refs[lo:min(lo+size, len(refs))], lo, one)
+	}
+}
+
+const (
+	// blockMost is how many ranges a Map submits at most: others run the first while it prepares the next.
+	blockMost = 32
+	// blockLeast is how many tasks one has at least where there are as many.
+	blockLeast = 4096
+)
+
+// block1 submits one range.
+func (f *remote[A, R]) block1(to sched.Place, refs []Ref[R], first int, one func(i int) (A, []argument, error)) {
 	per := uint32(f.slab.n)
-	blocks := make([][]call[A, R], 0, (len(refs)+f.slab.n-1)/f.slab.n)
+	slabs := make([][]call[A, R], 0, (len(refs)+f.slab.n-1)/f.slab.n)
 	for lo := 0; lo < len(refs); lo += f.slab.n {
 		b := make([]call[A, R], min(f.slab.n, len(refs)-lo))
 		for i := range b {
-			b[i].a, _, _ = one(lo + i)
+			b[i].a, _, _ = one(first + lo + i)
 			to.Prepare(&b[i].Task, &f.fn.Run)
 			refs[lo+i].f = &b[i].future
 		}
-		blocks = append(blocks, b)
+		slabs = append(slabs, b)
 	}
-	to.SubmitAll(len(refs), func(i int) *sched.Task { return &blocks[uint32(i)/per][uint32(i)%per].Task })
+	to.SubmitAll(len(refs), func(i int) *sched.Task { return &slabs[uint32(i)/per][uint32(i)%per].Task })
 }
