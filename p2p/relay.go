@@ -47,9 +47,8 @@ const (
 
 // relays is what a node behind NAT keeps to be reachable.
 type relays struct {
-	mu     sync.Mutex
-	hosts  map[peer.ID]reservation
-	public bool // somebody could dial this node
+	mu    sync.Mutex
+	hosts map[peer.ID]reservation
 }
 
 type reservation struct {
@@ -78,7 +77,7 @@ func (r *relays) guest() bool {
 func serveRelay(h host.Host) (io.Closer, error) {
 	r, err := relay.New(h, relay.WithInfiniteLimits(), relay.WithResources(relay.Resources{
 		ReservationTTL: time.Hour, MaxReservations: maxGuests, MaxCircuits: maxCircuits, BufferSize: relayBuffer,
-		MaxReservationsPerIP: maxGuests, MaxReservationsPerASN: maxGuests, MaxReservationsPerPeer: 1,
+		MaxReservationsPerIP: maxGuests, MaxReservationsPerASN: maxGuests,
 	}), relay.WithReservationAddressFilter(func(ma.Multiaddr) bool { return true }))
 	if err != nil {
 		return nil, fmt.Errorf("p2p: starting the relay: %w", err)

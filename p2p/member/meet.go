@@ -148,7 +148,7 @@ func (m *Machine) dialed(p *peer, e Dialed, now int64) {
 		return
 	}
 	if e.OK { // accepted and lost since
-		p.next = now + retryEvery
+		p.next = m.after(now, retryEvery)
 		return
 	}
 	p.tries++
@@ -157,15 +157,18 @@ func (m *Machine) dialed(p *peer, e Dialed, now int64) {
 		m.down(p, Dead, "its lane broke and nothing listens at its addresses: "+e.Why, now)
 		m.doubt(p, now)
 	case p.up():
-		p.next = now + retryEvery
+		p.next = m.after(now, retryEvery)
 	case e.Barred:
 		p.next = now + barredFor
 	case p.State == Known && p.tries >= triesKnown && !p.counts():
 		m.forget(p.ID)
 	case p.State == Known:
-		p.next = now + min(retryEvery<<min(p.tries, 8), retryMost)
+		p.next = m.after(now, min(retryEvery<<min(p.tries, 8), retryMost))
 	}
 }
+
+// after is a time around d from now: nodes that lost a lane together do not dial together.
+func (m *Machine) after(now, d int64) int64 { return now + d/2 + int64(m.gossip.random(int(d))) }
 
 // rejoin dials one of the dead at a time, so that parts of a cluster find each other again.
 func (m *Machine) rejoin(now int64) {
