@@ -62,7 +62,7 @@ func netRows() []Scenario {
 		}),
 		row(Scenario{
 			Name: "unix-1g", Unit: gibPerSecond, Better: Higher, Samples: 5,
-			Work:    "pulls an object of 1 GiB from the arena of another node of the same machine and network namespace, each chunk checked by its CRC",
+			Work:    "pulls an object of 1 GiB from the arena of another node of the same machine and network namespace",
 			RefName: "a unix socket between the same two processes: the same bytes written by 1 MiB and read into the same arena, unchecked",
 			Setup:   withPair(pairConfig{arena: true, local: true}, bulkSide(false, unixOf)),
 		}),

@@ -13,7 +13,8 @@ import (
 	"github.com/kadrehq/kadre/p2p/directory"
 )
 
-// Net brings bytes from other nodes; *p2p.Host is one.
+// Net brings bytes from other nodes; *p2p.Host is one. One that has a method Near(id.Node) bool says by it which
+// nodes are of the same machine: what a kernel copies from them has no checksum, unless it was spilled.
 type Net interface {
 	// Fetch sends a request to a node's Serve and reads the data of the answer into what land returns for
 	// it. After it returned it writes there no more.

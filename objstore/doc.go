@@ -11,7 +11,8 @@
 //  1. A sealed copy of this attempt or a later one here: done. One of an earlier attempt is deleted.
 //  2. Pulls of the same object and attempt are one; it goes on while anybody waits for it.
 //  3. Room in the arena under the object's ID. Who else creates it is waited for.
-//  4. Chunks from the holders in turn, a few at once, straight into the arena, each with a CRC32C. A holder
+//  4. Chunks from the holders in turn, a few at once, straight into the arena, each with a CRC32C
+//     unless it is of this machine. A holder
 //     that fails, or sends what does not match its sum, is not asked again in this pull.
 //  5. The content hash of the whole (xxhash64), where the owner knows it.
 //  6. Seal, tell the owner, publish a record. After any failure the room is given back: wrong bytes are

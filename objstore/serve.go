@@ -14,6 +14,7 @@ const RequestKind = 'o'
 
 const (
 	requestVersion = 2
+	requestBare    = 3                          // the same, and no checksum is asked for: no network is on the way
 	requestLen     = 2 + 20 + 4 + 8 + 8 + 4 + 8 // and the owner's node
 	maxNodeName    = 128
 )
@@ -26,10 +27,15 @@ type chunkRequest struct {
 	off     uint64
 	n       uint32
 	owner   id.Addr // who is told when the object is not there; zero: nobody
+	bare    bool    // no checksum is wanted
 }
 
 func (r chunkRequest) append(b []byte) []byte {
-	b = append(b, RequestKind, requestVersion)
+	version := byte(requestVersion)
+	if r.bare {
+		version = requestBare
+	}
+	b = append(b, RequestKind, version)
 	b = append(b, r.id[:]...)
 	b = binary.BigEndian.AppendUint32(b, r.attempt)
 	b = binary.BigEndian.AppendUint64(b, r.size)
@@ -43,7 +49,7 @@ func parseChunkRequest(b []byte) (r chunkRequest, err error) {
 	if len(b) < requestLen || len(b) > requestLen+maxNodeName || b[0] != RequestKind {
 		return r, errors.New("objstore: not a request for a chunk")
 	}
-	if b[1] != requestVersion {
+	if r.bare = b[1] == requestBare; b[1] != requestVersion && !r.bare {
 		return r, fmt.Errorf("objstore: request of version %d, ours is %d: run the same version on all nodes", b[1], requestVersion)
 	}
 	copy(r.id[:], b[2:])
@@ -87,7 +93,10 @@ func (s *Store) Serve(_ id.Node, req []byte) (meta, data []byte, release func(),
 	}
 	data = h.Bytes()[r.off : r.off+uint64(r.n)]
 	s.served(r.n)
-	return binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, castagnoli)), data, h.Release, nil
+	if !r.bare {
+		meta = binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, castagnoli))
+	}
+	return meta, data, h.Release, nil
 }
 
 // served counts a chunk.

@@ -49,3 +49,10 @@ func (h *Host) nearTarget(n id.Node) (l []target) {
 	}
 	return nil
 }
+
+// Near says whether a node is of this machine and network namespace, and reached without TCP.
+func (h *Host) Near(n id.Node) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.nearby[n]
+}
