@@ -91,6 +91,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	}
 	h.asks.waiting = map[uint64]*asked{}
 	h.relays.hosts = map[peer.ID]reservation{}
+	h.nearby = map[id.Node]bool{}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {

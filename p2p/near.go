@@ -1,6 +1,8 @@
 package p2p
 
 import (
+	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -42,12 +44,34 @@ func (h *Host) meetNear(files []peerFile) {
 
 // nearTarget is the socket of a node of this machine, to be tried before its addresses.
 func (h *Host) nearTarget(n id.Node) (l []target) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if p, err := peer.Decode(string(n)); err == nil && h.nearby[n] {
+	if p, err := peer.Decode(string(n)); err == nil && (h.Near(n) || h.newlyNear(n)) {
 		return []target{{"unix", h.nearSocket(n), p}}
 	}
 	return nil
+}
+
+// newlyNear looks for the file of a node that may have come since the last scan.
+func (h *Host) newlyNear(n id.Node) bool {
+	if h.runtime == nil {
+		return false
+	}
+	file, err := os.Open(filepath.Join(h.cfg.RuntimeDir, n.Short()+peerExt))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, maxPeerFile+1))
+	if err != nil {
+		return false
+	}
+	f, err := parsePeerFile(b)
+	if err != nil || f.ID != n || !f.Lane || !f.Place.sameNet(h.runtime.here) {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.nearby[n] = true
+	return true
 }
 
 // Near says whether a node is of this machine and network namespace, and reached without TCP.
