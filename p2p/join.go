@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -52,7 +53,7 @@ func (h *Host) join(ctx context.Context) error {
 			hopeless = hopeless || barred(err)
 		}
 	}
-	if len(all) == len(h.cfg.Join) && (hopeless || len(h.Members()) == 1) {
+	if len(all) == len(h.cfg.Join) && (hopeless || !slices.ContainsFunc(h.Members(), func(m Member) bool { return m.Found == member.FoundBefore.String() })) {
 		return errors.Join(all...)
 	}
 	for _, err := range all {
