@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -263,6 +264,47 @@ func TestDamageAfterRestore(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	a.Free([]id.Object{o})
+}
+
+// A disk that is too small takes what fits; the rest stays in memory, and whoever wants room is told why there is
+// none. When something is freed there is room again.
+func TestDiskFull(t *testing.T) {
+	c := newCluster(t)
+	a := c.add("a")
+	disk := filepath.Dir(a.dir)
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=9m"); err != nil {
+		t.Skip("needs to mount a small file system:", err)
+	}
+	c.after = func() {
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	const objects = 10
+	for i := range byte(objects) {
+		a.put(object(i), 0, noise(uint64(i), 2*mib))
+	}
+	a.squeeze() // moves some out, which is enough for a try
+	err := a.Room(t.Context(), Need{Size: a.arena.Size()})
+	if !errors.Is(err, ErrNoRoom) || !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("got %v", err)
+	}
+	if s := a.Spilled(); s.Objects != 4 || len(a.files()) != 4 {
+		t.Errorf("on a disk of 9 MiB: %+v, %v", s, a.files())
+	}
+	for i := range byte(objects) {
+		data := noise(uint64(i), 2*mib)
+		if err := a.Pull(t.Context(), info(object(i), data, 0, "a")); err != nil || !bytes.Equal(a.get(object(i)), data) {
+			t.Errorf("object %d: %v", i, err)
+		}
+	}
+	for i := range byte(objects - 4) {
+		a.Free([]id.Object{object(i)})
+	}
+	until(t, "room", func() bool { return a.Room(t.Context(), Need{Size: a.arena.Size()}) == nil }) // the disk is tried again
+	if s := a.Stats(); s.Lost != 0 || a.Spilled().Objects != 4 {
+		t.Errorf("%+v, %+v", s, a.Spilled())
+	}
 }
 
 func TestFreedWhileSpilled(t *testing.T) {

@@ -34,6 +34,7 @@ type cluster struct {
 	t     testing.TB
 	nodes map[id.Node]*node
 	hook  func(from id.Node, req chunkRequest, data []byte) error // may spoil data, or fail
+	after func()                                                  // once a node has closed
 
 	mu      sync.Mutex
 	records map[id.Object]map[id.Node]directory.Record
@@ -102,6 +103,9 @@ func (c *cluster) add(name id.Node) *node {
 	c.t.Cleanup(func() {
 		if err := n.Close(); err != nil {
 			c.t.Error(err)
+		}
+		if c.after != nil {
+			c.after()
 		}
 		a.DeleteJob(job)
 		if u := a.Audit(); !u.Empty() || u.Check() != nil {
