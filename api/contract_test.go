@@ -61,8 +61,6 @@ func made(args ...any) (*st, error) { return &st{made: text(args)}, nil }
 
 func text(args []any) string { return fmt.Sprint(args) }
 
-func add2(_ ctx, a, b a2) (a2, error) { return a + b, nil }
-
 // Section 2: registering.
 var (
 	fn0 *api.RemoteFunc0[res]                       = api.Func0(f0)
@@ -96,8 +94,6 @@ var (
 	mp2 *api.RemoteMethod2[st, a1, a2, api.None]         = api.MethodProc2((*st).P2)
 	mp3 *api.RemoteMethod3[st, a1, a2, a3, api.None]     = api.MethodProc3((*st).P3)
 	mp4 *api.RemoteMethod4[st, a1, a2, a3, a4, api.None] = api.MethodProc4((*st).P4)
-
-	addA2 = api.Func2(add2)
 
 	_ = api.Func1(f1, taskOptions...)
 	_ = api.Class1(c1, classOptions...)

@@ -36,7 +36,6 @@ type slabs[A, R any] struct {
 		at atomic.Pointer[slab[A, R]]
 		_  [56]byte
 	}
-	made atomic.Int64 // slabs so far
 }
 
 // newSlabs gives nil where calls are to have an allocation each.

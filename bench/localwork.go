@@ -31,7 +31,7 @@ func rounds(d time.Duration) int {
 	best := time.Hour
 	for range 7 {
 		begin := time.Now()
-		spin(try)
+		runtime.KeepAlive(spin(try))
 		best = min(best, time.Since(begin))
 	}
 	return int(int64(try) * int64(d) / int64(best))
@@ -141,7 +141,7 @@ func lateSides() (*Run, error) {
 		_, err := ref.Get(c)
 		took := time.Since(begin)
 		if !errors.Is(err, context.DeadlineExceeded) {
-			return 0, fmt.Errorf("Get gave %v and not its deadline", err)
+			return 0, fmt.Errorf("getting gave %v and not its deadline", err)
 		}
 		if _, err := ref.Get(ctx); err != nil { // the next sample begins with idle CPUs
 			return 0, err
@@ -209,7 +209,7 @@ func startOnce(ctx context.Context, idle time.Duration) (float64, error) {
 	begin := time.Since(epoch)
 	ref := startedAt.Remote(ctx)
 	for end := time.Now().Add(5 * time.Millisecond); time.Now().Before(end); {
-		spin(100)
+		runtime.KeepAlive(spin(100))
 	}
 	at, err := ref.Get(ctx)
 	return perOp(at-begin, 1, microseconds), err

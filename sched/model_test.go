@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"fmt"
 	"testing"
 )
 
@@ -24,13 +23,13 @@ const (
 )
 
 type model struct {
-	queue, searching  int8
-	watching, tookOne bool
-	ex                [2]int8
-	watcher, idle     [2]bool
-	token             [2]bool
-	sub               int8 // step of the submitter
-	left, seen        int8 // submissions to come; queue's length after the push
+	queue, searching int8
+	watching         bool
+	ex               [2]int8
+	watcher, idle    [2]bool
+	token            [2]bool
+	sub              int8 // step of the submitter
+	left, seen       int8 // submissions to come; queue's length after the push
 
 	noLook bool // leave E5 out
 }
@@ -185,7 +184,7 @@ func TestEveryInterleaving(t *testing.T) {
 	for left := int8(1); left <= 4; left++ {
 		seen := map[model]bool{}
 		if bad := stuck(model{searching: 2, left: left}, seen); bad != nil {
-			t.Fatal(fmt.Sprintf("%d submissions: a task waits and everybody sleeps: %+v", left, *bad))
+			t.Fatalf("%d submissions: a task waits and everybody sleeps: %+v", left, *bad)
 		}
 		t.Log(left, "submissions:", len(seen), "states")
 	}
