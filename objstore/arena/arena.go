@@ -171,7 +171,7 @@ func attach(fd int, g geometry, backing shm.Backing) (*Arena, error) {
 		clients: within[client](mem, g.offClients, g.clients),
 		cpus:    within[atomic.Uint64](mem, g.offCPUs, maxCPUs),
 		shards:  within[shard](mem, g.offShards, shards),
-		index:   within[bucket](mem, g.offBuckets, g.buckets),
+		index:   within[bucket](mem, g.offBuckets, g.near+g.buckets),
 		hints:   within[atomic.Uint64](mem, g.offHints, classes*g.hintWords),
 		grans:   within[atomic.Uint64](mem, g.offGrans, g.granules),
 		blocks:  within[atomic.Uint64](mem, g.offBlocks, g.granules*perGranule),

@@ -127,9 +127,9 @@ func (a *Arena) auditIndex(u *Audit) map[uint32]int {
 				continue
 			}
 			slots[e]++
-			home := a.entries[e].key().hash() & uint64(a.buckets-1)
-			for b := home; b != uint64(i); b = (b + 1) & uint64(a.buckets-1) {
-				past[b]++
+			h := a.entries[e].key().hash()
+			for p := 0; p < a.probes() && a.bucketAt(h, p) != uint64(i); p++ {
+				past[a.bucketAt(h, p)]++
 			}
 		}
 	}

@@ -2,8 +2,10 @@ package arena
 
 import "encoding/binary"
 
-// probes bounds how many buckets an ID may be away from its home.
-const probes = 64
+const (
+	probes   = 64 // bounds how many buckets of the large table an ID may be away from its home
+	farShift = 12 // the large table goes by other bits of the hash than the near one
+)
 
 // An index slot has entry+1 in its top 20 bits, then 15 bits of the hash, then the generation. It points at
 // nothing unless that entry is live in that generation, so a stale one does no harm.
@@ -68,10 +70,18 @@ func (a *Arena) matches(k key, h uint64, f func(e uint32, w uint64, pos int) boo
 	}
 }
 
-func (a *Arena) probes() int { return int(min(probes, a.buckets)) }
+// probes is how many buckets an ID may be in.
+func (a *Arena) probes() int { return int(min(probes, a.buckets)) + 1 }
 
-func (a *Arena) bucket(h uint64, p int) *bucket {
-	return &a.index[(h+uint64(p))&uint64(a.buckets-1)]
+// bucket is where to look for a hash after p others: one of the near buckets at first, then those of the large
+// table in turn. As long as objects are few the whole index lies in the near ones, and those in the CPU's cache.
+func (a *Arena) bucket(h uint64, p int) *bucket { return &a.index[a.bucketAt(h, p)] }
+
+func (a *Arena) bucketAt(h uint64, p int) uint64 {
+	if p == 0 {
+		return h & uint64(a.near-1)
+	}
+	return uint64(a.near) + (h>>farShift+uint64(p-1))&uint64(a.buckets-1)
 }
 
 // find gives the sealed entry of an ID. It is matches, unrolled by hand for the fastest of our paths, but

@@ -25,6 +25,7 @@ const (
 	shards      = 4096
 	shardWords  = maxClients / 64
 	bucketSlots = 7
+	nearBuckets = 2048 // 128 KiB: small beside a core's cache, and enough for some thousands of objects
 
 	pageSize = 4096
 	hugePage = 2 << 20
@@ -100,7 +101,7 @@ type shard [shardWords]atomic.Uint64
 // geometry is where everything is; it follows from three numbers.
 type geometry struct {
 	entries, granules, clients int64
-	buckets, hintWords         int64
+	near, buckets, hintWords   int64 // powers of two: buckets that are tried first, and the others
 
 	offClients, offCPUs, offShards, offBuckets, offHints, offGrans int64
 	offEntries, offFars, offBlocks, offData, size                  int64
@@ -113,6 +114,7 @@ func (g *geometry) place() {
 	for g.buckets < (g.entries+3)/4 {
 		g.buckets *= 2
 	}
+	g.near = min(nearBuckets, g.buckets)
 	g.hintWords = (g.granules + 63) / 64
 	at := int64(0)
 	put := func(n int64) (off int64) {
@@ -124,7 +126,7 @@ func (g *geometry) place() {
 	g.offClients = put(g.clients * int64(unsafe.Sizeof(client{})))
 	g.offCPUs = put(maxCPUs * 8)
 	g.offShards = put(shards * int64(unsafe.Sizeof(shard{})))
-	g.offBuckets = put(g.buckets * int64(unsafe.Sizeof(bucket{})))
+	g.offBuckets = put((g.near + g.buckets) * int64(unsafe.Sizeof(bucket{})))
 	g.offHints = put(classes * g.hintWords * 8)
 	g.offGrans = put(g.granules * 8)
 	g.offEntries = put(g.entries * int64(unsafe.Sizeof(entry{})))
@@ -159,10 +161,9 @@ func within[T any](mem []byte, off, n int64) []T {
 }
 
 // hash spreads IDs over buckets (low bits), fingerprints (high bits) and wait shards (middle bits). IDs are drawn
-// by the node's own processes and begin with a random number, so two multiplications do.
+// by the node's own processes and begin with a random number, so one multiplication does.
 func (k key) hash() uint64 {
-	hi, lo := bits.Mul64(k.a^0x9e3779b97f4a7c15, k.b^0xd1b54a32d192ed03)
-	hi, lo = bits.Mul64(hi^lo^uint64(k.c)<<20, 0xa0761d6478bd642f)
+	hi, lo := bits.Mul64(k.a^0x9e3779b97f4a7c15, k.b^0xd1b54a32d192ed03^uint64(k.c)<<20)
 	return hi ^ lo
 }
 

@@ -244,7 +244,7 @@ func TestOneCreator(t *testing.T) {
 // TestIndexOverflows fills few buckets far beyond their slots, in and out.
 func TestIndexOverflows(t *testing.T) {
 	c := newArena(t, Config{Size: 1 << 20, Entries: 4000})
-	c.buckets = 64 // 448 slots; nobody else maps it
+	c.near, c.buckets = 2, 64 // 462 slots; nobody else maps it
 	var seen []int
 	for n := 0; ; n++ {
 		if err := put(c.Arena, n, 0); err != nil {
@@ -256,7 +256,7 @@ func TestIndexOverflows(t *testing.T) {
 		}
 		seen = append(seen, n)
 	}
-	if len(seen) != 448 {
+	if len(seen) != 462 {
 		t.Fatal("index took", len(seen))
 	}
 	for _, n := range seen {
@@ -282,14 +282,15 @@ func TestHashSpreads(t *testing.T) {
 		"procs":   func(i int) ID { return taskID(uint64(i+1)*0x9e3779b97f4a7c15, 1).Object(0) },
 	}
 	for what, of := range name {
-		var bucket, prints, shard [buckets]int
+		var near, far, prints, shard [buckets]int
 		for i := range n {
 			h := hash(of(i))
-			bucket[h%buckets]++
+			near[h%buckets]++
+			far[h>>farShift%buckets]++
 			prints[h>>(64-12)]++
 			shard[shardOf(h)]++
 		}
-		for _, counts := range [][buckets]int{bucket, prints, shard} {
+		for _, counts := range [][buckets]int{near, far, prints, shard} {
 			if most := slices.Max(counts[:]); most > 20 { // of 4 on average
 				t.Errorf("%s: %d in one place", what, most)
 			}
