@@ -22,6 +22,7 @@ type Arena struct {
 	fd      int
 	backing shm.Backing
 	client  int
+	nearBit uint64 // this client's holder bit in main words; 0 where it has it in further words
 	epoch   uint64
 	recheck time.Duration   // how long a lost wake-up may go unnoticed
 	hook    func(killPoint) // tests kill the process here
@@ -109,7 +110,7 @@ func Open(fds []int, client int, epoch uint64) (*Arena, error) {
 		shm.Unmap(a.ro)
 		return nil, fmt.Errorf("arena: open: slot %d belongs to epoch %d, not to our %d: this process was reaped; attach again", client, got, epoch)
 	}
-	a.client, a.epoch = client, epoch
+	a.client, a.epoch, a.nearBit = client, epoch, nearBit(client)
 	return a, nil
 }
 
@@ -181,6 +182,7 @@ func attach(fd int, g geometry, backing shm.Backing) (*Arena, error) {
 		done:    make(chan struct{}),
 	}
 	a.trimUnit = hugePage / Granule
+	a.nearBit = nearBit(0)
 	force := strings.Contains(os.Getenv("KADRE_CHECK"), "seal")
 	a.guard.open(g.granules, backing.Kind == shm.KindHuge || force, force)
 	return a, nil

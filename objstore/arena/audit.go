@@ -85,7 +85,11 @@ func (a *Arena) Audit() Audit {
 	a.auditRoom(&u)
 	for i := range a.shards {
 		for j := range a.shards[i] {
-			u.Waits += bits.OnesCount64(a.shards[i][j].Load())
+			w := a.shards[i][j].Load()
+			u.Waits += bits.OnesCount64(w)
+			if w &^= a.sp.waiting[j].Load(); w != 0 {
+				u.problem("shard %d has clients %x from %d on that do not wait", i, w, j*64)
+			}
 		}
 	}
 	words := a.cpuWords()

@@ -105,7 +105,7 @@ func (a *Arena) vacate(e, gen uint32) {
 	// A creator may still be marked as the loser of its ID, hence the second try.
 	for range 2 {
 		w := a.entries[e].main.Load()
-		if genOf(w) == gen && (stateOf(w) == creating || stateOf(w) == evicting) && !a.move(e, w, word(free, gen, 0)) {
+		if genOf(w) == gen && (stateOf(w) == creating || stateOf(w) == evicting) && !a.entries[e].move(w, word(free, gen, 0)) {
 			continue
 		}
 		return
@@ -126,7 +126,7 @@ func (w *Writer) Seal(keep bool) (*Hold, error) {
 		return nil, err
 	}
 	h := new(Hold)
-	h.fill(w.a, w.e, w.gen)
+	h.fill(w.a, &w.a.entries[w.e], w.e, w.gen)
 	return h, nil
 }
 
@@ -146,7 +146,7 @@ func (w *Writer) seal(keep bool) error {
 	if keep {
 		low = a.prehold(w.e, w.gen)
 	}
-	ok := a.move(w.e, word(creating, w.gen, uint32(a.client)|phaseSettled), word(sealed, w.gen, low))
+	ok := a.entries[w.e].move(word(creating, w.gen, uint32(a.client)|phaseSettled), word(sealed, w.gen, low))
 	if keep {
 		a.local[w.e].Store(uint32(count(ok)))
 	}

@@ -12,11 +12,11 @@ func (a *Arena) Delete(o ID) bool {
 	k := keyOf(&o)
 	h := k.hash()
 	for !a.closed.Load() {
-		e, gen, ok := a.find(k, h)
+		e, w, ok := a.find(k, h)
 		if !ok {
 			return false
 		}
-		if a.doom(h, e, gen) {
+		if a.doom(h, e, genOf(w)) {
 			return true
 		}
 	}
@@ -31,7 +31,7 @@ func (a *Arena) doom(h uint64, e, gen uint32) bool {
 		if genOf(w) != gen || stateOf(w) != sealed {
 			return false
 		}
-		if !a.move(e, w, word(doomed, gen, lowOf(w))) {
+		if !a.entries[e].move(w, word(doomed, gen, lowOf(w))) {
 			continue
 		}
 		a.bury(h, e, gen)
@@ -58,13 +58,14 @@ func (a *Arena) Evict(o ID, attempt uint32) bool {
 	}
 	k := keyOf(&o)
 	h := k.hash()
-	e, gen, ok := a.find(k, h)
+	e, w, ok := a.find(k, h)
+	gen := genOf(w)
 	// What is read is of the generation that the CAS insists on.
 	if !ok || uint32(a.entries[e].idc.Load()>>32) != attempt || a.heldFar(e, gen) {
 		return false
 	}
 	a.at(killFound)
-	if !a.move(e, word(sealed, gen, 0), word(doomed, gen, 0)) {
+	if !a.entries[e].move(word(sealed, gen, 0), word(doomed, gen, 0)) {
 		return false
 	}
 	a.bury(h, e, gen)

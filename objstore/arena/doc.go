@@ -41,9 +41,17 @@
 // is free below it may be a hole, whose pages were given back (trim.go); it is filled before it is free again.
 // So a lack of memory is a [FullError] and no signal.
 //
+// # Few objects in few lines
+//
+// What an operation costs are the lines of memory it has to fetch. So the index is two tables: each bucket of the
+// large one, which has room for all entries, is looked at only where the bucket of the ID in a table of 128 KiB is
+// or was full; one line says whether anybody waits at all; entries come into use by the thousand, and blocks are
+// used again last in, first out.
+//
 // # Concurrency
 //
-// All methods may be called by all goroutines of all processes. An object's bytes and attributes are written
+// All methods may be called by all goroutines of all processes, but for those of a Hold, which is for one
+// goroutine at a time. An object's bytes and attributes are written
 // before it is sealed and are constant afterwards, so whoever got a Hold sees all of it. One goroutine of a
 // process runs its doorbell loop:
 //

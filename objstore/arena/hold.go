@@ -3,7 +3,6 @@ package arena
 import (
 	"encoding/binary"
 	"runtime"
-	"sync/atomic"
 
 	"github.com/kadrehq/kadre/internal/id"
 )
@@ -12,18 +11,19 @@ import (
 // setting it with its own seal. The others wait for it; it takes no lock and never sleeps.
 const busy = 1 << 31
 
-// Hold keeps a sealed object where it is. Whoever has one may read it until Release.
+// Hold keeps a sealed object where it is. Whoever has one may read it until Release. A Hold is for one
+// goroutine at a time; a process may have any number of them on one object.
 type Hold struct {
 	a    *Arena
 	data []byte
 	e    uint32
 	gen  uint32
-	done atomic.Bool
+	done bool
 }
 
 // Bytes is the object, read-only: a store faults. It is nil after Release.
 func (h *Hold) Bytes() []byte {
-	if h.done.Load() {
+	if h.done {
 		return nil
 	}
 	return h.data
@@ -44,26 +44,32 @@ func (h *Hold) Job() (j id.Job) {
 	return j
 }
 
-// Release gives the hold back. Further calls, and calls after Close, do nothing.
+// Release gives the hold back. Further calls, and calls after Close, do nothing. Where others of this process
+// have the object too, that is one CAS.
 func (h *Hold) Release() {
-	if h.done.CompareAndSwap(false, true) && !h.a.closed.Load() {
-		h.a.release(h.e)
+	a := h.a
+	if h.done || a.closed.Load() {
+		return
+	}
+	h.done = true
+	l := &a.local[h.e]
+	if n := l.Load(); n <= 1 || n&busy != 0 || !l.CompareAndSwap(n, n-1) {
+		a.release(h.e)
 	}
 }
 
 // Again takes a hold that was released once more, without looking for its object; false when that is gone.
 func (h *Hold) Again() bool {
-	if h.a.closed.Load() || !h.a.retain(h.e, h.gen) {
+	if h.a.closed.Load() || !h.a.retain(&h.a.entries[h.e], h.e, h.gen) {
 		return false
 	}
-	h.done.Store(false)
+	h.done = false
 	return true
 }
 
 // fill makes h a hold on an entry that this process has a count on.
-func (h *Hold) fill(a *Arena, e, gen uint32) {
+func (h *Hold) fill(a *Arena, en *entry, e, gen uint32) {
 	h.a, h.e, h.gen = a, e, gen
-	en := &a.entries[e]
 	off, size := en.off.Load(), en.size.Load()
 	if size > 0 && off < uint64(len(a.ro)) && size <= uint64(len(a.ro))-off {
 		h.data = a.ro[off : off+size : off+size]
@@ -80,17 +86,58 @@ func (a *Arena) Get(o ID) (*Hold, bool) {
 	return h, true
 }
 
+// get has what mostly happens in one piece: the object is in its first bucket, this process has a holder bit in
+// the main word, and nobody is in our way. All else is for search.
 func (a *Arena) get(to *Hold, o *ID) bool {
 	k := keyOf(o)
 	h := k.hash()
+	if a.nearBit == 0 || a.closed.Load() {
+		return a.search(to, k, h)
+	}
+	b := a.bucket(h, 0)
+	for i := range b.slot {
+		v := b.slot[i].Load()
+		if (v^h>>(64-fpBits)<<genBits)&(fpMask<<genBits) != 0 {
+			continue
+		}
+		e := v>>slotShift - 1 // of an empty slot: more than there are
+		if e >= uint64(len(a.entries)) {
+			continue
+		}
+		en := &a.entries[e]
+		w := en.main.Load()
+		if w>>genShift != uint64(sealed)<<genBits|v&genMask || en.ida.Load() != k.a || en.idb.Load() != k.b || uint32(en.idc.Load()) != k.c {
+			continue
+		}
+		a.at(killFound)
+		l := &a.local[e]
+		n := l.Load()
+		if n&busy != 0 || !l.CompareAndSwap(n, n+1) {
+			break
+		}
+		if w&a.nearBit == 0 && !en.move(w, w|a.nearBit) || w&a.nearBit != 0 && en.main.Load() != w {
+			a.release(uint32(e))
+			break
+		}
+		a.at(killHeld)
+		a.touch(en)
+		to.fill(a, en, uint32(e), genOf(w))
+		return true
+	}
+	return a.search(to, k, h)
+}
+
+// search is get for everybody and every case.
+func (a *Arena) search(to *Hold, k key, h uint64) bool {
 	for !a.closed.Load() {
-		e, gen, ok := a.find(k, h)
+		e, w, ok := a.find(k, h)
 		if !ok {
 			return false
 		}
 		a.at(killFound)
-		if a.retain(e, gen) {
-			to.fill(a, e, gen)
+		en := &a.entries[e]
+		if a.retain(en, e, genOf(w)) {
+			to.fill(a, en, e, genOf(w))
 			return true
 		}
 		// Deleted since we found it. Look again: there may be a new one of the same ID.
@@ -101,7 +148,7 @@ func (a *Arena) get(to *Hold, o *ID) bool {
 // retain counts one more hold of this process and makes sure that its holder bit is set. The count comes
 // first: while it is not 0 nobody of this process drops the bit. False when the entry is no more SEALED in
 // this generation.
-func (a *Arena) retain(e, gen uint32) bool {
+func (a *Arena) retain(en *entry, e, gen uint32) bool {
 	l := &a.local[e]
 	for {
 		n := l.Load()
@@ -111,19 +158,19 @@ func (a *Arena) retain(e, gen uint32) bool {
 			runtime.Gosched()
 		}
 	}
-	if !a.take(e, gen) {
+	if !a.take(en, e, gen) {
 		a.release(e)
 		return false
 	}
 	a.at(killHeld)
-	a.touch(e)
+	a.touch(en)
 	return true
 }
 
 // touch notes that an entry, which this process holds, is used now. The clock stands still between two looks
 // at it, so mostly there is nothing to write.
-func (a *Arena) touch(e uint32) {
-	if u, now := &a.entries[e].used, a.sp.clock.Load(); u.Load() != now {
+func (a *Arena) touch(en *entry) {
+	if u, now := &en.used, a.sp.clock.Load(); u.Load() != now {
 		u.Store(now)
 	}
 }
@@ -142,7 +189,10 @@ func (a *Arena) release(e uint32) {
 				return
 			}
 		case l.CompareAndSwap(1, busy):
-			a.drop(e, genOf(a.entries[e].main.Load()), a.client)
+			en := &a.entries[e]
+			if w := en.main.Load(); stateOf(w) != sealed || w&a.nearBit == 0 || !en.move(w, w&^a.nearBit) {
+				a.drop(e, genOf(w), a.client)
+			}
 			l.Store(0)
 			return
 		}

@@ -13,6 +13,14 @@ import "sync/atomic"
 // Each side writes before it reads (*). Whoever clears a bit of a DOOMED entry tries to evict it, so the
 // bit of a taker who came too late delays the eviction and never prevents it.
 
+// nearBit is the bit of a client in main words, 0 for those from 32 on.
+func nearBit(client int) uint64 {
+	if client >= nearClients {
+		return 0
+	}
+	return 1 << client
+}
+
 // farWord is the further word and the bit of a client from 32 on.
 func (a *Arena) farWord(e uint32, client int) (w *atomic.Uint64, bit uint32) {
 	return &a.fars[e].w[client/32-1], 1 << (client % 32)
@@ -20,16 +28,16 @@ func (a *Arena) farWord(e uint32, client int) (w *atomic.Uint64, bit uint32) {
 
 // take makes sure that this client's holder bit is set, if the entry is SEALED in this generation. Another
 // goroutine of the process may have set it, or be just about to.
-func (a *Arena) take(e, gen uint32) bool {
-	if a.client >= nearClients {
+func (a *Arena) take(en *entry, e, gen uint32) bool {
+	if a.nearBit == 0 {
 		return a.takeFar(e, gen)
 	}
 	for {
-		w := a.entries[e].main.Load()
+		w := en.main.Load()
 		if genOf(w) != gen || stateOf(w) != sealed {
 			return false
 		}
-		if lowOf(w)>>a.client&1 != 0 || a.move(e, w, w|1<<a.client) {
+		if w&a.nearBit != 0 || en.move(w, w|a.nearBit) {
 			return true
 		}
 	}
@@ -76,7 +84,7 @@ func (a *Arena) drop(e, gen uint32, client int) {
 		if left == w {
 			return
 		}
-		if !a.move(e, w, left) {
+		if !a.entries[e].move(w, left) {
 			continue
 		}
 		if stateOf(w) == doomed && lowOf(left) == 0 {
@@ -125,7 +133,7 @@ func (a *Arena) tryEvict(e, gen uint32) bool {
 // claimEviction moves an entry that nobody holds from DOOMED to EVICTING: one CAS decides who frees it.
 func (a *Arena) claimEviction(e, gen uint32) bool {
 	w := word(doomed, gen, 0)
-	if a.entries[e].main.Load() != w || a.heldFar(e, gen) || !a.move(e, w, word(evicting, gen, uint32(a.client))) {
+	if a.entries[e].main.Load() != w || a.heldFar(e, gen) || !a.entries[e].move(w, word(evicting, gen, uint32(a.client))) {
 		return false
 	}
 	a.at(killEvicting)

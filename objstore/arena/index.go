@@ -84,24 +84,25 @@ func (a *Arena) bucketAt(h uint64, p int) uint64 {
 	return uint64(a.near) + (h>>farShift+uint64(p-1))&uint64(a.buckets-1)
 }
 
-// find gives the sealed entry of an ID. It is matches, unrolled by hand for the fastest of our paths, but
-// does not look whether the entry changed since: the caller's CAS on the generation does.
-func (a *Arena) find(k key, h uint64) (e, gen uint32, ok bool) {
+// find gives the sealed entry of an ID, and its main word. It is matches, unrolled by hand for the fastest of
+// our paths, but does not look whether the entry changed since: the caller's CAS on the generation does.
+func (a *Arena) find(k key, h uint64) (e uint32, w uint64, ok bool) {
 	print := h >> (64 - fpBits) << genBits
-	for p := range a.probes() {
+	for p := 0; p < a.probes(); p++ {
 		b := a.bucket(h, p)
 		for i := range b.slot {
 			v := b.slot[i].Load()
 			if (v^print)&(fpMask<<genBits) != 0 {
 				continue
 			}
-			e := uint32(v>>slotShift) - 1 // of an empty slot: more than there are
-			if int64(e) >= int64(len(a.entries)) {
+			e := v>>slotShift - 1 // of an empty slot: more than there are
+			if e >= uint64(len(a.entries)) {
 				continue
 			}
 			en := &a.entries[e]
-			if w := en.main.Load(); genOf(w) == uint32(v)&genMask && stateOf(w) == sealed && en.key() == k {
-				return e, genOf(w), true
+			w := en.main.Load()
+			if w>>genShift == uint64(sealed)<<genBits|v&genMask && en.idb.Load() == k.b && en.ida.Load() == k.a && uint32(en.idc.Load()) == k.c {
+				return uint32(e), w, true
 			}
 		}
 		if b.past.Load() == 0 {
@@ -152,17 +153,32 @@ func (a *Arena) unpass(h uint64, n int) {
 	}
 }
 
+// alone says that the bucket has no slot which may be of the ID of the one at i, and that none is further on.
+func (b *bucket) alone(i int) bool {
+	own := b.slot[i].Load()
+	for j := range b.slot {
+		if v := b.slot[j].Load(); j != i && v != 0 && (v^own)&(fpMask<<genBits) == 0 {
+			return false
+		}
+	}
+	return b.past.Load() == 0
+}
+
 // settle makes a new entry the only one of its ID, or says that it lost. Two creators of one ID see each
 // other, because each fills its slot before it looks; then the one further back in the index loses, and the
 // other marks it, so that it cannot settle having looked too early. A settled or sealed one always wins.
 func (a *Arena) settle(e, gen uint32, k key, h uint64, pos int) bool {
+	own := word(creating, gen, uint32(a.client)|phaseClaimed)
+	if pos < bucketSlots && a.bucket(h, 0).alone(pos) {
+		return a.entries[e].move(own, own|phaseSettled)
+	}
 	won := true
 	a.matches(k, h, func(o uint32, w uint64, at int) bool {
 		for won && o != e && live(w) {
 			switch phase := lowOf(w) &^ ownerMask; {
 			case stateOf(w) == sealed || phase == phaseSettled || phase == phaseClaimed && at < pos:
 				won = false
-			case phase == phaseLost || a.move(o, w, w|phaseLost):
+			case phase == phaseLost || a.entries[o].move(w, w|phaseLost):
 				a.at(killMarked)
 				return true
 			default: // it just settled, sealed or gave up
@@ -175,6 +191,5 @@ func (a *Arena) settle(e, gen uint32, k key, h uint64, pos int) bool {
 		}
 		return won
 	})
-	own := word(creating, gen, uint32(a.client)|phaseClaimed)
-	return won && a.move(e, own, word(creating, gen, uint32(a.client)|phaseSettled))
+	return won && a.entries[e].move(own, own|phaseSettled)
 }

@@ -48,8 +48,9 @@ type super struct {
 	trims      atomic.Uint64 // how many units of granules were given back; numbers them
 	_          [8]byte
 
-	clock atomic.Uint64 // Unix time in milliseconds at the latest Poke of any process
-	_     [56]byte
+	clock   atomic.Uint64 // Unix time in milliseconds at the latest Poke of any process
+	waiting shard         // a bit for each client that waits for any object
+	_       [24]byte
 }
 
 // client is the shared part of one client, in lines that different sides write.
@@ -97,6 +98,10 @@ type bucket struct {
 
 // shard has a bit for each client that waits for an object which hashes to it.
 type shard [shardWords]atomic.Uint64
+
+func (s *shard) set(client int)   { s[client/64].Or(1 << (client % 64)) }
+func (s *shard) clear(client int) { s[client/64].And(^(uint64(1) << (client % 64))) }
+func (s *shard) empty() bool      { return s[0].Load()|s[1].Load()|s[2].Load()|s[3].Load() == 0 }
 
 // geometry is where everything is; it follows from three numbers.
 type geometry struct {

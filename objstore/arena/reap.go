@@ -100,10 +100,10 @@ func (a *Arena) dropDead(e uint32, w uint64, client int) bool {
 // wakeWaiters clears the wait bits of a dead client and wakes every other client that has one.
 func (a *Arena) wakeWaiters(client int) (cleared int) {
 	var mask shardMask
+	a.sp.waiting.clear(client)
 	for i := range a.shards {
-		w := &a.shards[i][client/64]
-		if bit := uint64(1) << (client % 64); w.Load()&bit != 0 {
-			w.And(^bit)
+		if bit := uint64(1) << (client % 64); a.shards[i][client/64].Load()&bit != 0 {
+			a.shards[i].clear(client)
 			cleared++
 		}
 		for j := range mask {

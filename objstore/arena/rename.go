@@ -23,7 +23,7 @@ func (w *Writer) Rename(o ID, attempt uint32) error {
 		if genOf(m) != w.gen || stateOf(m) != creating || owner(m) != a.client {
 			return ErrSettled
 		}
-		if a.move(w.e, m, claimed) {
+		if en.move(m, claimed) {
 			break
 		}
 	}

@@ -19,47 +19,57 @@ const (
 // all entries below the high-water mark, which makes reuse first in, first out without a shared list.
 type spares struct {
 	q      []uint32
+	at     int // how many of q are used up
 	cur    int64
-	buf    []uint32 // what q lies in
-	missed int      // how many of q someone else took first
+	missed int // how many of q someone else took first
+}
+
+// takeLocked is the next one, if there is one.
+func (s *spares) takeLocked() (e uint32, ok bool) {
+	if s.at == len(s.q) {
+		return 0, false
+	}
+	e = s.q[s.at]
+	s.at++
+	return e, true
 }
 
 // claimEntry takes a free entry: FREE -> CREATING, owned by this client. For a small object it also says
 // which block may be free, so that mostly one turn of the lock does for both.
 func (a *Arena) claimEntry(size int64) (e, gen, block uint32, err error) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	for round := range claimRounds {
 		if round == claimRounds-1 { // unlucky so often: look at all before saying that there is none
 			high := int64(a.sp.entHigh.Load())
+			a.spare.q, a.spare.at = a.spare.q[:0], 0
 			a.scanEntriesLocked(high, high)
 		}
-		for len(a.spare.q) > 0 {
-			e := a.spare.q[0]
-			a.spare.q = a.spare.q[1:]
-			w := a.entries[e].main.Load()
+		for e, ok := a.spare.takeLocked(); ok; e, ok = a.spare.takeLocked() {
+			en := &a.entries[e]
+			w := en.main.Load()
 			gen := (genOf(w) + 1) & genMask
-			if stateOf(w) == free && a.move(e, w, word(creating, gen, uint32(a.client)|phaseClaimed)) {
-				return e, gen, a.blocky.popLocked(size), nil
+			if stateOf(w) == free && en.move(w, word(creating, gen, uint32(a.client)|phaseClaimed)) {
+				block := a.blocky.popLocked(size)
+				a.mu.Unlock()
+				return e, gen, block, nil
 			}
 			if a.spare.missed++; a.spare.missed > enough {
-				a.spare.q = a.spare.q[:0]
+				a.spare.at = len(a.spare.q)
 			}
 		}
 		if err := a.findEntriesLocked(); err != nil {
+			a.mu.Unlock()
 			return 0, 0, 0, err
 		}
 	}
+	a.mu.Unlock()
 	return 0, 0, 0, &FullError{What: FullEntries}
 }
 
 // findEntriesLocked fills the queue from the next batch, from above the mark, or from wherever there is one. It
 // leaves it empty only where another process raised the mark first.
 func (a *Arena) findEntriesLocked() error {
-	if a.spare.buf == nil {
-		a.spare.buf = make([]uint32, batch)
-	}
-	a.spare.q = a.spare.buf[:0]
+	a.spare.q, a.spare.at = a.spare.q[:0], 0
 	high := int64(a.sp.entHigh.Load())
 	crowded := a.spare.missed > enough
 	a.spare.missed = 0

@@ -15,9 +15,12 @@ import (
 // Waiting and sealing, side by side; the steps marked * make it safe, for each side writes before it reads.
 //
 //	wait                                  seal
-//	1 enlist here, set own bit in shard   1 entry: CREATING -> SEALED
-//	2 * look up: there?                   2 * read shard
+//	1 enlist here, set own bit among      1 entry: CREATING -> SEALED
+//	  those who wait, then in the shard
+//	2 * look up: there?                   2 * read who waits at all, then the shard
 //	3 sleep until Poke                    3 each client with a bit: hint, bump doorbell, wake
+//
+// Who waits at all is in one line of memory that mostly nobody writes; the shards are as large as a CPU's cache.
 //
 // The doorbell side: DoorbellWait reads the doorbell, the process polls everything it has to poll, among it
 // Poke, then it sleeps if the doorbell is still the one it read. A sealer that dies before step 3 is made
@@ -37,7 +40,8 @@ type waits struct {
 
 	mu     sync.Mutex
 	closed bool
-	count  [shards]uint32 // waiters by shard: the shared bit is set while there are any
+	n      int            // waiters: the bit among those who wait is set while there are any
+	count  [shards]uint32 // the same by shard
 	group  [groups][]*waiter
 	full   time.Time // when Poke last looked at everything
 }
@@ -87,8 +91,11 @@ func (a *Arena) enlist(w *waiter) bool {
 	g := &ws.group[w.shard%groups]
 	w.at = len(*g)
 	*g = append(*g, w)
+	if ws.n++; ws.n == 1 {
+		a.sp.waiting.set(a.client)
+	}
 	if ws.count[w.shard]++; ws.count[w.shard] == 1 {
-		a.shards[w.shard][a.client/64].Or(1 << (a.client % 64))
+		a.shards[w.shard].set(a.client)
 	}
 	return true
 }
@@ -104,7 +111,10 @@ func (a *Arena) leave(w *waiter) {
 	g[len(g)-1] = nil
 	ws.group[w.shard%groups] = g[:len(g)-1]
 	if ws.count[w.shard]--; ws.count[w.shard] == 0 {
-		a.shards[w.shard][a.client/64].And(^(uint64(1) << (a.client % 64)))
+		a.shards[w.shard].clear(a.client)
+	}
+	if ws.n--; ws.n == 0 {
+		a.sp.waiting.clear(a.client)
 	}
 }
 
@@ -119,6 +129,9 @@ func (ws *waits) drain() {
 // announce wakes everyone who waits for the object that was just sealed in an entry. If the entry is reused by
 // now, the object is gone, and nobody need be woken for it.
 func (a *Arena) announce(h uint64, e uint32) {
+	if a.sp.waiting.empty() {
+		return
+	}
 	s := shardOf(h)
 	for i := range a.shards[s] {
 		for m := a.shards[s][i].Load(); m != 0; m &= m - 1 {

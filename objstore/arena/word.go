@@ -1,5 +1,11 @@
 package arena
 
+import (
+	"slices"
+
+	"github.com/kadrehq/kadre/internal/invariant"
+)
+
 // state is what an entry is, see the drawing in doc.go.
 type state uint8
 
@@ -74,28 +80,17 @@ func farWord(gen, bits uint32) uint64 { return uint64(gen)<<32 | uint64(bits) }
 func farGen(v uint64) uint32          { return uint32(v >> 32) }
 
 // move is the one way an entry's main word changes.
-func (a *Arena) move(e uint32, old, new uint64) bool {
-	if !legal(stateOf(old), stateOf(new)) {
-		badMove(old, new)
+func (en *entry) move(old, new uint64) bool {
+	if invariant.Enabled {
+		checkMove(stateOf(old), stateOf(new))
 	}
-	return a.entries[e].main.CompareAndSwap(old, new)
+	return en.main.CompareAndSwap(old, new)
 }
 
-func badMove(old, new uint64) {
-	panic("arena: bug: entry moves from " + stateOf(old).String() + " to " + stateOf(new).String())
+func checkMove(from, to state) {
+	ok := from < states && slices.Contains(next[from], to)
+	invariant.Check(ok, "arena: an entry goes from %v to a state that follows it, not to %v", from, to)
 }
-
-// legal is asked at every move, and so looks at a bit for each pair of states.
-func legal(from, to state) bool { return legalMoves>>(from*8+to)&1 != 0 }
-
-var legalMoves = func() (m uint64) {
-	for from, tos := range next {
-		for _, to := range tos {
-			m |= 1 << (from*8 + int(to))
-		}
-	}
-	return m
-}()
 
 // tag names an entry in a generation, in the words of the blocks that are its. It is never 0.
 func tag(e, gen uint32) uint64 { return uint64(e+1)<<genBits | uint64(gen) }
