@@ -31,7 +31,7 @@ const (
 	hugePage = 2 << 20
 
 	magic   = 0x4b61647265417231
-	version = 4
+	version = 5
 )
 
 // super is the superblock. The first group is written once, before anyone else maps the arena.
