@@ -108,7 +108,7 @@ func (h *Host) remember() {
 	h.seekKnown(l)
 	t := time.NewTicker(knownEvery)
 	defer t.Stop()
-	for n := 1; ; n++ {
+	for {
 		select {
 		case <-t.C:
 		case <-h.ctx.Done():

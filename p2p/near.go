@@ -1,8 +1,6 @@
 package p2p
 
 import (
-	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -55,17 +53,8 @@ func (h *Host) newlyNear(n id.Node) bool {
 	if h.runtime == nil {
 		return false
 	}
-	file, err := os.Open(filepath.Join(h.cfg.RuntimeDir, n.Short()+peerExt))
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	b, err := io.ReadAll(io.LimitReader(file, maxPeerFile+1))
-	if err != nil {
-		return false
-	}
-	f, err := parsePeerFile(b)
-	if err != nil || f.ID != n || !f.Lane || !f.Place.sameNet(h.runtime.here) {
+	s, err := h.runtime.read(n.Short()+peerExt, nil)
+	if err != nil || s.file.ID != n || !s.file.Lane || !s.file.Place.sameNet(h.runtime.here) {
 		return false
 	}
 	h.mu.Lock()

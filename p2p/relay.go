@@ -115,8 +115,7 @@ func (h *Host) dialStream(ctx context.Context, p peer.ID, addrs []string) (*lane
 	if err != nil {
 		return nil, fmt.Errorf("p2p: over libp2p: %w", err)
 	}
-	by, _ := ctx.Deadline()
-	return h.endpoint.DialStream(&lane.Stream{Stream: s, Self: h.kad.host.ID()}, by)
+	return h.endpoint.DialStream(ctx, &lane.Stream{Stream: s, Self: h.kad.host.ID()})
 }
 
 // keepReachable finds out whether this node can be dialed, and keeps relays where it cannot.

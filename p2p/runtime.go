@@ -124,7 +124,7 @@ func (r *runtimeDir) scan() ([]peerFile, error) {
 		if !strings.HasSuffix(name, peerExt) || name == r.own || strings.HasPrefix(name, ".") {
 			continue
 		}
-		s, err := r.read(name)
+		s, err := r.read(name, r.seen)
 		if err != nil || !s.file.Place.sameNet(r.here) {
 			continue // half a file, or a node of another namespace
 		}
@@ -148,8 +148,8 @@ func (r *runtimeDir) sweep(name string) {
 	}
 }
 
-// read reads a file unless it is the one seen before.
-func (r *runtimeDir) read(name string) (seenFile, error) {
+// read reads a file unless it is the one seen before. It follows no link and waits for nobody.
+func (r *runtimeDir) read(name string, seen map[string]seenFile) (seenFile, error) {
 	path := filepath.Join(r.dir, name)
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -160,7 +160,7 @@ func (r *runtimeDir) read(name string) (seenFile, error) {
 	if err != nil || !st.Mode().IsRegular() {
 		return seenFile{}, errors.Join(fs.ErrInvalid, err)
 	}
-	if s, ok := r.seen[name]; ok && s.mod.Equal(st.ModTime()) && s.size == st.Size() {
+	if s, ok := seen[name]; ok && s.mod.Equal(st.ModTime()) && s.size == st.Size() {
 		return s, nil
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxPeerFile+1))

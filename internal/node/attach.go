@@ -107,7 +107,7 @@ func (n *Node) serve(c *net.UnixConn) {
 
 // checkPeer says whether a process may attach at all.
 func (n *Node) checkPeer(c *net.UnixConn, h *wire.Hello) (pid int, err error) {
-	pid, uid, err := peerOf(c)
+	pid, uid, err := wire.PeerOf(c)
 	switch {
 	case err != nil:
 		return 0, err

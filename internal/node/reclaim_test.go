@@ -141,7 +141,7 @@ func TestDiesUnderAnothersNumber(t *testing.T) {
 			in.Close()
 			continue // somebody else was faster
 		}
-		if got, _, err := peerOf(c); err != nil || got != pid {
+		if got, _, err := wire.PeerOf(c); err != nil || got != pid {
 			t.Fatal(got, err)
 		}
 		if w, err := watchPeer(c, pid, since); err == nil {

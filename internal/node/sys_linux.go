@@ -12,25 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerOf says who is at the other end of a unix socket.
-func peerOf(c *net.UnixConn) (pid, uid int, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0, 0, fmt.Errorf("node: peer of a socket: %w", err)
-	}
-	var cred *unix.Ucred
-	var cerr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, cerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, 0, fmt.Errorf("node: peer of a socket: %w", err)
-	}
-	if cerr != nil {
-		return 0, 0, fmt.Errorf("node: peer of a socket: %w", cerr)
-	}
-	return int(cred.Pid), int(cred.Uid), nil
-}
-
 // pidfd tells of the death of one process, whatever becomes of its number.
 type pidfd struct{ f *os.File }
 

@@ -66,6 +66,11 @@ func (e *Endpoint) Dial(ctx context.Context, network, addr string, want peer.ID)
 	if err != nil {
 		return nil, fmt.Errorf("lane: %w", err)
 	}
+	return e.begin(ctx, c, want)
+}
+
+// begin is meet for who has dialed.
+func (e *Endpoint) begin(ctx context.Context, c net.Conn, want peer.ID) (*Conn, error) {
 	by, ok := ctx.Deadline()
 	if !ok {
 		by = time.Now().Add(handshakeFor)

@@ -1,11 +1,11 @@
 package lane
 
 import (
+	"context"
 	"crypto/sha256"
 	"net"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -51,12 +51,7 @@ func (e *Endpoint) admitStream(raw *Stream, dialer bool) (*Conn, error) {
 	return c, nil
 }
 
-// DialStream makes a connection for a lane of a stream that this side has opened.
-func (e *Endpoint) DialStream(s *Stream, by time.Time) (*Conn, error) {
-	s.SetDeadline(by)
-	c, err := e.admitStream(s, true)
-	if err != nil {
-		s.Close()
-	}
-	return c, err
+// DialStream makes a connection for a lane of a stream that this side has opened. ctx bounds it as it bounds Dial.
+func (e *Endpoint) DialStream(ctx context.Context, s *Stream) (*Conn, error) {
+	return e.begin(ctx, s, "")
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -48,7 +49,7 @@ func ListenUnix(path string) (net.Listener, error) {
 }
 
 func (e *Endpoint) admitUnix(raw *net.UnixConn, want peer.ID, dialer bool) (*Conn, error) {
-	switch uid, err := peerUser(raw); {
+	switch _, uid, err := wire.PeerOf(raw); {
 	case err != nil:
 		return nil, fmt.Errorf("lane: asking who is at the other end of a unix socket: %w", err)
 	case uid != os.Geteuid():
