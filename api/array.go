@@ -10,6 +10,7 @@ import (
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/proc"
+	"github.com/kadrehq/kadre/sched"
 )
 
 // Number is what Arrays hold.
@@ -335,7 +336,7 @@ func (a *Array[T]) DecodeTop(d *codec.Decoder, body []byte) error {
 
 // untilReturn holds the Array until the task returns whose context ctx is: slices may outlive the Array.
 func (a *Array[T]) untilReturn(ctx context.Context) {
-	if t := taskOf(ctx); t != nil {
+	if t := sched.TaskOf(ctx); t != nil {
 		s := a.s
 		t.AfterFunc(func() { runtime.KeepAlive(s) })
 	}

@@ -39,13 +39,8 @@ func (c *carrier) Value(k any) any {
 	return c.Context.Value(k)
 }
 
-// taskOf is the task whose function was given ctx, or a context that ctx was made from.
-func taskOf(ctx context.Context) *sched.Task {
-	if c, ok := ctx.(*carrier); ok {
-		return c.task
-	}
-	return sched.TaskOf(ctx)
-}
+// CarriedTask is for package sched, which need not search then.
+func (c *carrier) CarriedTask() *sched.Task { return c.task }
 
 // open holds this process's open runtimes, the first first.
 var open struct {
@@ -111,22 +106,10 @@ func (rt *Runtime) Stats() RuntimeStats {
 }
 
 // FuncStats is what the runs of one function in this process were like.
-type FuncStats struct {
-	Name   string
-	Runs   int64         // about: of runs below 50 us, 1 in 64 is measured and stands for 64
-	P50    time.Duration // up to a factor of two, as P99
-	P99    time.Duration
-	Failed int64 // panics, and ends of goroutines
-}
+type FuncStats = sched.FuncStats
 
 // Functions lists the functions, classes and methods that ran in this process.
-func (rt *Runtime) Functions() []FuncStats {
-	var all []FuncStats
-	for _, s := range proc.Functions() {
-		all = append(all, FuncStats(s))
-	}
-	return all
-}
+func (rt *Runtime) Functions() []FuncStats { return proc.Functions() }
 
 // Close ends the job: it cancels what runs, frees its objects and returns within 5 s. Wait for your refs
 // before. Later calls return what the first did.
@@ -208,6 +191,3 @@ func findProcess(ctx context.Context) (*proc.Process, error) {
 	}
 	return nil, ErrNoRuntime
 }
-
-// CarriedTask is for package sched, which need not search then.
-func (c *carrier) CarriedTask() *sched.Task { return c.task }

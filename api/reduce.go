@@ -40,9 +40,6 @@ func Reduce[T any](ctx context.Context, refs []Ref[T], f *RemoteFunc2[T, T, T]) 
 	p.Submit(ctx, &last.Future, &f.r.opts, []*proc.Future{&gate.Future})
 	r := &reduction[T]{ctx: p.Bound(ctx), f: f, last: last, gate: gate, at: make([]segment[T], len(refs))}
 	demand(fs)
-	for i, ref := range refs {
-		r.at[i] = segment[T]{lo: i, hi: i + 1, ref: ref}
-	}
 	for i := range refs {
 		r.watch(refs[i], i, i+1)
 	}
@@ -51,7 +48,7 @@ func Reduce[T any](ctx context.Context, refs []Ref[T], f *RemoteFunc2[T, T, T]) 
 
 var errNoRefs = errors.New("kadre: Reduce of no refs: there is no value to give; handle the empty case before it")
 
-// segment is a part of the refs that one value stands for.
+// segment is a part of the refs that one value stands for; one that is not ready is not known.
 type segment[T any] struct {
 	lo, hi int
 	ref    Ref[T]

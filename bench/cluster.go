@@ -56,7 +56,7 @@ func withIdle(nodes int, settle time.Duration, side func(*idle) Side) func(conte
 			return nil, err
 		}
 		c := &idle{n, map[string]any{"nodes": nodes, "full_view_s": round(took.Seconds())}, min(settle, idleWindow)}
-		if err := wait(ctx, settle); err != nil {
+		if err := testnet.Until(ctx, time.Now().Add(settle)); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
 		return &Run{Ours: side(c), Extra: c.extra, Close: n.Close}, nil
@@ -98,7 +98,7 @@ func (c *idle) cpu(ctx context.Context, _ int) (float64, error) {
 		return 0, err
 	}
 	begin := time.Now()
-	if err := wait(ctx, c.window); err != nil {
+	if err := testnet.Until(ctx, time.Now().Add(c.window)); err != nil {
 		return 0, err
 	}
 	after, err := c.usages()
@@ -115,7 +115,7 @@ func (c *idle) cpu(ctx context.Context, _ int) (float64, error) {
 }
 
 func (c *idle) memory(ctx context.Context, _ int) (float64, error) {
-	if err := wait(ctx, c.window); err != nil {
+	if err := testnet.Until(ctx, time.Now().Add(c.window)); err != nil {
 		return 0, err
 	}
 	all, err := c.usages()
@@ -134,15 +134,4 @@ func (c *idle) memory(ctx context.Context, _ int) (float64, error) {
 	}
 	c.extra["goroutines"] = s.Goroutines
 	return slices.Max(each), nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -33,7 +33,7 @@ func (e *Engine) taskOf(ctx context.Context) *Task {
 	if t, ok := ctx.(*Task); ok {
 		return t
 	}
-	if r := e.shard().roots.last.Load(); r != nil && sameContext(r.ctx, ctx) {
+	if r := e.shard().roots.last.Load(); r != nil && SameContext(r.ctx, ctx) {
 		return nil
 	}
 	return TaskOf(ctx)

@@ -116,9 +116,6 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Closed says whether Close was called.
-func (e *Engine) Closed() bool { return e.closed.Load() }
-
 // Slots is how many tasks run at a time.
 func (e *Engine) Slots() int { return e.cfg.Slots }
 

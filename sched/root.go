@@ -141,7 +141,7 @@ func (c *rootCache) get(e *Engine, ctx context.Context) *Root {
 		return r
 	}
 	r := c.last.Load()
-	if r == nil || !sameContext(r.ctx, ctx) {
+	if r == nil || !SameContext(r.ctx, ctx) {
 		r = e.newRoot(ctx, false)
 		if r.over() {
 			return r // nothing will run under it

@@ -130,7 +130,7 @@ func (e *Engine) place(ctx context.Context) (*worker, *Root) {
 	p, ok := ctx.(*Task)
 	if !ok {
 		w := e.shard()
-		if r := w.roots.last.Load(); r != nil && sameContext(r.ctx, ctx) {
+		if r := w.roots.last.Load(); r != nil && SameContext(r.ctx, ctx) {
 			return w, r
 		}
 		if p = TaskOf(ctx); p == nil {

@@ -38,11 +38,11 @@ func (f *Func) SetExits() { f.goexit.Store(true) }
 // Sample runs what f's tasks run, and learns how long it takes from the first run and from some later ones. It
 // is for tasks that the engine does not run itself.
 func (f *Func) Sample(t *Task, run func()) {
-	if !t.sampled() && !f.everyRun() {
+	every := f.everyRun()
+	if !every && !t.sampled() {
 		run()
 		return
 	}
-	every := f.everyRun()
 	start := time.Now()
 	run()
 	f.measured(time.Since(start), every)
@@ -249,9 +249,6 @@ func here() uintptr {
 func Stripe(n int) int { return int(here() % uintptr(n)) }
 
 // SameContext compares two contexts as == does, also where a type is not comparable.
-func SameContext(a, b context.Context) bool { return sameContext(a, b) }
-
-// sameContext compares two contexts as == does, also where a type is not comparable.
-func sameContext(a, b context.Context) bool {
+func SameContext(a, b context.Context) bool {
 	return *(*[2]uintptr)(unsafe.Pointer(&a)) == *(*[2]uintptr)(unsafe.Pointer(&b))
 }

@@ -211,11 +211,13 @@ func (s *stealer) taken(from id.Addr, thief id.Node, free uint32, specs [][]byte
 
 // stealable says whether a task may leave: those placed here and those too large for the thief stay.
 func stealable(s *wire.Spec, here id.Node, free uint32) bool {
-	free1 := *s
-	if s.Soft && s.OnNode != here { // it is not where it wished to be
-		free1.OnNode = ""
+	placed := s.Placed()
+	if s.Soft && s.OnNode != "" && s.OnNode != here { // it is not where it wished to be
+		c := *s
+		c.OnNode = ""
+		placed = c.Placed()
 	}
-	return s.Kind == wire.KindTask && !free1.Placed() && s.CPU <= free
+	return s.Kind == wire.KindTask && !placed && s.CPU <= free
 }
 
 // tellMoved tells owners where their tasks are, one message each.

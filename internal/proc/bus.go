@@ -91,7 +91,7 @@ func (p *Process) askLinkLocked(to id.Proc, s *sibling) {
 // join has the poll goroutine read a link.
 func (p *Process) join(l *wire.Link) {
 	p.poller.Add(l, p.handle, func(err error) {
-		if l != p.node || p.isClosed() {
+		if l != p.node || p.Closed() {
 			return
 		}
 		p.log.Error("kadre: ring from the node", "err", err)
@@ -147,7 +147,7 @@ func (p *Process) requestWithin(left time.Duration, to id.Addr, k wire.Kind, bod
 
 // notify sends a frame that nobody answers.
 func (p *Process) notify(to id.Addr, k wire.Kind, body []byte) {
-	if err := p.send(&wire.Frame{Kind: k, To: to, Body: body}); err != nil && !p.isClosed() {
+	if err := p.send(&wire.Frame{Kind: k, To: to, Body: body}); err != nil && !p.Closed() {
 		p.log.Warn("kadre: message not sent", "kind", k, "to", to, "err", err)
 	}
 }

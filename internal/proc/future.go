@@ -123,7 +123,7 @@ func (f *Future) Type() *Type { return f.kind().Result }
 // Init makes f an object of this process, which may be nil for one that carries an error. c, which may be nil, lies
 // beside f. The caller ends f.
 func (f *Future) Init(p *Process, t *Type, c *Cold) {
-	f.extend(t.object(), c)
+	f.InitCall(t.object(), c)
 	var root context.Context
 	if p != nil {
 		root = p.root
@@ -132,14 +132,12 @@ func (f *Future) Init(p *Process, t *Type, c *Cold) {
 }
 
 // InitCall makes f a call of fn that is to be submitted. c, which may be nil, lies beside f.
-func (f *Future) InitCall(fn *Func, c *Cold) { f.extend(fn, c) }
-
-func (f *Future) extend(fn *Func, c *Cold) {
+func (f *Future) InitCall(fn *Func, c *Cold) {
+	var x *sched.Ext
 	if c != nil {
-		f.Extend(&fn.Run, &c.Ext)
-	} else {
-		f.Extend(&fn.Run, nil)
+		x = &c.Ext
 	}
+	f.Extend(&fn.Run, x)
 }
 
 // SetOptions notes the wishes of a call where they are not those of its function.

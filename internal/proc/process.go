@@ -192,7 +192,7 @@ func (p *Process) listen() {
 			p.offered(n.Offer, fds[0])
 		case n.Bye != nil:
 			p.endStop()
-			if p.isClosed() {
+			if p.Closed() {
 				p.mu.Lock()
 				select {
 				case <-p.bye:
@@ -209,10 +209,8 @@ func (p *Process) listen() {
 
 func (p *Process) endStop() { p.stopOnce.Do(func() { close(p.stop) }) }
 
-func (p *Process) isClosed() bool { return p.over.Load() }
-
 // Closed says whether p takes no calls any more.
-func (p *Process) Closed() bool { return p.engine.Closed() }
+func (p *Process) Closed() bool { return p.over.Load() }
 
 // lostNode ends everything that waits for the node.
 func (p *Process) lostNode() {

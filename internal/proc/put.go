@@ -17,7 +17,7 @@ const LazyPut = 32 << 10
 
 // Put stores an encoded value as an object of this process and ends f with it.
 func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
-	if p.isClosed() {
+	if p.Closed() {
 		return ErrClosed
 	}
 	if e.Len() <= LazyPut+codec.HeadLen {
@@ -39,7 +39,7 @@ func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
 
 // PutSet makes f, in which package api has stored the typed value, an object of this process.
 func (p *Process) PutSet(f *Future) error {
-	if p.isClosed() {
+	if p.Closed() {
 		return ErrClosed
 	}
 	f.SetDone()

@@ -73,15 +73,16 @@ func (p *Process) bound(s *wire.Spec) context.Context {
 
 // report sends the outcome of a task to its owner. It runs where the task ended and does not block.
 func (p *Process) report(f *Future) {
-	s := &f.inbound().spec
+	in := f.inbound()
+	s := &in.spec
 	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self}
 	if err := f.Failure(); err != nil {
 		r.Err = p.record(f.explain(err), s.Func)
-		p.send1(s, r, f, f.inbound().taken)
+		p.send1(s, r, f, in.taken)
 		return
 	}
-	if f.cold().stored != 0 {
-		p.reportStored(s, r, f.cold().stored, nil, f.inbound().taken)
+	if n := f.cold().stored; n != 0 {
+		p.reportStored(s, r, n, nil, in.taken)
 		return
 	}
 	data, keep, err := f.encoded()
@@ -90,12 +91,12 @@ func (p *Process) report(f *Future) {
 	}
 	if err != nil {
 		r.Err = p.record(err, s.Func)
-		p.send1(s, r, f, f.inbound().taken)
+		p.send1(s, r, f, in.taken)
 		return
 	}
 	if len(data) <= wire.MaxInline {
 		r.Inline = data
-		p.send1(s, r, keep, f.inbound().taken)
+		p.send1(s, r, keep, in.taken)
 		return
 	}
 	go func() {
@@ -106,10 +107,10 @@ func (p *Process) report(f *Future) {
 		}
 		if err != nil {
 			r.Err, r.Refs = p.record(err, s.Func), nil
-			p.send1(s, r, keep, f.inbound().taken)
+			p.send1(s, r, keep, in.taken)
 			return
 		}
-		p.reportStored(s, r, uint64(len(data)), keep, f.inbound().taken)
+		p.reportStored(s, r, uint64(len(data)), keep, in.taken)
 	}()
 }
 
@@ -185,8 +186,8 @@ func InfoOf(ctx context.Context) (Info, bool) {
 	f := futureOf(t)
 	p := f.Process()
 	i := Info{Job: p.job, Node: p.self.Node, PID: os.Getpid()}
-	if f.inbound() != nil {
-		i.Task, i.Actor, i.Attempt = f.inbound().spec.Task, f.inbound().spec.Actor, int(f.inbound().spec.Attempt)
+	if in := f.inbound(); in != nil {
+		i.Task, i.Actor, i.Attempt = in.spec.Task, in.spec.Actor, int(in.spec.Attempt)
 	} else {
 		i.Task = f.ID().Task()
 	}
@@ -198,25 +199,13 @@ func InfoOf(ctx context.Context) (Info, bool) {
 
 // Nodes lists the living nodes.
 func (p *Process) Nodes(ctx context.Context) ([]wire.NodeInfo, error) {
-	type answer struct {
-		m   wire.Nodes
-		err error
+	b, err := p.call(ctx, p.nodeAddr(), wire.KNodes, nil)
+	if err != nil {
+		return nil, err
 	}
-	ch := make(chan answer, 1)
-	left, _ := remaining(ctx)
-	p.requestWithin(left, p.nodeAddr(), wire.KNodes, nil, func(b []byte, err error) {
-		var a answer
-		if a.err = replied(err); err == nil {
-			a.err = wire.Unmarshal(b, &a.m)
-		}
-		ch <- a
-	})
-	select {
-	case a := <-ch:
-		return a.m.Nodes, a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	var m wire.Nodes
+	err = wire.Unmarshal(b, &m)
+	return m.Nodes, err
 }
 
 // onLog prints a line that a worker wrote.

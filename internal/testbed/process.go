@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/kadrehq/kadre/internal/testnet"
 )
 
 // Process is a program that runs in a Bed.
@@ -75,7 +77,7 @@ func (o *output) line(n int) ([]byte, bool) {
 func (b *Bed) launch(name string, cmd *exec.Cmd) (*Process, error) {
 	p := &Process{Name: name, bed: b, cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.out, &p.err
-	cmd.SysProcAttr = tied()
+	cmd.SysProcAttr = testnet.Tied()
 	cmd.WaitDelay = time.Second // for what it left behind with its output
 	in, err := cmd.StdinPipe()
 	if err == nil {

@@ -50,20 +50,17 @@ func (n *Net) Heal() error {
 	return each(n.Nodes, func(d *Node) error { return d.NS.filter() })
 }
 
-// each does something to several nodes at once.
+// atOnce bounds the namespaces whose filters are replaced at a time.
+const atOnce = 8
+
+// each does something to several nodes, some at once.
 func each(nodes []*Node, f func(*Node) error) error {
-	errs := make([]error, len(nodes))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 8)
-	for i, d := range nodes {
-		wg.Go(func() {
-			slots <- struct{}{}
-			errs[i] = f(d)
-			<-slots
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+	slots := make(chan struct{}, atOnce)
+	return Each(nodes, func(_ int, d *Node) error {
+		slots <- struct{}{}
+		defer func() { <-slots }()
+		return f(d)
+	})
 }
 
 // Each asks several nodes at once.

@@ -52,7 +52,7 @@ func (d *Node) Start(ctx context.Context, args ...string) (err error) {
 		"--cpus", "1", "--object-store-memory", StoreBytes, "--state-dir", filepath.Join(d.dir, "state")}, args...)
 	d.cmd = d.NS.Command(append(argv, c.Args...)...)
 	d.cmd.Env = append([]string{orderEnv + "=1", "XDG_RUNTIME_DIR=" + filepath.Join(d.dir, "run"), "HOME=" + d.dir, "PATH=" + os.Getenv("PATH")}, c.Env...)
-	d.cmd.SysProcAttr = tied()
+	d.cmd.SysProcAttr = Tied()
 	d.errs = &tail{}
 	d.cmd.Stderr = d.errs
 	if d.in, err = d.cmd.StdinPipe(); err != nil {

@@ -65,7 +65,7 @@ func publish(ctx context.Context, n *node.Node, o Order) (any, error) {
 		begin = time.Unix(0, o.At)
 	}
 	for i := range slices.Chunk(ids, max(o.Batch, 1)) {
-		if err := until(ctx, begin.Add(time.Duration(len(at)/max(o.Batch, 1))*time.Duration(o.Every))); err != nil {
+		if err := Until(ctx, begin.Add(time.Duration(len(at)/max(o.Batch, 1))*time.Duration(o.Every))); err != nil {
 			return nil, err
 		}
 		now := time.Now().UnixNano()
@@ -98,7 +98,7 @@ func locate(ctx context.Context, n *node.Node, o Order) (any, error) {
 	found := make([]Located, 0, len(which))
 	for _, i := range which {
 		if o.At != 0 {
-			if err := until(ctx, time.Unix(0, o.At).Add(time.Duration(i/max(o.Batch, 1))*time.Duration(o.Every))); err != nil {
+			if err := Until(ctx, time.Unix(0, o.At).Add(time.Duration(i/max(o.Batch, 1))*time.Duration(o.Every))); err != nil {
 				return nil, err
 			}
 		}
@@ -112,7 +112,7 @@ func locate(ctx context.Context, n *node.Node, o Order) (any, error) {
 			case ctx.Err() != nil:
 				return nil, fmt.Errorf("testnet: object %d of %v was not found within %v: %w", i, o.Owner, time.Duration(o.For), err)
 			case errors.Is(err, objstore.ErrNotFound):
-				if err := until(ctx, time.Now().Add(locateEvery)); err != nil {
+				if err := Until(ctx, time.Now().Add(locateEvery)); err != nil {
 					return nil, err
 				}
 			}
@@ -195,15 +195,15 @@ func repeat(ctx context.Context, o Order, f func(context.Context, p2p.Key) error
 			t.Err = err.Error()
 		}
 		all = append(all, t)
-		if err := until(ctx, begin.Add(time.Duration(o.Every))); err != nil {
+		if err := Until(ctx, begin.Add(time.Duration(o.Every))); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
 }
 
-// until waits for a moment.
-func until(ctx context.Context, at time.Time) error {
+// Until waits for a moment, or gives the cause of ctx's end.
+func Until(ctx context.Context, at time.Time) error {
 	t := time.NewTimer(time.Until(at))
 	defer t.Stop()
 	select {

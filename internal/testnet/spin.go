@@ -20,7 +20,7 @@ func Spin(within time.Duration) (stop func(), err error) {
 	}
 	for range runtime.NumCPU() {
 		c := exec.Command("sh", "-c", fmt.Sprintf("ulimit -t %d; while :; do :; done", int(within.Seconds())+1))
-		c.SysProcAttr = tied()
+		c.SysProcAttr = Tied()
 		if err := c.Start(); err != nil {
 			stop()
 			return nil, fmt.Errorf("testnet: starting a process that spins: %w", err)

@@ -2,8 +2,8 @@ package testnet
 
 import "syscall"
 
-// tied gives a process a group of its own, so that ^C does not reach it, and ends it with this one however that
+// Tied gives a process a group of its own, so that ^C does not reach it, and ends it with this one however that
 // ends.
-func tied() *syscall.SysProcAttr {
+func Tied() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -4,4 +4,5 @@ package testnet
 
 import "syscall"
 
-func tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// Tied gives a process a group of its own. Nothing but Linux ends it with this one.
+func Tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -26,7 +26,7 @@ func (n *Net) AwaitView(ctx context.Context, within time.Duration, nodes ...*Nod
 			if seen == len(nodes) {
 				break
 			}
-			if err := until(ctx, time.Now().Add(viewEvery)); err != nil {
+			if err := Until(ctx, time.Now().Add(viewEvery)); err != nil {
 				return fmt.Errorf("%w: %s sees %d of %d", err, d.Name, seen, len(nodes))
 			}
 		}
