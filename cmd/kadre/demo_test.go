@@ -28,7 +28,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(tmp)
-	cmd := exec.CommandContext(t.Context(), exe, "demo", "--corpus", filepath.Join(strings.TrimSpace(string(root)), "src", "cmd", "compile"))
+	cmd := exec.CommandContext(t.Context(), exe, "demo", "--corpus", filepath.Join(strings.TrimSpace(string(root)), "src", "cmd"))
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

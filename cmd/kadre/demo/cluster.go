@@ -19,6 +19,7 @@ import (
 
 	"github.com/kadrehq/kadre/api"
 	"github.com/kadrehq/kadre/cmd/kadre/ask"
+	"github.com/kadrehq/kadre/internal/testnet"
 	"github.com/kadrehq/kadre/objstore/arena"
 )
 
@@ -109,7 +110,7 @@ func (m *member) start(exe string, flags, env []string) error {
 	m.cmd = exec.Command(exe, append([]string{"start", "--labels", "demo=" + m.Name}, flags...)...)
 	m.cmd.Env = env
 	m.cmd.Stderr = &m.stderr
-	m.cmd.SysProcAttr = tied()
+	m.cmd.SysProcAttr = testnet.Tied()
 	out, err := m.cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("demo: node %s: %w", m.Name, err)

@@ -103,7 +103,7 @@ func attached(ctx context.Context, c *cluster, s *screen, text *corpus) (err err
 	}
 
 	s.title("Word count again, and a node is killed")
-	second, err := j.run(ctx, true)
+	second, err := j.runAndKill(ctx)
 	if err != nil {
 		return err
 	}
