@@ -51,7 +51,7 @@ type idle struct {
 
 func withIdle(nodes int, settle time.Duration, side func(*idle) Side) func(context.Context) (*Run, error) {
 	return func(ctx context.Context) (_ *Run, err error) {
-		n, took, err := formed(ctx, nodes)
+		n, took, err := formed(ctx, testnet.Config{Nodes: nodes})
 		if err != nil {
 			return nil, err
 		}
@@ -64,8 +64,9 @@ func withIdle(nodes int, settle time.Duration, side func(*idle) Side) func(conte
 }
 
 // formed starts a cluster and waits until every node sees all. It tells how long that took from the first start on.
-func formed(ctx context.Context, nodes int) (_ *testnet.Net, took time.Duration, err error) {
-	n, err := testnet.New(ctx, testnet.Config{Nodes: nodes, Log: os.Stderr})
+func formed(ctx context.Context, cfg testnet.Config) (_ *testnet.Net, took time.Duration, err error) {
+	cfg.Log = os.Stderr
+	n, err := testnet.New(ctx, cfg)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -82,7 +83,7 @@ func formed(ctx context.Context, nodes int) (_ *testnet.Net, took time.Duration,
 		return nil, 0, err
 	}
 	took = time.Since(begin)
-	fmt.Fprintf(os.Stderr, "every node sees all %d after %.1f s\n", nodes, took.Seconds())
+	fmt.Fprintf(os.Stderr, "every node sees all %d after %.1f s\n", cfg.Nodes, took.Seconds())
 	return n, took, nil
 }
 

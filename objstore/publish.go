@@ -20,10 +20,20 @@ type recordValue struct {
 	Attempt uint32
 }
 
-// recordKey is where the records of an owner's objects are. The shard byte is there to spread large owners.
-func recordKey(owner id.Addr) directory.Key {
+// shardObjects is how many objects of an owner, in the order in which they were made, have their records in one
+// place: an owner of few writes to three nodes, one of many spreads them.
+const shardObjects = 4096
+
+// shardOf is the shard of an object. Its name has its task's number.
+func shardOf(o id.Object) uint16 {
+	t := o.Task()
+	return uint16(binary.BigEndian.Uint64(t[8:]) / shardObjects)
+}
+
+// recordKey is where the records of an owner's object are.
+func recordKey(owner id.Addr, o id.Object) directory.Key {
 	b := binary.BigEndian.AppendUint64([]byte(owner.Node), uint64(owner.Proc))
-	return sha256.Sum256(append(b, 0))
+	return sha256.Sum256(binary.BigEndian.AppendUint16(b, shardOf(o)))
 }
 
 // Publish puts records of objects that lie on this node into the directory, soon. Objects that are
@@ -43,7 +53,7 @@ func (s *Store) publish(owner id.Addr, o id.Object, hash uint64) {
 		return
 	}
 	v := recordValue{Node: s.cfg.Node, Size: uint64(i.Size), Hash: hash, Attempt: i.Attempt}
-	rec := directory.Record{Key: recordKey(owner), Sub: o, Value: wire.Marshal(&v), Epoch: s.cfg.Epoch}
+	rec := directory.Record{Key: recordKey(owner, o), Shard: shardOf(o), Sub: o, Value: wire.Marshal(&v), Epoch: s.cfg.Epoch}
 	s.records.add(o, live{rec, i.Job, i.Attempt})
 	if !s.cfg.has(o) {
 		s.records.drop(o) // it was freed meanwhile
@@ -65,7 +75,7 @@ func (s *Store) Locate(ctx context.Context, o id.Object, owner id.Addr) (wire.Ob
 	if s.cfg.Directory == nil {
 		return wire.ObjectInfo{}, fmt.Errorf("%w: %v: this node has no directory", ErrNotFound, o)
 	}
-	recs, err := s.cfg.Directory.Find(ctx, recordKey(owner), o)
+	recs, err := s.cfg.Directory.Find(ctx, recordKey(owner, o), o)
 	if err != nil {
 		return wire.ObjectInfo{}, fmt.Errorf("objstore: locating %v: %w", o, err)
 	}

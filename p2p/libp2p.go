@@ -199,6 +199,13 @@ func (k *kademlia) closest(ctx context.Context, key directory.Key) ([]id.Node, e
 	return l, nil
 }
 
+// closer says whether node a is closer to a key than node b, as Kademlia counts.
+func closer(key directory.Key, a, b id.Node) bool {
+	p, errA := peer.Decode(string(a))
+	q, errB := peer.Decode(string(b))
+	return errA != nil || errB != nil || kb.Closer(p, q, string(key[:])) // what is no name of a node is looked up again
+}
+
 // gater keeps libp2p from dialing the dead.
 type gater struct{ k *kademlia }
 

@@ -15,8 +15,8 @@ import (
 // Port is where every node listens, on its own address.
 const Port = 7420
 
-// StoreBytes is the size of a node's arena.
-const StoreBytes = "32MiB"
+// storeBytes is the size of a node's arena unless the Config says another.
+const storeBytes = "32MiB"
 
 // exeEnv names the command kadre where this executable is another: in tests.
 const exeEnv = "KADRE_TESTNET_EXE"
@@ -25,6 +25,7 @@ const exeEnv = "KADRE_TESTNET_EXE"
 type Config struct {
 	Nodes int       // how many; at most MaxNodes
 	Exe   string    // the command kadre; default: what $KADRE_TESTNET_EXE names, else this executable
+	Store string    // the size of a node's arena, as `kadre start` takes it; default: 32MiB
 	Args  []string  // further flags of `kadre start`
 	Env   []string  // further variables
 	Log   io.Writer // gets what happens, for people; default: nowhere
@@ -44,6 +45,9 @@ type Net struct {
 func New(ctx context.Context, cfg Config) (_ *Net, err error) {
 	if cfg.Log == nil {
 		cfg.Log = io.Discard
+	}
+	if cfg.Store == "" {
+		cfg.Store = storeBytes
 	}
 	if cfg.Exe == "" {
 		cfg.Exe = os.Getenv(exeEnv)

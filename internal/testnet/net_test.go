@@ -71,7 +71,7 @@ func TestNodesServeFallSilentAndGo(t *testing.T) {
 	}
 	owner := testnet.OwnerOf(b.ID)
 	var found []testnet.Located
-	if err := a.Ask(ctx, testnet.Order{Do: "locate", Owner: owner, First: 20, For: int64(time.Minute)}, &found); err != nil || len(found) != 20 {
+	if err := a.Ask(ctx, testnet.Order{Do: "locate", Owner: owner, Span: 20, For: int64(time.Minute)}, &found); err != nil || len(found) != 20 {
 		t.Errorf("found %d of 20, %v", len(found), err)
 	}
 	if err := c.Ask(ctx, testnet.Order{Do: "pull", Owner: owner, N: 20, For: int64(time.Minute)}, nil); err != nil {

@@ -22,6 +22,7 @@ type Order struct {
 	Node  id.Node `json:",omitzero"` // ping: which
 	First int     `json:",omitempty"`
 	N     int     `json:",omitempty"`
+	Span  int     `json:",omitempty"` // locate, count: of how many objects from First on
 	Batch int     `json:",omitempty"` // publish: how many at a time
 	Every int64   `json:",omitempty"` // nanoseconds between batches, or between two of put, miss and lookup
 	At    int64   `json:",omitempty"` // Unix nanoseconds: when publish begins
@@ -35,6 +36,8 @@ var orders = map[string]func(context.Context, *node.Node, Order) (any, error){
 	"events":  func(_ context.Context, n *node.Node, _ Order) (any, error) { return n.Events(), nil },
 	"publish": publish,
 	"locate":  locate,
+	"count":   tally,
+	"free":    free,
 	"pull":    pull,
 	"put":     put,
 	"miss":    miss,

@@ -77,6 +77,24 @@ func publish(ctx context.Context, n *node.Node, o Order) (any, error) {
 	return at, nil
 }
 
+// free deletes objects First to First+N of the node's, and their records; it answers when all its records are gone.
+func free(ctx context.Context, n *node.Node, o Order) (any, error) {
+	owner := OwnerOf(n.ID())
+	ids := make([]id.Object, o.N)
+	for i := range ids {
+		ids[i] = ObjectOf(owner, o.First+i)
+	}
+	n.Store().Free(ids)
+	for {
+		if d := n.Status().Directory; n.Store().Stats().Published == 0 && d.Own == 0 && d.Owed == 0 {
+			return o.N, nil
+		}
+		if err := Until(ctx, time.Now().Add(locateEvery)); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // Located is when a node found the location of an object.
 type Located struct {
 	I     int
@@ -85,16 +103,18 @@ type Located struct {
 	Tries int
 }
 
-// locate finds N objects of an owner, drawn from the first First, or all with N 0: each from the moment on when it is to be
-// published (At, Batch and Every as for publish), again and again until it is found.
+// locate finds N objects of an owner, drawn from the Span from First on, or all with N 0: each from the moment on when
+// it is to be published (At, Batch and Every as for publish), again and again until it is found.
 func locate(ctx context.Context, n *node.Node, o Order) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(o.For))
 	defer cancel()
-	which := rand.New(rand.NewPCG(o.Seed, 0)).Perm(o.First)
+	which := rand.New(rand.NewPCG(o.Seed, 0)).Perm(o.Span)
 	if o.N > 0 {
 		which = which[:o.N]
 	}
-	slices.Sort(which)
+	if o.At != 0 {
+		slices.Sort(which)
+	}
 	found := make([]Located, 0, len(which))
 	for _, i := range which {
 		if o.At != 0 {
@@ -102,24 +122,46 @@ func locate(ctx context.Context, n *node.Node, o Order) (any, error) {
 				return nil, err
 			}
 		}
-		l := Located{I: i, Began: time.Now().UnixNano()}
-		for l.At == 0 {
-			l.Tries++
-			_, err := n.Store().Locate(ctx, ObjectOf(o.Owner, i), o.Owner)
-			switch {
-			case err == nil:
-				l.At = time.Now().UnixNano()
-			case ctx.Err() != nil:
-				return nil, fmt.Errorf("testnet: object %d of %v was not found within %v: %w", i, o.Owner, time.Duration(o.For), err)
-			case errors.Is(err, objstore.ErrNotFound):
-				if err := Until(ctx, time.Now().Add(locateEvery)); err != nil {
-					return nil, err
-				}
-			}
+		l, err := locateOne(ctx, n, o, i)
+		if err != nil {
+			return nil, err
 		}
 		found = append(found, l)
 	}
 	return found, nil
+}
+
+func locateOne(ctx context.Context, n *node.Node, o Order, i int) (Located, error) {
+	l := Located{I: i, Began: time.Now().UnixNano()}
+	for {
+		l.Tries++
+		_, err := n.Store().Locate(ctx, ObjectOf(o.Owner, o.First+i), o.Owner)
+		switch {
+		case err == nil:
+			l.At = time.Now().UnixNano()
+			return l, nil
+		case ctx.Err() != nil:
+			return l, fmt.Errorf("testnet: object %d of %v was not found within %v: %w", o.First+i, o.Owner, time.Duration(o.For), err)
+		}
+		if err := Until(ctx, time.Now().Add(locateEvery)); err != nil {
+			return l, err
+		}
+	}
+}
+
+// tally counts the objects of an owner, Span from First on, that have records.
+func tally(ctx context.Context, n *node.Node, o Order) (any, error) {
+	got := 0
+	for i := range o.Span {
+		_, err := n.Store().Locate(ctx, ObjectOf(o.Owner, o.First+i), o.Owner)
+		switch {
+		case err == nil:
+			got++
+		case !errors.Is(err, objstore.ErrNotFound):
+			return nil, err
+		}
+	}
+	return got, nil
 }
 
 // pull brings N objects of an owner here and compares their bytes.

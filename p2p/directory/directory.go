@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,8 @@ type Net interface {
 	Self() id.Node
 	// Closest looks up the Copies nodes closest to a key, the nearest first, this node among them if it is.
 	Closest(ctx context.Context, key Key) ([]id.Node, error)
+	// Closer says whether node a is closer to a key than node b.
+	Closer(key Key, a, b id.Node) bool
 	// Call sends a request to another node's Directory.Serve.
 	Call(ctx context.Context, to id.Node, req []byte) ([]byte, error)
 }
@@ -58,7 +61,11 @@ type Stats struct {
 	Misses   uint64 `json:"misses"` // gets that did not
 	Held     uint64 `json:"held"`   // records held now, tombstones not among them
 	Own      uint64 `json:"own"`    // records written here and still wanted
+	Owed     uint64 `json:"owed"`   // deletes that nodes have not confirmed yet
 	Requests uint64 `json:"requests"`
+	Writes   uint64 `json:"writes"`  // of the requests
+	Flushes  uint64 `json:"flushes"` // batches that were written
+	Keys     uint64 `json:"keys"`    // of all flushes: how many keys each had to do with
 	Served   uint64 `json:"served"`
 	Lookups  uint64 `json:"lookups"`
 	Bytes    uint64 `json:"bytes"` // held
@@ -73,9 +80,10 @@ type Directory struct {
 	wg     sync.WaitGroup
 	slots  chan struct{} // bounds flushes
 	review chan struct{} // nodes came or went
+	owing  chan struct{} // a delete was not confirmed
 	seq    atomic.Uint64
 
-	hits, misses, requests, served, lookups atomic.Uint64
+	hits, misses, requests, served, lookups, writes, flushes, keys atomic.Uint64
 
 	mu      sync.Mutex
 	closed  bool
@@ -85,6 +93,8 @@ type Directory struct {
 	owns    int
 	cache   map[Key]cached
 	moves   uint64 // what was looked up before the last move is not remembered
+	owed    map[id.Node]map[place]debt
+	owes    int // in owed
 }
 
 // place is where one writer's record goes.
@@ -101,12 +111,15 @@ type item struct {
 	seq    uint64
 	expiry time.Time
 	delete bool
+	copies time.Time // of a delete: how long a copy that misses it lasts
 }
 
 // owned is what this node wrote under a key, and where it is known to be.
 type owned struct {
 	items   map[place]item
 	holders map[id.Node]bool
+	former  map[id.Node]bool // no holders any more, or not to be reached: they may still have copies
+	longest time.Time        // no copy lasts longer
 }
 
 type cached struct {
@@ -121,6 +134,8 @@ func New(n Net) *Directory {
 		store:   NewStore(),
 		slots:   make(chan struct{}, maxInFlight),
 		review:  make(chan struct{}, 1),
+		owing:   make(chan struct{}, 1),
+		owed:    map[id.Node]map[place]debt{},
 		pending: map[place]item{},
 		own:     map[Key]*owned{},
 		cache:   map[Key]cached{},
@@ -128,6 +143,7 @@ func New(n Net) *Directory {
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.seq.Store(uint64(time.Now().UnixNano())) // later than what an earlier start wrote under the same epoch
 	d.wg.Go(d.reviews)
+	d.wg.Go(d.repays)
 	return d
 }
 
@@ -144,27 +160,42 @@ func (d *Directory) Close() {
 func (d *Directory) Stats() Stats {
 	held, size := d.store.Size()
 	d.mu.Lock()
-	own := d.owns
+	own, owed := d.owns, d.owes
 	d.mu.Unlock()
 	return Stats{
-		Hits: d.hits.Load(), Misses: d.misses.Load(), Held: uint64(held), Bytes: uint64(size), Own: uint64(own),
+		Hits: d.hits.Load(), Misses: d.misses.Load(), Held: uint64(held), Bytes: uint64(size), Own: uint64(own), Owed: uint64(owed),
 		Requests: d.requests.Load(), Served: d.served.Load(), Lookups: d.lookups.Load(),
+		Writes: d.writes.Load(), Flushes: d.flushes.Load(), Keys: d.keys.Load(),
 	}
 }
 
-// Moved tells that a node came or went: what was remembered of holders is forgotten, that node is taken to
-// hold nothing of this one's, and soon this node's records are written to those that hold them now.
+// Moved tells that a node came or went: what it may change of the holders that are remembered is forgotten, it is
+// taken to hold nothing of this one's, and soon this node's records are written to those that hold them now.
 func (d *Directory) Moved(n id.Node) {
 	d.mu.Lock()
-	clear(d.cache)
+	for key, c := range d.cache {
+		if len(c.nodes) < Copies || slices.Contains(c.nodes, n) || d.net.Closer(key, n, c.nodes[len(c.nodes)-1]) {
+			delete(d.cache, key)
+		}
+	}
 	d.moves++
 	for _, o := range d.own {
-		delete(o.holders, n)
+		o.leaveLocked(n)
 	}
 	d.mu.Unlock()
-	select {
-	case d.review <- struct{}{}:
-	default:
+	for _, c := range []chan struct{}{d.review, d.owing} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// leaveLocked notes that a node is no holder any more, though it may still have copies.
+func (o *owned) leaveLocked(n id.Node) {
+	if o.holders[n] {
+		delete(o.holders, n)
+		o.former[n] = true
 	}
 }
 

@@ -20,9 +20,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // mesh is a network in memory. Which nodes are closest is the order of the hashes of key and name.
 type mesh struct {
-	mu    sync.Mutex
-	nodes map[id.Node]*Directory
-	calls atomic.Int64
+	mu             sync.Mutex
+	nodes          map[id.Node]*Directory
+	cut            map[id.Node]bool // they hear nothing
+	calls, lookups atomic.Int64
 }
 
 type meshNet struct {
@@ -39,17 +40,24 @@ func (n meshNet) Closest(_ context.Context, key Key) ([]id.Node, error) {
 	for p := range n.m.nodes {
 		l = append(l, p)
 	}
-	rank := func(p id.Node) []byte { s := sha256.Sum256(append(key[:], p...)); return s[:] }
-	slices.SortFunc(l, func(a, b id.Node) int { return bytes.Compare(rank(a), rank(b)) })
+	n.m.lookups.Add(1)
+	slices.SortFunc(l, func(a, b id.Node) int { return bytes.Compare(rank(key, a), rank(key, b)) })
 	return l[:min(len(l), Copies)], nil
 }
+
+func (n meshNet) Closer(key Key, a, b id.Node) bool {
+	return bytes.Compare(rank(key, a), rank(key, b)) < 0
+}
+
+func rank(key Key, n id.Node) []byte { s := sha256.Sum256(append(key[:], n...)); return s[:] }
 
 func (n meshNet) Call(ctx context.Context, to id.Node, req []byte) ([]byte, error) {
 	n.m.calls.Add(1)
 	n.m.mu.Lock()
 	d := n.m.nodes[to]
+	cut := n.m.cut[to]
 	n.m.mu.Unlock()
-	if d == nil {
+	if d == nil || cut {
 		return nil, errors.New("mesh: nobody there")
 	}
 	return d.Serve(n.self, req), nil
@@ -213,6 +221,116 @@ func TestRecordsMove(t *testing.T) {
 	}
 }
 
+// held counts the live records that a node of the mesh has.
+func (m *mesh) held(n id.Node) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.nodes[n].Stats().Held
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(what)
+		}
+	}
+}
+
+func (m *mesh) isolate(n id.Node, cut bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cut = map[id.Node]bool{n: cut}
+}
+
+func TestDeleteReachesWhoMissedIt(t *testing.T) {
+	m := &mesh{nodes: map[id.Node]*Directory{}}
+	w := m.add(t, "writer")
+	for i := range 3 {
+		m.add(t, id.Node(fmt.Sprintf("h%d", i)))
+	}
+	ctx := context.Background()
+	for i := range 20 { // so that h0 holds some
+		if err := w.Put(ctx, []Record{rec(byte(i), 1, "here")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	had := m.held("h0")
+	if had == 0 || had == 20 {
+		t.Fatalf("h0 holds %d of 20", had)
+	}
+	all := func() (rs []Record) {
+		for i := range 20 {
+			rs = append(rs, rec(byte(i), 1, ""))
+		}
+		return rs
+	}
+	m.isolate("h0", true)
+	if err := w.Delete(ctx, all()); err != nil {
+		t.Fatal(err)
+	}
+	if owed := w.Stats().Owed; owed != had || m.held("h0") != had {
+		t.Errorf("%d deletes are owed, %d were missed; h0 holds %d", owed, had, m.held("h0"))
+	}
+	m.isolate("h0", false)
+	await(t, "h0 keeps records that were deleted", func() bool { return m.held("h0") == 0 && w.Stats().Owed == 0 })
+
+	// The same when the node counts as gone while the deletes are made, and comes back with what it had.
+	for i := range 20 {
+		if err := w.Put(ctx, []Record{rec(byte(i), 2, "here")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.mu.Lock()
+	h0 := m.nodes["h0"]
+	m.mu.Unlock()
+	m.remove("h0")
+	rs := all()
+	for i := range rs {
+		rs[i] = rec(byte(i), 2, "")
+	}
+	if err := w.Delete(ctx, rs); err != nil {
+		t.Fatal(err)
+	}
+	m.mu.Lock()
+	m.nodes["h0"] = h0
+	m.mu.Unlock()
+	m.moved("h0")
+	await(t, "h0 came back with records that were deleted", func() bool { return m.held("h0") == 0 && w.Stats().Owed == 0 })
+}
+
+func TestMovesForgetOnlyWhatTheyChange(t *testing.T) {
+	m := &mesh{nodes: map[id.Node]*Directory{}}
+	d := m.add(t, "n0")
+	for i := range 40 {
+		m.add(t, id.Node(fmt.Sprintf("h%d", i)))
+	}
+	read := func() int64 {
+		before := m.lookups.Load()
+		for k := range byte(100) {
+			if _, err := d.Get(context.Background(), Key{k}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return m.lookups.Load() - before
+	}
+	if n := read(); n != 100 {
+		t.Errorf("%d lookups of 100 keys", n)
+	}
+	m.remove("h7") // holds 3 in 41 of the keys
+	if n := read(); n == 0 || n > 40 {
+		t.Errorf("%d lookups after a node of 41 went", n)
+	}
+	m.add(t, "new")
+	if n := read(); n == 0 || n > 40 {
+		t.Errorf("%d lookups after a node came", n)
+	}
+	want, err := meshNet{m, "n0"}.Closest(context.Background(), Key{3})
+	if got, _, e := d.holders(context.Background(), Key{3}, false); err != nil || e != nil || !slices.Equal(got, want) {
+		t.Errorf("remembered %v, closest %v", got, want)
+	}
+}
+
 func TestLimitsAndClose(t *testing.T) {
 	m := &mesh{nodes: map[id.Node]*Directory{}}
 	d := m.add(t, "n0")
@@ -237,7 +355,7 @@ func TestStore(t *testing.T) {
 	put := func(from id.Node, epoch, seq uint64, value string, del bool) {
 		t.Helper()
 		p := newPut()
-		p.add(place{key: Key{1}}, item{[]byte(value), epoch, seq, now.Add(time.Minute), del}, now)
+		p.add(place{key: Key{1}}, item{value: []byte(value), epoch: epoch, seq: seq, expiry: now.Add(time.Minute), delete: del}, now)
 		if err := parsePutAnswer(s.Serve(from, p.bytes(), now)); err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +399,7 @@ func TestStore(t *testing.T) {
 func FuzzServe(f *testing.F) {
 	now := time.Now()
 	p := newPut()
-	p.add(place{key: Key{1}}, item{[]byte("v"), 1, 1, now.Add(time.Minute), false}, now)
+	p.add(place{key: Key{1}}, item{value: []byte("v"), epoch: 1, seq: 1, expiry: now.Add(time.Minute)}, now)
 	f.Add(p.bytes())
 	f.Add(ask{key: Key{1}, all: true}.append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {

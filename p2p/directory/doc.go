@@ -9,12 +9,13 @@
 // come and go, and a holder never writes in another's name. Readers ask all holders at once and take the
 // latest of each writer. A holder takes the writer's name from the connection: nobody else overwrites or
 // deletes. Of two writes of one writer the later counts (epoch, then sequence), also after a delete, which
-// leaves a tombstone.
+// leaves a tombstone. A delete that a node does not confirm is owed to it and sent again until it does or its copy
+// has expired: also to nodes that were holders once, were cut off, or come back.
 //
 // Everything is safe for concurrent use. A Put that returned nil is on one holder at least, and on all that
 // answered. There is no compare-and-swap and no order between writers: correctness must not rest on records.
 //
-// Locks: Directory.mu and Store.mu are leaves; no call is made under them.
+// Locks: Directory.mu and Store.mu are leaves; of the network only Closer, which computes, is called under them.
 //
 // Rejected: kad-dht's provider records (4 to 29 ms of CPU and up to 55 messages each, no delete) and its
 // PutValue (no compare-and-swap, nil even when nobody stored it); holders from the membership view (two

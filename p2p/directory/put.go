@@ -71,6 +71,9 @@ func (d *Directory) write(ctx context.Context, items map[place]item) error {
 	b := d.waiting
 	for at, it := range items {
 		it.seq = d.seq.Add(1)
+		if it.delete {
+			it.copies = d.lastsLocked(at)
+		}
 		d.ownLocked(at, it)
 		d.pending[at] = it
 	}
@@ -81,6 +84,14 @@ func (d *Directory) write(ctx context.Context, items map[place]item) error {
 	case <-ctx.Done():
 		return fmt.Errorf("directory: waiting for a write: %w", context.Cause(ctx))
 	}
+}
+
+// lastsLocked is how long copies of this node's record at a place last.
+func (d *Directory) lastsLocked(at place) time.Time {
+	if o := d.own[at.key]; o != nil {
+		return o.longest
+	}
+	return time.Now().Add(tombFor)
 }
 
 func (d *Directory) roomLocked(items map[place]item) error {
@@ -102,7 +113,7 @@ func (d *Directory) ownLocked(at place, it item) {
 		if it.delete {
 			return
 		}
-		o = &owned{items: map[place]item{}, holders: map[id.Node]bool{}}
+		o = &owned{items: map[place]item{}, holders: map[id.Node]bool{}, former: map[id.Node]bool{}}
 		d.own[at.key] = o
 	}
 	d.owns -= len(o.items)
@@ -110,6 +121,9 @@ func (d *Directory) ownLocked(at place, it item) {
 		delete(o.items, at)
 	} else {
 		o.items[at] = it
+		if it.expiry.After(o.longest) {
+			o.longest = it.expiry
+		}
 	}
 	d.owns += len(o.items)
 }
@@ -147,17 +161,21 @@ func (d *Directory) send(ctx context.Context, items map[place]item) error {
 		}
 		byKey[at.key][at] = it
 	}
+	d.flushes.Add(1)
+	d.keys.Add(uint64(len(byKey)))
 	took := map[Key]int{}
 	var last error
 	for try := range 2 {
 		plan := map[id.Node][]Key{}
+		former := map[target]bool{} // nodes whose failure is no reason to try again now
 		for key := range byKey {
 			nodes, _, err := d.holders(ctx, key, try > 0)
 			if err != nil {
 				last = err
 			}
-			for n := range d.targets(key, nodes) {
+			for n, holds := range d.targets(key, nodes) {
 				plan[n] = append(plan[n], key)
+				former[target{n, key}] = !holds
 			}
 		}
 		res := make(chan written, len(plan))
@@ -168,10 +186,13 @@ func (d *Directory) send(ctx context.Context, items map[place]item) error {
 		for range plan {
 			w := <-res
 			for _, key := range w.keys {
-				if w.err != nil {
+				d.confirm(w.to, byKey[key], w.err)
+				switch {
+				case former[target{w.to, key}]:
+				case w.err != nil:
 					last, failed[key] = w.err, true
 					d.unsettled(key, w.to)
-				} else {
+				default:
 					took[key]++
 					d.settled(key, w.to)
 				}
@@ -195,19 +216,31 @@ func (d *Directory) send(ctx context.Context, items map[place]item) error {
 	return nil
 }
 
-// targets are a key's holders now, and those that held this node's records before: they must hear of
-// deletes and of newer values.
+// target is a node that is to hear of writes under a key.
+type target struct {
+	node id.Node
+	key  Key
+}
+
+// targets are a key's holders now, and those that held this node's records before: they must hear of deletes and of
+// newer values. True: the node counts as a holder.
 func (d *Directory) targets(key Key, nodes []id.Node) map[id.Node]bool {
 	to := map[id.Node]bool{}
-	for _, n := range nodes {
-		to[n] = true
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if o := d.own[key]; o != nil {
+		if time.Now().After(o.longest) {
+			clear(o.former)
+		}
+		for n := range o.former {
+			to[n] = false
+		}
 		for n := range o.holders {
 			to[n] = true
 		}
+	}
+	for _, n := range nodes {
+		to[n] = true
 	}
 	return to
 }
@@ -247,6 +280,7 @@ func (d *Directory) sendTo(ctx context.Context, to id.Node, keys []Key, byKey ma
 	w := written{to: to, keys: keys}
 	req := newPut()
 	push := func() error {
+		d.writes.Add(1)
 		ans, err := d.call(ctx, to, req.bytes())
 		if err == nil {
 			err = parsePutAnswer(ans)
@@ -273,22 +307,26 @@ func (d *Directory) sendTo(ctx context.Context, to id.Node, keys []Key, byKey ma
 func (d *Directory) reviews() {
 	t := time.NewTimer(reviewEvery)
 	defer t.Stop()
+	moved := false
 	for {
 		select {
 		case <-t.C:
 		case <-d.review:
+			moved = true
 			t.Reset(reviewSoon) // nodes come and go in numbers
 			continue
 		case <-d.ctx.Done():
 			return
 		}
 		d.store.Sweep(time.Now())
-		d.reviewOwn()
+		d.reviewOwn(!moved)
+		moved = false
 		t.Reset(reviewEvery)
 	}
 }
 
-func (d *Directory) reviewOwn() {
+// reviewOwn looks at all keys; fresh: whatever is remembered of their holders.
+func (d *Directory) reviewOwn(fresh bool) {
 	now := time.Now()
 	d.mu.Lock()
 	keys := make([]Key, 0, len(d.own))
@@ -310,13 +348,13 @@ func (d *Directory) reviewOwn() {
 		if d.ctx.Err() != nil {
 			return
 		}
-		d.reviewKey(key)
+		d.reviewKey(key, fresh)
 	}
 }
 
 // reviewKey writes a key's records to those of its holders that have not got them.
-func (d *Directory) reviewKey(key Key) {
-	nodes, _, err := d.holders(d.ctx, key, true)
+func (d *Directory) reviewKey(key Key, fresh bool) {
+	nodes, _, err := d.holders(d.ctx, key, fresh)
 	if err != nil {
 		return // the next review tries again
 	}
@@ -335,7 +373,7 @@ func (d *Directory) reviewKey(key Key) {
 	}
 	for n := range o.holders { // it may have restarted empty: when it is a holder again it is written again
 		if !is[n] {
-			delete(o.holders, n)
+			o.leaveLocked(n)
 		}
 	}
 	items := make(map[place]item, len(o.items))
