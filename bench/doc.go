@@ -10,7 +10,8 @@
 // for the other's garbage. Microbenchmarks live beside the code they measure; here are whole scenarios.
 //
 // Suite walk has the steps of the walkthrough, suite store the object store: in one process, in several, which
-// are this executable again ([RunChild]), and through package api.
+// are this executable again ([RunChild]), and through package api; suite local the engine in one process; suite
+// wordcount the work of kadre demo on one node.
 //
 // Measure runs one scenario at a time and must not be called by two goroutines at once: they would
 // measure each other. The package holds no lock.

@@ -11,7 +11,8 @@ import (
 
 // Scenarios is the table: every row that can be measured.
 func Scenarios() []Scenario {
-	return slices.Concat(walk(), []Scenario{firstResult()}, store(), storeProcs(), storeAPI(), directoryRows(), cluster(), netRows(), local())
+	return slices.Concat(walk(), []Scenario{firstResult()}, store(), storeProcs(), storeAPI(), directoryRows(), cluster(), netRows(),
+		local(), []Scenario{wordcount()})
 }
 
 // burst is how many calls are out at once in the -async rows.

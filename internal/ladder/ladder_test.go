@@ -26,6 +26,7 @@ var ranks = map[string]int{
 	"internal/embed":     6, // 5b
 	"api":                7, // 6
 	"internal/testnet":   7,
+	"internal/words":     7,
 	"bench":              8, // 7
 	"chaos":              8,
 	"cmd":                8,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kadrehq/kadre/api"
+	"github.com/kadrehq/kadre/internal/words"
 )
 
 // Nodes is how many nodes the demo starts.
@@ -32,15 +33,14 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("demo: finding the own executable: %w", err)
 	}
 	if o.Corpus == "" {
-		if o.Corpus, err = goSources(ctx); err != nil {
+		if o.Corpus, err = words.GoSources(ctx); err != nil {
 			return err
 		}
 	}
-	text, err := findCorpus(ctx, o.Corpus, groupSize)
+	text, err := words.Find(ctx, o.Corpus)
 	if err != nil {
 		return err
 	}
-	text = text.spread()
 
 	s := &screen{w: o.Out, terminal: o.Terminal}
 	s.title("Kadre: %d nodes on this machine, none of them the head", Nodes)
@@ -67,7 +67,7 @@ func Run(ctx context.Context, o Options) (err error) {
 }
 
 // attached is what the demo does as a driver.
-func attached(ctx context.Context, c *cluster, s *screen, text *corpus) (err error) {
+func attached(ctx context.Context, c *cluster, s *screen, text *words.Corpus) (err error) {
 	if err := os.Setenv("KADRE_SOCKET", c.nodes[0].Socket); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -90,7 +90,7 @@ func attached(ctx context.Context, c *cluster, s *screen, text *corpus) (err err
 	}
 	s.title("The same words counted one file after the other, by the same function")
 	begin = time.Now()
-	counts, err := countSequentially(ctx, text)
+	counts, err := words.CountAll(ctx, text)
 	if err != nil {
 		return err
 	}
@@ -119,16 +119,16 @@ func attached(ctx context.Context, c *cluster, s *screen, text *corpus) (err err
 }
 
 // flags are those that every node is started with.
-func flags(text *corpus) []string {
+func flags(text *words.Corpus) []string {
 	cpus := max(1, runtime.NumCPU()/Nodes)
 	store := 256<<20 + 3*text.Bytes // the texts, their tables and those of the tree
 	return []string{"--cluster", "demo", "--cpus", strconv.Itoa(cpus), "--object-store-memory", strconv.FormatInt(store, 10)}
 }
 
 // check compares the cluster's counts with the sequential ones.
-func check(t Table, counts map[string]int) error {
+func check(t words.Table, counts map[string]int) error {
 	const shown = 10
-	d, err := differences(t, counts, shown)
+	d, err := words.Differences(t, counts, shown)
 	if err != nil {
 		return err
 	}

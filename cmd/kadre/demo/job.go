@@ -7,39 +7,22 @@ import (
 	"time"
 
 	"github.com/kadrehq/kadre/api"
+	"github.com/kadrehq/kadre/internal/words"
 )
 
-const (
-	groupSize = 4 << 20              // bytes of a group, at most (or one file)
-	minGroups = 24                   // so that there is something to share
-	findEvery = 2 * time.Millisecond // looks for a node to kill
-)
-
-// spread makes smaller groups where there would be too few to share.
-func (c *corpus) spread() *corpus {
-	if len(c.Groups) >= minGroups {
-		return c
-	}
-	size := c.Bytes/minGroups + 1
-	fine := &corpus{Dir: c.Dir}
-	for _, g := range c.Groups {
-		for i, p := range g.Paths {
-			fine.add(p, g.Sizes[i], size)
-		}
-	}
-	return fine
-}
+// findEvery is how often it looks for a node to kill.
+const findEvery = 2 * time.Millisecond
 
 // job is the word count.
 type job struct {
 	cluster *cluster
 	screen  *screen
-	text    *corpus
+	text    *words.Corpus
 }
 
 // outcome is what one run gave.
 type outcome struct {
-	table       Table
+	table       words.Table
 	report      Report
 	first, took time.Duration // to the first table, to the last
 	moved       map[*member]status
@@ -57,7 +40,7 @@ func (j *job) run(ctx context.Context, kill bool) (o outcome, err error) {
 	defer func() { err = errors.Join(err, p.Kill(ctx)) }()
 
 	texts := make([]api.Ref[[]byte], len(j.text.Groups))
-	tables := make([]api.Ref[Table], len(j.text.Groups))
+	tables := make([]api.Ref[words.Table], len(j.text.Groups))
 	for i, g := range j.text.Groups {
 		texts[i] = Read.Remote(ctx, p, i, g.Paths)
 		tables[i] = Count.With(ctx, api.Value(p), api.Value(i), texts[i])
@@ -77,7 +60,7 @@ func (j *job) run(ctx context.Context, kill bool) (o outcome, err error) {
 		if _, err := j.ask(ctx, p); err != nil {
 			return o, err
 		}
-		ready, _, err := api.Wait(ctx, []api.Ref[Table]{root}, api.WithTimeout(drawEvery))
+		ready, _, err := api.Wait(ctx, []api.Ref[words.Table]{root}, api.WithTimeout(drawEvery))
 		if err != nil {
 			return o, err
 		}
@@ -96,9 +79,9 @@ func (j *job) run(ctx context.Context, kill bool) (o outcome, err error) {
 }
 
 // reduce adds the tables up, neighbours first, as a tree.
-func reduce(ctx context.Context, p api.Actor[Progress], tables []api.Ref[Table]) api.Ref[Table] {
+func reduce(ctx context.Context, p api.Actor[Progress], tables []api.Ref[words.Table]) api.Ref[words.Table] {
 	for n := 0; len(tables) > 1; {
-		var next []api.Ref[Table]
+		var next []api.Ref[words.Table]
 		for i := 0; i+1 < len(tables); i += 2 {
 			next = append(next, Merge.With(ctx, api.Value(p), api.Value(n), tables[i], tables[i+1]))
 			n++
@@ -130,7 +113,7 @@ func (j *job) runAndKill(ctx context.Context) (o outcome, err error) {
 }
 
 // kill waits for a node that runs a map task and holds the only copy of an object, and kills it.
-func (j *job) kill(ctx context.Context, p api.Actor[Progress], tables []api.Ref[Table]) error {
+func (j *job) kill(ctx context.Context, p api.Actor[Progress], tables []api.Ref[words.Table]) error {
 	for {
 		if done, err := j.killOne(ctx, p); done || err != nil {
 			return err

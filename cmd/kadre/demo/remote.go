@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/kadrehq/kadre/api"
+	"github.com/kadrehq/kadre/internal/words"
 )
 
 // What the word count runs remotely, on whichever node has a CPU to spare.
@@ -17,25 +18,25 @@ var (
 // readTask makes the contents of a group's files an object in the arena of the node it runs on.
 func readTask(ctx context.Context, p api.Actor[Progress], i int, paths []string) ([]byte, error) {
 	return noted(ctx, p, task{stageRead, i}, func() ([]byte, int, error) {
-		text, err := readGroup(paths)
+		text, err := words.ReadGroup(paths)
 		return text, len(text), err
 	})
 }
 
 // countTask is the map task: it counts the words of one group.
-func countTask(ctx context.Context, p api.Actor[Progress], i int, text []byte) (Table, error) {
-	return noted(ctx, p, task{stageCount, i}, func() (Table, int, error) {
+func countTask(ctx context.Context, p api.Actor[Progress], i int, text []byte) (words.Table, error) {
+	return noted(ctx, p, task{stageCount, i}, func() (words.Table, int, error) {
 		counts := map[string]int{}
-		countWords(counts, text)
-		t := tableOf(counts)
+		words.Count(counts, text)
+		t := words.TableOf(counts)
 		return t, len(t), nil
 	})
 }
 
 // mergeTask is an inner node of the reduce tree.
-func mergeTask(ctx context.Context, p api.Actor[Progress], i int, a, b Table) (Table, error) {
-	return noted(ctx, p, task{stageMerge, i}, func() (Table, int, error) {
-		t, err := mergeTables(a, b)
+func mergeTask(ctx context.Context, p api.Actor[Progress], i int, a, b words.Table) (words.Table, error) {
+	return noted(ctx, p, task{stageMerge, i}, func() (words.Table, int, error) {
+		t, err := words.Merge(a, b)
 		return t, len(t), err
 	})
 }

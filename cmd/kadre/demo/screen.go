@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/kadrehq/kadre/internal/words"
 )
 
 // screen prints the show.
@@ -110,14 +112,14 @@ func (s *screen) outcome(c *cluster, o outcome) {
 }
 
 // top prints the ten most frequent words.
-func (s *screen) top(t Table) error {
+func (s *screen) top(t words.Table) error {
 	const wide = 40
-	words, err := topWords(t, 10)
+	top, err := words.Top(t, 10)
 	if err != nil {
 		return err
 	}
-	for _, w := range words {
-		s.line("%8d  %-*s %s", w.N, wide, bar(w.N, words[0].N, wide), w.Word)
+	for _, w := range top {
+		s.line("%8d  %-*s %s", w.N, wide, bar(w.N, top[0].N, wide), w.Text)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package demo
+package words
 
 import (
 	"errors"
@@ -10,11 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func count(text string) map[string]int {
 	m := map[string]int{}
-	countWords(m, []byte(text))
+	Count(m, []byte(text))
 	return m
 }
 
@@ -55,26 +59,49 @@ func TestMergeAgreesWithAMap(t *testing.T) {
 			return b.String()
 		}
 		a, b := text(), text()
-		sum, err := mergeTables(tableOf(count(a)), tableOf(count(b)))
+		sum, err := Merge(TableOf(count(a)), TableOf(count(b)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := count(a + " " + b)
-		if !slices.Equal(sum, tableOf(want)) {
+		if !slices.Equal(sum, TableOf(want)) {
 			t.Fatalf("merging %q and %q differs from counting both", a, b)
 		}
-		if d, err := differences(sum, want, 3); err != nil || len(d) > 0 {
+		if d, err := Differences(sum, want, 3); err != nil || len(d) > 0 {
 			t.Fatalf("differences %v, %v", d, err)
 		}
 	}
 }
 
-func TestDifferencesAreTold(t *testing.T) {
-	d, err := differences(tableOf(map[string]int{"same": 1, "more": 3, "extra": 1}), map[string]int{"same": 1, "more": 2, "lost": 4}, 10)
-	if err != nil || len(d) != 3 {
-		t.Fatalf("differences %q, %v", d, err)
+func TestTableIsInTheOrderOfBytes(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	counts := map[string]int{}
+	for range 3000 {
+		w := make([]byte, 1+r.IntN(12))
+		for i := range w {
+			w[i] = "\x00\x01ab\xff"[r.IntN(5)]
+		}
+		counts[string(w)] = 1 + r.IntN(300)
 	}
-	if d, _ := differences(nil, map[string]int{"a": 1, "b": 1, "c": 1}, 2); len(d) != 2 {
+	var got []string
+	c := cursor{rest: TableOf(counts)}
+	for c.next() {
+		got = append(got, string(c.word))
+		if counts[string(c.word)] != int(c.n) {
+			t.Fatalf("%q: %d", c.word, c.n)
+		}
+	}
+	if c.err != nil || !slices.Equal(got, slices.Sorted(maps.Keys(counts))) {
+		t.Fatalf("%d words of %d in another order, %v", len(got), len(counts), c.err)
+	}
+}
+
+func TestDifferencesAreTold(t *testing.T) {
+	d, err := Differences(TableOf(map[string]int{"same": 1, "more": 3, "extra": 1}), map[string]int{"same": 1, "more": 2, "lost": 4}, 10)
+	if err != nil || len(d) != 3 {
+		t.Fatalf("Differences %q, %v", d, err)
+	}
+	if d, _ := Differences(nil, map[string]int{"a": 1, "b": 1, "c": 1}, 2); len(d) != 2 {
 		t.Errorf("the limit of 2 gives %q", d)
 	}
 }
@@ -84,25 +111,25 @@ func TestTopWords(t *testing.T) {
 	for i := range 50 {
 		counts[fmt.Sprint("rare", i)] = 1
 	}
-	top, err := topWords(tableOf(counts), 3)
-	if want := []wordCount{{"c", 9}, {"a", 5}, {"b", 5}}; err != nil || !slices.Equal(top, want) {
+	top, err := Top(TableOf(counts), 3)
+	if want := []Word{{"c", 9}, {"a", 5}, {"b", 5}}; err != nil || !slices.Equal(top, want) {
 		t.Errorf("top is %v, %v; want %v", top, err, want)
 	}
-	if top, _ := topWords(tableOf(map[string]int{"x": 1}), 10); len(top) != 1 {
+	if top, _ := Top(TableOf(map[string]int{"x": 1}), 10); len(top) != 1 {
 		t.Errorf("top of one word is %v", top)
 	}
 }
 
 func FuzzTable(f *testing.F) {
-	f.Add([]byte(tableOf(map[string]int{"a": 1, "bc": 300})), []byte{})
+	f.Add([]byte(TableOf(map[string]int{"a": 1, "bc": 300})), []byte{})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, []byte{1})
 	f.Add([]byte{2, 'a'}, []byte{1, 'a', 0x80})
 	f.Fuzz(func(t *testing.T, a, b []byte) {
-		if _, err := mergeTables(a, b); err != nil && !errors.Is(err, errTable) {
+		if _, err := Merge(a, b); err != nil && !errors.Is(err, errTable) {
 			t.Fatal(err)
 		}
-		topWords(a, 3)
-		differences(a, map[string]int{"a": 1}, 3)
+		Top(a, 3)
+		Differences(a, map[string]int{"a": 1}, 3)
 	})
 }
 
@@ -117,14 +144,14 @@ func TestCorpusIsTheRegularGoFiles(t *testing.T) {
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "folder.go"), 0o755), os.Symlink("a.go", filepath.Join(dir, "link.go"))); err != nil {
 		t.Fatal(err)
 	}
-	c, err := findCorpus(t.Context(), dir, 12)
+	c, err := find(t.Context(), dir, 12)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Files != 4 || c.Bytes != 4+7+4+9 || len(c.Groups) != 3 {
 		t.Errorf("corpus is %+v", c)
 	}
-	seq, err := countSequentially(t.Context(), c)
+	seq, err := CountAll(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,11 +160,11 @@ func TestCorpusIsTheRegularGoFiles(t *testing.T) {
 	}
 	grouped := map[string]int{}
 	for _, g := range c.Groups {
-		text, err := readGroup(g.Paths)
+		text, err := ReadGroup(g.Paths)
 		if err != nil {
 			t.Fatal(err)
 		}
-		countWords(grouped, text)
+		Count(grouped, text)
 	}
 	if !maps.Equal(seq, grouped) {
 		t.Errorf("the groups have %v, the files %v", grouped, seq)
@@ -146,7 +173,7 @@ func TestCorpusIsTheRegularGoFiles(t *testing.T) {
 
 func TestNoCorpus(t *testing.T) {
 	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "missing")} {
-		if _, err := findCorpus(t.Context(), dir, 1); err == nil || !strings.Contains(err.Error(), dir) {
+		if _, err := Find(t.Context(), dir); err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("corpus %s gives %v", dir, err)
 		}
 	}
@@ -157,7 +184,7 @@ func TestCorpusLinkedFolder(t *testing.T) {
 	if err := errors.Join(os.WriteFile(filepath.Join(dir, "a.go"), []byte("x"), 0o644), os.Symlink(dir, link)); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := findCorpus(t.Context(), link, 1); err != nil || c.Files != 1 {
+	if c, err := Find(t.Context(), link); err != nil || c.Files != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

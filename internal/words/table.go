@@ -1,4 +1,4 @@
-package demo
+package words
 
 import (
 	"bytes"
@@ -39,29 +39,59 @@ func words(text []byte) iter.Seq[[]byte] {
 
 var space = [256]bool{' ': true, '\t': true, '\n': true, '\v': true, '\f': true, '\r': true}
 
-// countWords adds the words of a text to counts. The map tasks and the sequential check both call it.
-func countWords(counts map[string]int, text []byte) {
+// Count adds the words of a text to counts. The map tasks and the sequential check both call it.
+func Count(counts map[string]int, text []byte) {
 	for w := range words(text) {
 		counts[string(w)]++
 	}
 }
 
-// tableOf writes counts down.
-func tableOf(counts map[string]int) Table {
-	var t Table
-	for _, w := range slices.Sorted(maps.Keys(counts)) {
-		t = appendWord(t, []byte(w), uint64(counts[w]))
+// TableOf writes counts down.
+func TableOf(counts map[string]int) Table {
+	all := make([]entry, 0, len(counts))
+	size := 0
+	for w, n := range counts {
+		all = append(all, entry{prefix(w), w, n})
+		size += len(w) + 2
+	}
+	slices.SortFunc(all, func(a, b entry) int {
+		if a.first != b.first {
+			return cmp.Compare(a.first, b.first)
+		}
+		return cmp.Compare(a.word, b.word)
+	})
+	t := make(Table, 0, size)
+	for i := range all {
+		t = appendWord(t, all[i].word, uint64(all[i].n))
 	}
 	return t
 }
 
-func appendWord(t Table, word []byte, n uint64) Table {
+// entry is a word that is sorted, with its first bytes beside it: most comparisons end there and do not leave the list.
+type entry struct {
+	first uint64
+	word  string
+	n     int
+}
+
+// prefix is a word's first 8 bytes as a number that is ordered as they are.
+func prefix(w string) (p uint64) {
+	if len(w) >= 8 {
+		return binary.BigEndian.Uint64([]byte(w[:8]))
+	}
+	for i := range len(w) {
+		p |= uint64(w[i]) << (56 - 8*i)
+	}
+	return p
+}
+
+func appendWord[W string | []byte](t Table, word W, n uint64) Table {
 	t = binary.AppendUvarint(t, uint64(len(word)))
 	t = append(t, word...)
 	return binary.AppendUvarint(t, n)
 }
 
-var errTable = errors.New("demo: table of words is damaged")
+var errTable = errors.New("words: table is damaged")
 
 // cursor reads a table from its start.
 type cursor struct {
@@ -91,8 +121,8 @@ func (c *cursor) next() bool {
 	return true
 }
 
-// mergeTables adds two tables up.
-func mergeTables(a, b Table) (Table, error) {
+// Merge adds two tables up.
+func Merge(a, b Table) (Table, error) {
 	sum := make(Table, 0, len(a)+len(b))
 	x, y := cursor{rest: a}, cursor{rest: b}
 	inX, inY := x.next(), y.next()
@@ -124,33 +154,33 @@ func mergeTables(a, b Table) (Table, error) {
 	return sum, errors.Join(x.err, y.err)
 }
 
-// wordCount is a word and how often it occurs.
-type wordCount struct {
-	Word string
+// Word is a word and how often it occurs.
+type Word struct {
+	Text string
 	N    int
 }
 
-// topWords gives the k most frequent words, the most frequent first; equals in the order of their bytes.
-func topWords(t Table, k int) ([]wordCount, error) {
-	var all []wordCount
+// Top gives the k most frequent words, the most frequent first; equals in the order of their bytes.
+func Top(t Table, k int) ([]Word, error) {
+	var all []Word
 	c := cursor{rest: t}
 	for c.next() {
 		if len(all) == 2*k { // keeps the list short
 			slices.SortFunc(all, byCount)
 			all = all[:k]
 		}
-		all = append(all, wordCount{string(c.word), int(c.n)})
+		all = append(all, Word{string(c.word), int(c.n)})
 	}
 	slices.SortFunc(all, byCount)
 	return all[:min(k, len(all))], c.err
 }
 
-func byCount(a, b wordCount) int {
-	return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Word, b.Word))
+func byCount(a, b Word) int {
+	return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Text, b.Text))
 }
 
-// differences compares a table with a map of counts and tells up to limit words on which they disagree.
-func differences(t Table, counts map[string]int, limit int) ([]string, error) {
+// Differences compares a table with a map of counts and tells up to limit words on which they disagree.
+func Differences(t Table, counts map[string]int, limit int) ([]string, error) {
 	var out []string
 	seen := 0
 	c := cursor{rest: t}
