@@ -207,17 +207,24 @@ func (c *call[A, R]) deps() (d []*proc.Future) {
 func (f *remote[A, R]) runTask(t *sched.Task) {
 	c := callOf[A, R](t)
 	a := &c.a
-	if x := c.beside(); x != nil && x.args != nil {
-		var err error
-		if a, err = f.collect(t, c, x.args); err != nil {
-			t.Fail(err)
-			return
+	ctx := context.Context(t)
+	if x := c.beside(); x != nil {
+		if x.args != nil {
+			var err error
+			if a, err = f.collect(t, c, x.args); err != nil {
+				t.Fail(err)
+				return
+			}
+			x.args = nil // a task that runs here is not exported any more: let go of what it was given
 		}
-		x.args = nil // a task that runs here is not exported any more: let go of what it was given
+		if bound, end := c.Timeout(); end != nil {
+			defer end()
+			ctx = bound
+		}
 	}
 	// What a task reads of shared memory it may also try to write. The goroutine may be a getter's.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	v, err := f.run(t, a)
+	v, err := f.run(ctx, a)
 	clear1(&c.a)
 	if err != nil {
 		t.Fail(&TaskError{Func: f.fn.Run.Name, Cause: err})

@@ -113,24 +113,51 @@ func RegisterAs(name string) NameOption {
 
 // MaxRetries says how often a call is made again after its process or node died. The default is 3.
 func MaxRetries(n int) RetryOption {
-	return RetryOption{func(p *proc.Options) {
+	return both(func(p *proc.Options) {
 		if p.MaxRetries = n; n < 0 || n > math.MaxInt32 {
 			fail(p, fmt.Errorf("kadre: MaxRetries(%d) must be between 0 and %d", n, math.MaxInt32))
 		}
-	}}
+	})
 }
 
-// RetryErrors will say which of the function's own errors make a call be made again.
-func RetryErrors(retry func(error) bool) RetryOption { return RetryOption{notYet("RetryErrors")} }
+// RetryErrors says after which of the function's own errors a task runs again: retry is asked in the calling
+// process, with the error that Get would give, and may be called concurrently. Those retries count for MaxRetries as
+// well; they come after 100 ms, then twice as long each time up to 30 s, less up to half of it by chance.
+func RetryErrors(retry func(error) bool) RetryOption {
+	return RetryOption{
+		task: func(p *proc.Options) {
+			if p.RetryErrors = retry; retry == nil {
+				fail(p, errors.New("kadre: RetryErrors: the function is nil"))
+			}
+		},
+		method: notYet("RetryErrors"),
+	}
+}
 
-// Timeout will bound each attempt.
-func Timeout(d time.Duration) RetryOption { return RetryOption{notYet("Timeout")} }
+// Timeout bounds each attempt, from its start. An attempt that takes longer fails with a *TaskError that is
+// context.DeadlineExceeded, and its context ends; it is made again if RetryErrors says so.
+func Timeout(d time.Duration) RetryOption {
+	return both(func(p *proc.Options) {
+		if p.Timeout = d; d <= 0 {
+			fail(p, fmt.Errorf("kadre: Timeout(%v) must be above 0", d))
+		}
+	})
+}
 
 // Priority will put tasks before those of lower priority.
 func Priority(n int) TaskOption { return taskOption{notYet("Priority")} }
 
-// Buffer will bound the items of a stream that nobody has read.
-func Buffer(n int) TaskOption { return taskOption{notYet("Buffer")} }
+// Buffer says how many items of a stream may be unread before the generator waits in its yield. The default is 64.
+func Buffer(n int) TaskOption {
+	return taskOption{func(p *proc.Options) {
+		switch p.Buffer = n; {
+		case !p.Generator:
+			fail(p, errors.New("kadre: Buffer is for streams"))
+		case n < 1 || n > proc.MaxBuffer:
+			fail(p, fmt.Errorf("kadre: Buffer(%d) must be between 1 and %d", n, proc.MaxBuffer))
+		}
+	}}
+}
 
 // Name will make an actor known by a name, unique among the living actors of its namespace.
 func Name(name string) ClassOption { return classOption{notYet("Name")} }

@@ -105,17 +105,18 @@ var (
 	_ = []api.InitOption{api.Join("127.0.0.1:1"), api.Cluster("c"), api.TokenFile("/t"), api.NumCPUs(2),
 		api.Resources(map[string]float64{"gpu": 1}), api.Labels(map[string]string{"zone": "a"}),
 		api.ObjectStoreMemory(1 << 20), api.Embedded(), api.Logger(slog.Default()), api.LogToDriver(true), api.WorkerEnv("A", "B")}
-	taskOptions = []api.TaskOption{api.NumCPUs(0.5), api.Resources(nil), api.MaxRetries(3), api.OwnProcess(), api.OnNode("n", true), api.OnLabels(nil), api.Spread(), api.RegisterAs("f1")}
-	taskLater   = map[string]api.TaskOption{"HeapMemory": api.HeapMemory(1), "Priority": api.Priority(1),
-		"RetryErrors": api.RetryErrors(func(error) bool { return true }), "Timeout": api.Timeout(time.Second),
-		"InBundle": api.InBundle(nil, 0), "Buffer": api.Buffer(1)}
-	classOptions = []api.ClassOption{api.NumCPUs(0), api.Resources(nil), api.OnNode("n", false), api.OwnProcess(), api.RegisterAs("c1")}
-	classLater   = map[string]api.ClassOption{"HeapMemory": api.HeapMemory(1),
+	taskOptions = []api.TaskOption{api.NumCPUs(0.5), api.Resources(nil), api.MaxRetries(3), api.OwnProcess(), api.OnNode("n", true), api.OnLabels(nil), api.Spread(), api.RegisterAs("f1"),
+		api.RetryErrors(func(error) bool { return true }), api.Timeout(time.Second)}
+	taskLater = map[string]api.TaskOption{"HeapMemory": api.HeapMemory(1), "Priority": api.Priority(1),
+		"InBundle": api.InBundle(nil, 0)}
+	streamOptions = []api.TaskOption{api.Buffer(1)}
+	classOptions  = []api.ClassOption{api.NumCPUs(0), api.Resources(nil), api.OnNode("n", false), api.OwnProcess(), api.RegisterAs("c1")}
+	classLater    = map[string]api.ClassOption{"HeapMemory": api.HeapMemory(1),
 		"InBundle": api.InBundle(nil, 0), "Name": api.Name("n"), "Namespace": api.Namespace("n"), "GetIfExists": api.GetIfExists(),
 		"Detached": api.Detached(), "MaxRestarts": api.MaxRestarts(1), "MaxTaskRetries": api.MaxTaskRetries(1),
 		"MaxConcurrency": api.MaxConcurrency(1), "MaxPendingCalls": api.MaxPendingCalls(1)}
-	methodOptions = []api.MethodOption{api.RegisterAs("m1"), api.MaxRetries(1)}
-	methodLater   = map[string]api.MethodOption{"Timeout": api.Timeout(time.Second), "RetryErrors": api.RetryErrors(nil)}
+	methodOptions = []api.MethodOption{api.RegisterAs("m1"), api.MaxRetries(1), api.Timeout(time.Second)}
+	methodLater   = map[string]api.MethodOption{"RetryErrors": api.RetryErrors(nil)}
 )
 
 // The shapes of functions and methods.

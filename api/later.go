@@ -7,12 +7,11 @@ import (
 
 // What comes with a later release. A call gives the error of later, or its Ref, Actor or Stream carries
 // it; an option makes the calls fail that use it; a call without an error result panics with that text.
-// The README's status table is checked against this one.
+// RetryErrors is there for tasks and later for methods. The README's status table is checked against this one.
 //
-//	Stream, Buffer
-//	HeapMemory, Priority                 RetryErrors, Timeout
+//	HeapMemory, Priority                 RetryErrors
 //	InBundle                             NewPlacementGroup
-//	Cancel, Replicas                     Checkpoint
+//	Recursive, Replicas                  Checkpoint
 //	Name, Namespace                      GetIfExists, Detached
 //	GetActor, Self, ExitActor            ListActors
 //	MaxRestarts, MaxTaskRetries          MaxConcurrency, MaxPendingCalls

@@ -78,5 +78,23 @@ func Free[R AnyRef](ctx context.Context, refs ...R) error {
 	return nil
 }
 
-// Cancel will cancel the task of ref.
-func Cancel(ctx context.Context, ref AnyRef, opts ...CancelOption) error { return later("Cancel") }
+// Cancel ends the task of ref, wherever it is queued or runs: Get gives ErrCancelled from now on, the task's
+// context ends, and what it still returns is dropped. A function that does not look at its context goes on to its
+// end; see Force. What is done already stays as it is. Ctx is not waited on.
+func Cancel(ctx context.Context, ref AnyRef, opts ...CancelOption) error {
+	fs, err := futures([]AnyRef{ref})
+	if err != nil {
+		return err
+	}
+	var o cancelOptions
+	for _, opt := range opts {
+		opt.applyCancel(&o)
+	}
+	if o.recursive {
+		return later("Recursive")
+	}
+	if p := fs[0].Process(); p != nil {
+		p.Cancel(fs[0], o.force)
+	}
+	return nil
+}

@@ -22,7 +22,7 @@ type (
 	// WaitOption is an option of Wait.
 	WaitOption interface{ applyWait(*waitOptions) }
 	// CancelOption is an option of Cancel.
-	CancelOption interface{ cancelOption() }
+	CancelOption interface{ applyCancel(*cancelOptions) }
 	// GetActorOption is an option of GetActor.
 	GetActorOption interface{ getActorOption() }
 )
@@ -38,7 +38,7 @@ type (
 	// NameOption gives the registered name of a function, class or method.
 	NameOption struct{ call change }
 	// RetryOption says when a call is given up or made again.
-	RetryOption struct{ call change }
+	RetryOption struct{ task, method change }
 	// NamespaceOption says where an actor's name is unique.
 	NamespaceOption struct{ call change }
 
@@ -57,12 +57,15 @@ func (o PlaceOption) applyClass(p *proc.Options)          { o.call(p) }
 func (o NameOption) applyTask(p *proc.Options)            { o.call(p) }
 func (o NameOption) applyClass(p *proc.Options)           { o.call(p) }
 func (o NameOption) applyMethod(p *proc.Options)          { o.call(p) }
-func (o RetryOption) applyTask(p *proc.Options)           { o.call(p) }
-func (o RetryOption) applyMethod(p *proc.Options)         { o.call(p) }
+func (o RetryOption) applyTask(p *proc.Options)           { o.task(p) }
+func (o RetryOption) applyMethod(p *proc.Options)         { o.method(p) }
 func (o NamespaceOption) applyClass(p *proc.Options)      { o.call(p) }
 func (o NamespaceOption) getActorOption()                 {}
 func (o taskOption) applyTask(p *proc.Options)            { o.call(p) }
 func (o classOption) applyClass(p *proc.Options)          { o.call(p) }
+
+// both is an option that means the same for tasks and methods.
+func both(c change) RetryOption { return RetryOption{c, c} }
 
 // applying gives the change that a list of options makes.
 func applying[O any](opts []O, apply func(O, *proc.Options)) func(*proc.Options) {
@@ -92,15 +95,17 @@ func (o putOption) putError() error { return o.err }
 // Replicas will keep n copies of an object.
 func Replicas(n int) PutOption { return putOption{later("Replicas")} }
 
-type cancelOption struct{}
+type cancelOptions struct{ force, recursive bool }
 
-func (cancelOption) cancelOption() {}
+type cancelOption func(*cancelOptions)
 
-// Force will end the task's process where it has one.
-func Force() CancelOption { return cancelOption{} }
+func (o cancelOption) applyCancel(c *cancelOptions) { o(c) }
+
+// Force ends the process of a task with OwnProcess that has not returned 5 s after its context ended.
+func Force() CancelOption { return cancelOption(func(c *cancelOptions) { c.force = true }) }
 
 // Recursive will cancel what the task has started, too.
-func Recursive() CancelOption { return cancelOption{} }
+func Recursive() CancelOption { return cancelOption(func(c *cancelOptions) { c.recursive = true }) }
 
 type waitOptions struct {
 	n       int           // how many are wanted

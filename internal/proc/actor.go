@@ -40,7 +40,7 @@ func (p *Process) Create(ctx context.Context, f *Future, o *Options, deps []*Fut
 		p.Demand(d)
 	}
 	p.engine.External(ctx, &f.Task, f.Func())
-	p.place(ctx, f, wire.KindCreate, deps)
+	p.place(ctx, f, wire.KindCreate, true, deps)
 }
 
 // Host makes state an actor of this process. ctx is that of the task that makes it.

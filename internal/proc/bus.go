@@ -218,6 +218,8 @@ func init() {
 		wire.KDead:    (*Process).onDead,
 		wire.KCollect: (*Process).onCollect,
 		wire.KKill:    (*Process).onKill,
+		wire.KCancel:  (*Process).onCancel,
+		wire.KItem:    (*Process).onItem,
 		wire.KLog:     (*Process).onLog,
 		wire.KJobEnd:  func(p *Process, _ *wire.Frame) { p.endStop() },
 		wire.KDrain:   func(p *Process, _ *wire.Frame) { p.endStop() },

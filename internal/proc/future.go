@@ -33,6 +33,7 @@ type Cold struct {
 	stored uint64 // what the task filled became its result: so many bytes in the arena
 	val    *Value // else: the encoded result in Go memory; nil: the typed value has it, or it lies in the arena
 
+	force   atomic.Bool // cancelled by force
 	obj     atomic.Pointer[object]
 	session atomic.Pointer[session] // an actor's handle: with its actor
 }
@@ -101,6 +102,7 @@ type Func struct {
 type inbound struct {
 	spec  wire.Spec
 	taken func() // the owner has the result; nil: nobody wants to know
+	items uint32 // of a generator: how many it has sent
 }
 
 // futureOf finds the future that t starts.

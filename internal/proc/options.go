@@ -3,6 +3,7 @@ package proc
 import (
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
 )
@@ -18,7 +19,12 @@ type Options struct {
 	Soft       bool               // OnNode is a wish
 	Labels     map[string]string  // on nodes that have them all; default any
 	Spread     bool               // away from the others that ask for it
-	Later      error              // an option that is not available yet: what every call gives
+	Timeout    time.Duration      // of an attempt; 0: none
+	Generator  bool               // its results are a stream
+	Buffer     int                // items of the stream that may be unread; 0: DefaultBuffer
+
+	RetryErrors func(error) bool // asked, in this process, whether to try again after an error of the function's own
+	Later       error            // an option that is not available yet: what every call gives
 }
 
 // DefaultRetries is how often a task runs again after its process or node died.
@@ -27,7 +33,27 @@ const DefaultRetries = 3
 // NoOptions are the options of who asks for nothing.
 func NoOptions() Options { return Options{CPU: -1, MaxRetries: -1} }
 
+// DefaultBuffer is how many items of a stream may be unread, and MaxBuffer the most that may be asked for.
+const (
+	DefaultBuffer = 64
+	MaxBuffer     = 1 << 20
+)
+
+func (o *Options) buffer() int {
+	if o.Buffer == 0 {
+		return DefaultBuffer
+	}
+	return o.Buffer
+}
+
+// managed says that a task goes by its specification also where it stays in this process: it may have another
+// attempt, or more results than one.
+func (o *Options) managed() bool { return o.Generator || o.RetryErrors != nil }
+
 func (o *Options) retries() int {
+	if o.Generator && o.MaxRetries < 0 {
+		return 0 // only who asks for it gets a stream that begins again
+	}
 	if o.MaxRetries < 0 {
 		return DefaultRetries
 	}
@@ -49,7 +75,7 @@ func (o *Options) placed() bool {
 
 // Plain says that a task needs one CPU and nothing else.
 func (o *Options) Plain() bool {
-	return !o.placed() && o.milli() > 0 && o.milli() <= 1000 && o.Later == nil
+	return !o.placed() && !o.managed() && o.Timeout == 0 && o.milli() > 0 && o.milli() <= 1000 && o.Later == nil
 }
 
 // Config says how a process attaches.

@@ -41,6 +41,7 @@ type Process struct {
 	wg        sync.WaitGroup
 
 	calls wire.Calls
+	inbox inbox
 	stats struct {
 		retried, exported, imported atomic.Int64
 	}
@@ -62,6 +63,8 @@ type Process struct {
 	actors   map[id.Actor]*instance
 	sessions map[*session]struct{}
 	links    map[id.Proc]*sibling
+	streams  map[id.Task]*stream // of own generators that are read
+	recalled recalled
 	node     *wire.Link
 }
 
@@ -109,7 +112,8 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 		dropHints: os.Getenv("KADRE_TEST_LOCATE") == "directory",
 		stop:      make(chan struct{}), bye: make(chan struct{}), table: owner.NewTable(),
 		objects: map[id.Object]*object{}, dead: map[id.Addr]time.Time{}, asks: map[*borrowing]struct{}{},
-		actors: map[id.Actor]*instance{}, sessions: map[*session]struct{}{}, links: map[id.Proc]*sibling{}}
+		actors: map[id.Actor]*instance{}, sessions: map[*session]struct{}{}, links: map[id.Proc]*sibling{},
+		streams: map[id.Task]*stream{}, recalled: recalled{}}
 	if p.arena, err = arena.Open(fds[:w.ArenaFDs], w.Slot, w.Epoch); err != nil {
 		wire.CloseFDs(fds)
 		cfg.Conn.Close()

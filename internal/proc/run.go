@@ -34,7 +34,12 @@ func (p *Process) runSpec(b []byte) {
 		p.called(f, deps)
 		return
 	}
-	f.OnDone(func() { p.report(f) })
+	a := attempt{s.Task, s.Attempt}
+	p.inbox.enter(a, f)
+	f.OnDone(func() {
+		p.inbox.leave(a)
+		p.report(f)
+	})
 	so := sched.Opts{Milli: s.CPU, Deps: tasksOf(deps), NoInline: true}
 	if so.Milli == 0 {
 		so.Milli = sched.NoSlot
@@ -75,7 +80,7 @@ func (p *Process) bound(s *wire.Spec) context.Context {
 func (p *Process) report(f *Future) {
 	in := f.inbound()
 	s := &in.spec
-	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self}
+	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self, Items: in.items}
 	if err := f.Failure(); err != nil {
 		r.Err = p.record(f.explain(err), s.Func)
 		p.send1(s, r, f, in.taken)
@@ -118,9 +123,14 @@ func (p *Process) report(f *Future) {
 func (p *Process) reportStored(s *wire.Spec, r *wire.Result, size uint64, keep any, taken func()) {
 	r.Stored, r.Size = true, size
 	if s.Owner.Node != p.self.Node {
-		p.notify(p.nodeAddr(), wire.KPublish, wire.Marshal(&wire.IDs{IDs: []id.Object{s.Task.Object(0)}, Owner: s.Owner}))
+		p.publish(s, 0)
 	}
 	p.send1(s, r, keep, taken)
+}
+
+// publish has the node record where a result is that others refer to.
+func (p *Process) publish(s *wire.Spec, index uint32) {
+	p.notify(p.nodeAddr(), wire.KPublish, wire.Marshal(&wire.IDs{IDs: []id.Object{s.Task.Object(index)}, Owner: s.Owner}))
 }
 
 // replaces makes room for an attempt's result where an earlier attempt of the task ended on this node too.

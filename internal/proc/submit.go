@@ -29,6 +29,9 @@ type record struct {
 	actor   bool
 	session *session // KindCall: where the outcome goes
 	seq     uint64
+
+	retry  func(error) bool // asked after an error of the function's own; nil: no retry then
+	paused int              // how many retries it has made possible
 }
 
 // Submit runs f's function under ctx: here, in another process of the node or on another node. deps must be
@@ -38,9 +41,10 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 	for _, d := range deps {
 		p.Demand(d)
 	}
-	if o.placed() || p.cfg.Isolate || o.milli() > uint32(p.engine.Slots())*1000 {
+	placed := o.placed() || p.cfg.Isolate || o.milli() > uint32(p.engine.Slots())*1000
+	if placed || o.managed() {
 		p.engine.External(ctx, &f.Task, f.Func())
-		p.place(ctx, f, wire.KindTask, deps)
+		p.place(ctx, f, wire.KindTask, placed, deps)
 		return
 	}
 	so := sched.Opts{Milli: o.milli()}
@@ -74,8 +78,8 @@ func tasksOf(fs []*Future) []*sched.Task {
 	return ts
 }
 
-// place asks the node where f is to run, once its arguments are ready.
-func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, deps []*Future) {
+// place asks the node where f is to run, once its arguments are ready, or unless asked is set queues it here.
+func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, ask bool, deps []*Future) {
 	if f.Ready() { // cancelled
 		return
 	}
@@ -86,8 +90,11 @@ func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, deps []
 			f.Fail(err)
 			return
 		}
-		rec.placed = true
-		p.askPlace(rec)
+		if rec.placed = ask; ask {
+			p.askPlace(rec)
+		} else {
+			p.runSpec(rec.spec)
+		}
 	})
 }
 
@@ -131,7 +138,11 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	rec := &record{o: o, f: f, left: DefaultRetries, actor: k == wire.KindCreate}
 	if x := f.options(); x != nil {
 		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.Resources, x.OwnProcess, x.OnNode, x.Soft
-		s.Labels, s.Spread = x.Labels, x.Spread
+		s.Labels, s.Spread, s.Timeout = x.Labels, x.Spread, x.Timeout
+		if x.Generator {
+			s.Stream = uint32(x.buffer())
+		}
+		rec.retry = x.RetryErrors
 		s.Retries, s.CPU = uint32(x.retries()), x.milli()
 		if k == wire.KindCreate && x.CPU < 0 {
 			s.CPU = 0
@@ -163,6 +174,9 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	todo := p.stepLocked(owner.Made{ID: o.id, Remakeable: k == wire.KindTask, Args: ids})
 	p.mu.Unlock()
 	todo.run()
+	if k == wire.KindTask {
+		f.OnDone(func() { p.recall(rec) })
+	}
 	return rec, s, nil
 }
 
@@ -323,6 +337,7 @@ func (p *Process) export(f *Future) ([]byte, error) {
 	s := f.inbound().spec
 	s.Args, s.Left = args, left
 	s.Hops++
+	p.inbox.leave(attempt{s.Task, s.Attempt})
 	runtime.KeepAlive(keep) // from here on its owner alone holds what it refers to
 	return s.Append(nil), nil
 }
@@ -357,11 +372,16 @@ func (p *Process) onMoved(f *wire.Frame) {
 	}
 }
 
-func (p *Process) moved(t id.Task, attempt, step uint32, to id.Addr) {
+func (p *Process) moved(t id.Task, n, step uint32, to id.Addr) {
 	p.mu.Lock()
 	var todo do
+	if a := (attempt{t, n}); !p.recalled[a].IsZero() {
+		p.mu.Unlock()
+		p.cancelAt(to, a, false)
+		return
+	}
 	o := p.objects[t.Object(0)]
-	if o != nil && o.rec != nil && o.rec.f != nil && !to.IsZero() && attempt == o.rec.attempt && step >= o.rec.step {
+	if o != nil && o.rec != nil && o.rec.f != nil && !to.IsZero() && n == o.rec.attempt && step >= o.rec.step {
 		o.rec.at, o.rec.step = to, step
 		if p.isDeadLocked(to) {
 			todo = p.retryLocked(o.rec, "it had ended before the task got there")
@@ -453,6 +473,9 @@ func (p *Process) remakeLocked(i id.Object, attempt uint32) do {
 	}
 	rec := o.rec
 	rec.attempt, rec.at, rec.step = attempt, id.Addr{}, 0
+	if s := p.streams[i.Task()]; s != nil {
+		s.restart(attempt)
+	}
 	o.info.Stored = false
 	p.stats.retried.Add(1)
 	return do{func() {
@@ -485,8 +508,15 @@ func (p *Process) onResult(f *wire.Frame) {
 	p.result(&m, func() { p.reply(&to, nil) })
 }
 
-// result takes an outcome in; done is called when the references inside are registered here.
+// result takes an outcome in, unless another attempt is to come; done is called when the references inside are
+// registered here.
 func (p *Process) result(m *wire.Result, done func()) {
+	if !p.retries(m, done) {
+		p.settleResult(m, done)
+	}
+}
+
+func (p *Process) settleResult(m *wire.Result, done func()) {
 	p.mu.Lock()
 	o := p.objects[m.Task.Object(0)]
 	if o == nil || o.rec == nil || p.closed != nil {
@@ -527,6 +557,9 @@ func (p *Process) result(m *wire.Result, done func()) {
 	}
 	val := o.val
 	sess, seq := rec.session, rec.seq
+	if s := p.streams[m.Task]; s != nil && accepted && (m.Err == nil || m.Err.Class == wire.ErrorTask) {
+		s.ended(m.Items)
+	}
 	if accepted {
 		if m.By.Node != p.self.Node {
 			o.shared = true

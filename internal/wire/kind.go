@@ -36,6 +36,8 @@ const (
 	KRoom                    // process -> node: Room; reply empty once it is worth trying again
 	KHave                    // process -> owner: Copied, is the value still this attempt's; reply IDs: its own when it is, else none
 	KDelete                  // process -> owner: IDs to be deleted; reply empty
+	KCancel                  // owner -> process that runs or has queued the tasks: Cancel
+	KItem                    // executor -> owner of a stream: Item; replied to (empty) once it has been read, refused when nobody reads any more
 	kindEnd
 )
 
@@ -44,7 +46,7 @@ var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTa
 	KPlace: "place", KLocate: "locate", KPublish: "publish", KJob: "job", KJobEnd: "job-end", KDead: "dead",
 	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
 	KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room",
-	KHave: "have", KDelete: "delete"}
+	KHave: "have", KDelete: "delete", KCancel: "cancel", KItem: "item"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {

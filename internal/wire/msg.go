@@ -111,6 +111,28 @@ type Placed struct {
 	To id.Addr
 }
 
+// Cancel ends attempts of tasks whose outcome nobody wants any more.
+type Cancel struct {
+	_        struct{} `cbor:",toarray"`
+	Tasks    []id.Task
+	Attempts []uint32 // none: whoever refers to the tasks asks their owner to cancel them
+	Force    bool     // end the process that is theirs alone, unless they return soon
+}
+
+// Item is one item of a stream, or an error in its place.
+type Item struct {
+	_       struct{} `cbor:",toarray"`
+	Task    id.Task
+	Attempt uint32
+	Index   uint32 // from 0
+	By      id.Addr
+	Inline  []byte
+	Stored  bool // in the arena of By's node, as the task's object Index+1
+	Size    uint64
+	Refs    []codec.Ref // what the value refers to
+	Err     *ErrorRecord
+}
+
 // JobQuery names a job.
 type JobQuery struct {
 	_   struct{} `cbor:",toarray"`
@@ -196,6 +218,7 @@ type Result struct {
 	Hash    uint64
 	Refs    []codec.Ref // found inside the value; the executor holds them until this is replied to
 	Err     *ErrorRecord
+	Items   uint32 // of a generator: how many it has sent
 }
 
 // ErrorClass tells the user's failures from the system's.

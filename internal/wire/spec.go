@@ -43,6 +43,8 @@ type Spec struct {
 	OnNode     id.Node
 	Soft       bool              // OnNode is a wish
 	Labels     map[string]string // on nodes that have them all
+	Timeout    time.Duration     // of an attempt; 0: none
+	Stream     uint32            // a generator: so many items may be unread; 0: none
 	Spread     bool              // away from the others that ask for it
 	Trace      [16]byte
 
@@ -110,6 +112,8 @@ func (s *Spec) Append(b []byte) []byte {
 		a.str(v)
 	}
 	a.bool(s.Spread)
+	a.uv(uint64(max(0, s.Timeout)))
+	a.uv(uint64(s.Stream))
 	a.raw(s.Trace[:])
 	if s.Kind != KindTask {
 		a.raw(s.Actor[:])
@@ -177,6 +181,8 @@ func ParseSpec(b []byte) (s Spec, err error) {
 		}
 	}
 	s.Spread = r.bool()
+	s.Timeout = time.Duration(r.uv())
+	s.Stream = uint32(r.uv())
 	copy(s.Trace[:], r.take(len(s.Trace)))
 	if s.Kind != KindTask {
 		copy(s.Actor[:], r.take(len(s.Actor)))
@@ -191,7 +197,7 @@ func ParseSpec(b []byte) (s Spec, err error) {
 	if err := r.end("task specification"); err != nil {
 		return Spec{}, err
 	}
-	if s.Kind < KindTask || s.Kind > KindCall || s.Left < 0 {
+	if s.Kind < KindTask || s.Kind > KindCall || s.Left < 0 || s.Timeout < 0 {
 		return Spec{}, fmt.Errorf("wire: task specification: bad kind or deadline")
 	}
 	return s, nil

@@ -1,0 +1,176 @@
+package proc
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/owner"
+)
+
+// Cancelling a task that has left. Its future fails here, whatever becomes of the rest; its record ends
+// (recall), and whoever runs the attempt or has it queued is told (KCancel), now and whenever it is reported to
+// have moved. There the task fails too, which ends its context and drops its result.
+
+// inbox has the tasks of specifications that are queued or run in this process.
+type inbox [16]struct {
+	mu sync.Mutex
+	m  map[attempt]*Future
+}
+
+type attempt struct {
+	task id.Task
+	n    uint32
+}
+
+// enter keeps f findable until it is done.
+func (x *inbox) enter(a attempt, f *Future) {
+	s := &x[a.task[15]%16]
+	s.mu.Lock()
+	if s.m == nil {
+		s.m = map[attempt]*Future{}
+	}
+	s.m[a] = f
+	s.mu.Unlock()
+}
+
+func (x *inbox) leave(a attempt) {
+	s := &x[a.task[15]%16]
+	s.mu.Lock()
+	delete(s.m, a)
+	s.mu.Unlock()
+}
+
+func (x *inbox) find(a attempt) *Future {
+	s := &x[a.task[15]%16]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[a]
+}
+
+// recalled remembers attempts that were cancelled: reports of where they are may still come.
+type recalled map[attempt]time.Time
+
+const (
+	recallKept = time.Minute // how long such a report may take
+	maxRecalls = 1 << 16     // remembered; beyond that a task runs in vain
+)
+
+func (r recalled) add(a attempt) {
+	if len(r) >= maxRecalls {
+		for a, at := range r {
+			if time.Since(at) > recallKept {
+				delete(r, a)
+			}
+		}
+	}
+	if len(r) < maxRecalls {
+		r[a] = time.Now()
+	}
+}
+
+// recall ends a task that left and whose future was ended here, by its context or by Cancel.
+func (p *Process) recall(rec *record) {
+	p.mu.Lock()
+	f := rec.f
+	if f == nil || p.closed != nil {
+		p.mu.Unlock()
+		return // its outcome has ended it
+	}
+	a, at := attempt{rec.o.id.Task(), rec.attempt}, rec.at
+	rec.f = nil
+	force := f.cold().force.Load()
+	rec.o.err = p.record(f.Failure(), f.Name())
+	todo := p.stepLocked(owner.Failed{ID: rec.o.id, Attempt: rec.attempt})
+	p.endRecordLocked(rec, false)
+	p.recalled.add(a)
+	p.mu.Unlock()
+	todo.run()
+	p.cancelAt(at, a, force)
+}
+
+// cancelAt tells who has an attempt that nobody wants its outcome; where that is not known yet, or it is on its
+// way between nodes, a report is to come.
+func (p *Process) cancelAt(at id.Addr, a attempt, force bool) {
+	if at.IsZero() || at == p.self {
+		p.cancelHere(a, force)
+		return
+	}
+	if at.Proc != 0 {
+		p.notify(at, wire.KCancel, wire.Marshal(&wire.Cancel{Tasks: []id.Task{a.task}, Attempts: []uint32{a.n}, Force: force}))
+	}
+}
+
+// onCancel ends tasks that came from elsewhere.
+func (p *Process) onCancel(f *wire.Frame) {
+	m, ok := body[wire.Cancel](p, f)
+	switch {
+	case !ok:
+		return
+	case len(m.Attempts) == 0:
+		for _, t := range m.Tasks {
+			p.cancelOwn(t, m.Force)
+		}
+		return
+	case len(m.Attempts) != len(m.Tasks):
+		p.log.Warn("kadre: bad message", "kind", f.Kind, "from", f.From, "tasks", len(m.Tasks), "attempts", len(m.Attempts))
+		return
+	}
+	for i, t := range m.Tasks {
+		p.cancelHere(attempt{t, m.Attempts[i]}, m.Force)
+	}
+}
+
+// grace is how long a task may take to return after its context has ended, before its process is ended.
+const grace = 5 * time.Second
+
+func (p *Process) cancelHere(a attempt, force bool) {
+	f := p.inbox.find(a)
+	if f == nil {
+		return
+	}
+	if !force || !f.inbound().spec.OwnProcess {
+		f.Fail(ErrCancelled)
+		return
+	}
+	f.Task.Cancel() // it is done when it returns: until then the node gives its process nothing else
+	time.AfterFunc(grace, func() {
+		if !f.Ready() {
+			p.log.Error("kadre: ending the process of a task that was cancelled by force and does not return", "task", f.Name())
+			os.Exit(exitForced)
+		}
+	})
+}
+
+// exitForced is the exit status of a worker whose task was cancelled by force.
+const exitForced = 3
+
+// Cancel ends f's task for who waits for it: f fails with ErrCancelled, its context ends, and what it still gives
+// is dropped. The task of a reference that was borrowed is ended by its owner.
+func (p *Process) Cancel(f *Future, force bool) {
+	if o := f.object(); o != nil && o.owner != p.self {
+		p.notify(o.owner, wire.KCancel, wire.Marshal(&wire.Cancel{Tasks: []id.Task{o.id.Task()}, Force: force}))
+		return
+	}
+	if !f.Ready() {
+		f.cold().force.Store(force)
+		f.Fail(ErrCancelled)
+	}
+}
+
+// cancelOwn is Cancel for another process.
+func (p *Process) cancelOwn(t id.Task, force bool) {
+	p.mu.Lock()
+	var f *Future
+	if o := p.objects[t.Object(0)]; o != nil {
+		if f = o.fut.Value(); f == nil && o.rec != nil {
+			f = o.rec.f
+		}
+	}
+	p.mu.Unlock()
+	if f != nil {
+		p.Cancel(f, force)
+	}
+}
