@@ -2,9 +2,11 @@ package arena
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +22,7 @@ func TestFragmentation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := fragments{cluster: newArena(t, Config{Size: 4 << 30, Entries: 200_000}, 1), r: rand.New(rand.NewPCG(11, 7)), law: law}
 			begin := time.Now()
-			for checked := int64(0); f.bytes < fragBytes || time.Since(begin) < long; {
+			for checked := int64(0); f.bytes < fragBytes || f.made < int(float64(fragMade)*(law-1)) || time.Since(begin) < long; {
 				f.step(t)
 				if f.bytes > checked {
 					checked = f.bytes + fragTarget
@@ -41,6 +43,7 @@ func TestFragmentation(t *testing.T) {
 const (
 	fragTarget = 1500 << 20     // live bytes
 	fragBytes  = 8 * fragTarget // that are made at least
+	fragMade   = 600_000        // objects that are made at least per unit of law above 1: most of them are small
 	fragMost   = 150_000        // objects at a time
 )
 
@@ -132,4 +135,61 @@ func (f *fragments) verify(t *testing.T) {
 	if meta := st.Blocks*512 - pages; meta < 0 || meta > f.offData+pages/64 || u.Committed != pages {
 		t.Fatalf("the system counts %d bytes, the audit %d, we %d, beside %d of metadata", st.Blocks*512, u.Committed, pages, f.offData)
 	}
+}
+
+// TestSmallStaysLow has large and small objects in turn use all of an arena, most of which has no pages then. What is
+// small goes to the low end, and what is large to the highest place that is just long enough, pages or not.
+func TestSmallStaysLow(t *testing.T) {
+	const large = 8 << 20
+	c := newArena(t, Config{Size: 128 << 20}, 1)
+	n := 0
+	place := func(size int64) int64 {
+		t.Helper()
+		n++
+		if err := put(c.all()[n%2], n, size); err != nil {
+			t.Fatal(err)
+		}
+		h, _ := c.Get(oid(n))
+		defer h.Release()
+		return int64(c.entries[h.e].off.Load())
+	}
+	at := map[int64]int{} // large objects by their place
+	for range 15 {
+		at[place(large)] = n
+		place(Granule)
+	}
+	if err := put(c.Arena, -1, large); !errors.Is(err, ErrFull) {
+		t.Fatal("the arena is to be full of large ones:", err)
+	}
+	low := slices.Min(slices.Collect(maps.Keys(at)))
+	if low < 15*Granule {
+		t.Fatalf("a large object is at %d, amid the small ones", low)
+	}
+	// Two holes between large objects: one of 16 MiB without pages, above it one of 8 MiB with pages.
+	places := slices.Sorted(maps.Keys(at))
+	for _, i := range []int{6, 7} {
+		c.Delete(oid(at[places[i]]))
+	}
+	for _, a := range c.all() {
+		a.runs = nil // what is warm goes first
+	}
+	if _, err := c.Trim(0, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	c.Delete(oid(at[places[10]]))
+	for _, a := range c.all() {
+		a.runs = nil
+	}
+	for i := range 40 {
+		if off := place([]int64{Granule, 1000, 20 << 10, 3 * Granule}[i%4]); off >= low {
+			t.Fatalf("a small object is at %d, beyond %d where large ones are", off, low)
+		}
+	}
+	if off := place(large); off != places[10] {
+		t.Errorf("a large object is at %d, and not in its like at %d", off, places[10])
+	}
+	if off := place(large - Granule); off != places[7]+Granule {
+		t.Errorf("a large object is at %d, and not at the upper end of the next hole, %d", off, places[7]+Granule)
+	}
+	c.DeleteJob(testJob)
 }

@@ -31,7 +31,7 @@ const (
 	hugePage = 2 << 20
 
 	magic   = 0x4b61647265417231
-	version = 5
+	version = 6
 )
 
 // super is the superblock. The first group is written once, before anyone else maps the arena.
@@ -46,7 +46,7 @@ type super struct {
 	cpuWait    atomic.Uint64 // clients that want a CPU in the low half, a version above
 	holes      atomic.Uint64 // at least the number of granules that are holes
 	trims      atomic.Uint64 // how many units of granules were given back; numbers them
-	_          [8]byte
+	low        atomic.Uint64 // about where the lowest granule is that is nobody's: a hint
 
 	clock   atomic.Uint64 // Unix time in milliseconds at the latest Poke of any process
 	waiting shard         // a bit for each client that waits for any object

@@ -14,11 +14,10 @@ const (
 )
 
 // magazines are blocks that were free when last seen, the last one first, for each class; and the word of
-// shared hints at which to look for more, and the granule at which to look for a free one.
+// shared hints at which to look for more.
 type magazines struct {
 	free [classes][]uint32
 	at   [classes]int64
-	gran int64
 }
 
 // noBlock is no block.
@@ -117,6 +116,7 @@ func (a *Arena) freeRoom(e, gen uint32) {
 			a.at(killMidFree)
 		}
 	}
+	a.lower(g)
 	a.mu.Lock()
 	a.keepRunLocked(run{g, n})
 	a.mu.Unlock()
@@ -125,30 +125,41 @@ func (a *Arena) freeRoom(e, gen uint32) {
 // committed is how many granules have pages.
 func (a *Arena) committed() int64 { return int64(min(a.sp.committed.Load(), uint64(a.granules))) }
 
-// growLocked commits room for at least n more granules: where pages were given back, else above the mark. Free
-// room elsewhere gives its pages back first as far as it is more than is good to have; all of it where the system
-// has no more.
+// spareFor is how many free granules keep their pages when n more are taken.
+func (a *Arena) spareFor(n int64) int64 {
+	taken, _ := a.pages()
+	return max(commitStep, (taken+n)>>spareShift)
+}
+
+// fillLocked gives n granules from g on, in a run of vacant ones, their pages again, and with them the rest of the
+// huge pages in which they are. Free room elsewhere gives its pages back first as far as it is more than is good to
+// have; all of it where the system has no more.
+func (a *Arena) fillLocked(g, n int64, in run) error {
+	if a.paged(g, n) {
+		return nil
+	}
+	r := run{g: max(g/a.trimUnit*a.trimUnit, in.g)}
+	r.n = min(a.toUnit(g+n), in.g+in.n) - r.g
+	return a.commitInstead(a.spareFor(n)-(r.n-n), r, func() error { return a.refill(r) })
+}
+
+// growLocked commits room above the mark, so that a run of at least n granules ends there.
 func (a *Arena) growLocked(n int64) error {
 	if a.closed.Load() {
 		return ErrClosed
 	}
 	have := a.committed()
-	taken, _ := a.pages()
-	keep := max(commitStep, (taken+n)>>spareShift)
-	if r, ok := a.vacantRun(have, n); ok {
-		return a.commitInstead(keep-(r.n-n), r, func() error { return a.refill(r) })
-	}
 	left := a.granules - have
 	if left == 0 {
 		return errNoRoom
 	}
 	tail := run{have, 0}
-	for n > 1 && tail.g > 0 && a.grans[tail.g-1].Load() == granFree {
-		n-- // is free already
+	for n > 1 && tail.g > 0 && vacant(a.grans[tail.g-1].Load()) {
+		n-- // is nobody's already
 		tail = run{tail.g - 1, tail.n + 1}
 	}
 	step := min(a.toUnit(have+max(commitStep, n))-have, left)
-	err := a.commitInstead(keep-(step-n), tail, func() error { return a.commitAbove(have, step) })
+	err := a.commitInstead(a.spareFor(n)-(step-n), tail, func() error { return a.commitAbove(have, step) })
 	if err != nil && n < step {
 		err = a.commitAbove(have, n)
 	}

@@ -5,33 +5,51 @@ import "errors"
 // errNoRoom says that the whole arena was searched; the caller turns it into a FullError.
 var errNoRoom = errors.New("arena: no room")
 
-// claimRunLocked takes n granules in a row: from what is committed, else after closing empty slabs, else
-// after committing more.
+// Where things go. Slabs and runs shorter than smallRun go to the lowest place that they fit in, so that what is
+// small gathers at the low end. A longer run goes into the shortest run that is long enough, the highest of those,
+// and to its upper end. This looks at what is nobody's, whether it has pages or not: if pages decided, then small
+// objects would scatter over the places of large ones, and in the end no run would be long enough although most of
+// the arena is free. Pages follow (fillLocked).
+
+const (
+	// smallRun is 2 MiB: a huge page.
+	smallRun = hugePage / Granule
+	// keepRuns bounds the runs that a process remembers.
+	keepRuns = 64
+)
+
+// run is a row of granules.
+type run struct{ g, n int64 }
+
+// claimRunLocked takes n granules in a row: from below the mark, also after closing empty slabs, else from
+// above it.
 func (a *Arena) claimRunLocked(en *entry, n int64, t uint64) error {
 	for range claimRounds {
-		if a.findRunLocked(en, n, t) {
+		if a.claimWarmLocked(en, n, t) {
 			return nil
+		}
+		g, ok, err := a.roomLocked(n)
+		if ok {
+			if a.claimGranules(en, g, n, t) {
+				return nil
+			}
+			continue
 		}
 		if a.closeSlabs() > 0 {
 			continue
 		}
-		if err := a.growLocked(n); err != nil {
+		if err == nil {
+			err = a.growLocked(n)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return errNoRoom
 }
 
-// keepRuns bounds the runs that a process remembers.
-const keepRuns = 64
-
-// run is a row of granules.
-type run struct{ g, n int64 }
-
-// findRunLocked takes a run of just this length that this process freed a moment ago, whose memory is warm.
-// Without one it takes the shortest run that is long enough: anything else splits up what a larger object
-// would need, and in the end three times as many pages are there as bytes live.
-func (a *Arena) findRunLocked(en *entry, n int64, t uint64) bool {
+// claimWarmLocked takes a run of just this length that this process freed a moment ago, whose memory is warm.
+func (a *Arena) claimWarmLocked(en *entry, n int64, t uint64) bool {
 	for i := len(a.runs) - 1; i >= 0; i-- {
 		if r := a.runs[i]; r.n == n {
 			a.runs = append(a.runs[:i], a.runs[i+1:]...)
@@ -40,33 +58,91 @@ func (a *Arena) findRunLocked(en *entry, n int64, t uint64) bool {
 			}
 		}
 	}
-	best := run{n: 1 << 62}
-	for r := range a.freeRuns {
-		if r.n >= n && r.n < best.n {
-			if best = r; r.n == n {
-				break
-			}
-		}
-	}
-	return best.n < 1<<62 && a.claimGranules(en, best.g, n, t)
+	return false
 }
 
-// freeRuns are the runs of free granules that have pages, as they look now.
-func (a *Arena) freeRuns(yield func(run) bool) {
-	end, from := a.committed(), int64(0)
-	for g := int64(0); g < end; {
-		if a.grans[g].Load() == granFree {
-			g++
-			continue
+// roomLocked finds n granules in a row below the mark, and gives them pages where they have none. Where the system
+// has no more pages it looks for a place that has them.
+func (a *Arena) roomLocked(n int64) (g int64, ok bool, err error) {
+	if a.closed.Load() {
+		return 0, false, ErrClosed
+	}
+	in, g := a.fit(n, false)
+	if in.n == 0 {
+		return 0, false, nil
+	}
+	if err := a.fillLocked(g, n, in); err != nil {
+		in, g = a.fit(n, true)
+		return g, in.n > 0, err
+	}
+	return g, true, nil
+}
+
+// fit is where to put n granules, and the run of vacant ones around that place; no run where there is none.
+func (a *Arena) fit(n int64, paged bool) (in run, at int64) {
+	if n < smallRun {
+		from := a.sp.low.Load()
+		if r := a.lowest(n, int64(min(from, uint64(a.granules))), paged); r.n > 0 {
+			return r, r.g
 		}
-		if g > from && !yield(run{from, g - from}) {
+		r := a.lowest(n, 0, paged)
+		return r, r.g
+	}
+	in.n = 1 << 62
+	for r := range a.vacantRuns(0, paged) {
+		if r.n >= n && r.n <= in.n {
+			in = r
+		}
+	}
+	if in.n == 1<<62 {
+		return run{}, 0
+	}
+	return in, in.g + in.n - n
+}
+
+// lowest is the first run from a granule on that has n granules. It notes where the first vacant one is.
+func (a *Arena) lowest(n, from int64, paged bool) run {
+	first := !paged
+	for r := range a.vacantRuns(from, paged) {
+		if first && r.g > from {
+			a.sp.low.CompareAndSwap(uint64(from), uint64(r.g))
+		}
+		if first = false; r.n >= n {
+			return r
+		}
+	}
+	return run{}
+}
+
+// lower notes that a granule may be vacant now.
+func (a *Arena) lower(g int64) {
+	for {
+		low := a.sp.low.Load()
+		if low <= uint64(g) || a.sp.low.CompareAndSwap(low, uint64(g)) {
 			return
 		}
-		g = a.behind(g)
-		from = g
 	}
-	if end > from {
-		yield(run{from, end - from})
+}
+
+// vacantRuns gives the runs of granules below the mark that are nobody's, as they look now, from one on; paged
+// ones only those that have pages.
+func (a *Arena) vacantRuns(from int64, paged bool) func(yield func(run) bool) {
+	return func(yield func(run) bool) {
+		end := a.committed()
+		for g := from; g < end; {
+			if w := a.grans[g].Load(); w == granFree || !paged && hole(w) {
+				g++
+				continue
+			}
+			if g > from && !yield(run{from, g - from}) {
+				return
+			}
+			g = a.behind(g)
+			from = g
+		}
+		if end > from {
+			yield(run{from, end - from})
+		}
 	}
 }
 
@@ -89,7 +165,6 @@ func (a *Arena) keepRunLocked(r run) {
 		a.runs = a.runs[:keepRuns-1]
 	}
 	a.runs = append(a.runs, r)
-	a.blocky.gran = min(a.blocky.gran, r.g) // slabs gather at the low end, out of the way of runs
 }
 
 // claimGranules tags n granules from g on, or none where someone was faster.
@@ -101,6 +176,7 @@ func (a *Arena) claimGranules(en *entry, g, n int64, t uint64) bool {
 			for j := range i {
 				a.grans[g+j].CompareAndSwap(t, granFree)
 			}
+			a.lower(g)
 			return false
 		}
 		if i == n/2 {

@@ -25,7 +25,13 @@ func (a *Arena) claimBlockLocked(en *entry, c int, t uint64) error {
 		if a.hintedSlabLocked(c) || a.newSlabLocked(c) || a.anySlabLocked(c) || a.closeSlabs() > 0 {
 			continue
 		}
-		if err := a.growLocked(1); err != nil {
+		g, ok, err := a.roomLocked(1)
+		if ok {
+			a.makeSlabLocked(g, c)
+		} else if err == nil {
+			err = a.growLocked(1)
+		}
+		if !ok && err != nil {
 			return err
 		}
 	}
@@ -100,20 +106,15 @@ func (a *Arena) hintedSlabLocked(c int) bool {
 	return false
 }
 
-// newSlabLocked makes a slab of a free granule.
+// newSlabLocked makes a slab of the lowest vacant granule if that has pages.
 func (a *Arena) newSlabLocked(c int) bool {
-	n := a.committed()
-	for range n {
-		if a.blocky.gran >= n {
-			a.blocky.gran = 0
-		}
-		g := a.blocky.gran
-		if a.grans[g].Load() == granFree && a.grans[g].CompareAndSwap(granFree, slabWord(c)) {
-			return a.takeBlocksLocked(g, c)
-		}
-		a.blocky.gran++
-	}
-	return false
+	in, g := a.fit(1, false)
+	return in.n > 0 && a.makeSlabLocked(g, c)
+}
+
+// makeSlabLocked makes a slab of a granule if that is free.
+func (a *Arena) makeSlabLocked(g int64, c int) bool {
+	return a.grans[g].CompareAndSwap(granFree, slabWord(c)) && a.takeBlocksLocked(g, c)
 }
 
 // anySlabLocked looks for a free block whose hint was lost with a process, or is in another's memory.
@@ -141,6 +142,7 @@ func (a *Arena) closeSlabs() (n int) {
 		}
 		a.at(killClosing)
 		if a.emptySlab(g) && a.grans[g].CompareAndSwap(closing, granFree) {
+			a.lower(g)
 			n++
 		} else {
 			a.reopenSlab(g, closing)

@@ -19,16 +19,12 @@ import (
 // client; what a dead one did not finish its reaper makes a hole.
 //
 // Two rules keep pages close to what is used. Who commits pages gives others back first, so that fragments do
-// not add up (growLocked). And what was used a while ago and is free now goes in time: the node does this with
+// not add up (commitInstead). And what was used a while ago and is free now goes in time: the node does this with
 // Trim.
 
-const (
-	// refillStep is the least that comes back at a time: 2 MiB.
-	refillStep = hugePage / Granule
-	// spareShift is how much free room keeps its pages when others are committed: a sixteenth of what is taken,
-	// or commitStep if that is more.
-	spareShift = 4
-)
+// spareShift is how much free room keeps its pages when others are committed: a sixteenth of what is taken, or
+// commitStep if that is more.
+const spareShift = 4
 
 // Trim gives pages of free room back to the system, as long as keep bytes that are free keep theirs and until
 // it gave most bytes, and says how many it gave. Who needs the pages next waits for the system to clear them,
@@ -72,7 +68,7 @@ func (a *Arena) trimLocked(keep, most int64, but run) (freed int64, err error) {
 	if err != nil || spare <= keep || freed >= most {
 		return freed, err
 	}
-	rest := slices.Collect(a.freeRuns)
+	rest := slices.Collect(a.vacantRuns(0, true))
 	slices.SortFunc(rest, func(a, b run) int { return cmp.Compare(b.n, a.n) })
 	for _, r := range rest {
 		if !give(r) {
@@ -94,6 +90,7 @@ func (a *Arena) punch(r run) (int64, error) {
 	for i := range r.n { // also after an error: then they are filled in vain
 		a.grans[r.g+i].Store(holeWord(n))
 	}
+	a.lower(r.g)
 	return r.n, err
 }
 
@@ -123,6 +120,7 @@ func (a *Arena) claimTrim(r run) uint64 {
 			for j := range i {
 				a.grans[r.g+j].Store(granFree)
 			}
+			a.lower(r.g)
 			return 0
 		}
 	}
@@ -133,28 +131,17 @@ func (a *Arena) claimTrim(r run) uint64 {
 func (a *Arena) reapPunch(g int64, w uint64) {
 	a.sp.holes.Add(1)
 	a.grans[g].CompareAndSwap(w, holeWord(trimOf(w)))
+	a.lower(g)
 }
 
-// vacantRun finds n granules in a row, below end, that are nobody's and of which some are holes. It may be longer.
-func (a *Arena) vacantRun(end, n int64) (r run, ok bool) {
-	if a.sp.holes.Load() == 0 {
-		return r, false
-	}
-	length, holes := int64(0), int64(0)
-	for g := range end {
-		w := a.grans[g].Load()
-		if !vacant(w) {
-			length, holes = 0, 0
-			continue
-		}
-		length++
-		holes += int64(count(hole(w)))
-		enough := length >= max(n, refillStep) && (g+1)%a.trimUnit == 0 // half a huge page would take a whole one
-		if last := enough || g+1 == end || !vacant(a.grans[g+1].Load()); last && length >= n && holes > 0 {
-			return run{g + 1 - length, length}, true
+// paged says that none of n granules is a hole.
+func (a *Arena) paged(g, n int64) bool {
+	for i := range n {
+		if hole(a.grans[g+i].Load()) {
+			return false
 		}
 	}
-	return r, false
+	return true
 }
 
 // refill gives the holes in a run their pages again.
