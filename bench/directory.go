@@ -38,7 +38,7 @@ func directoryRows() []Scenario {
 			Name: "publish-10k", Unit: milliseconds, N: publishN,
 			Work: "one node of 20 publishes the locations of 10,000 objects, 50 every 10 ms, while each of the others looks for 250 of " +
 				"them from the moment on when each is published; a sample is the 99th percentile of the time until one was found; after " +
-				"the first every node must find all 10,000; extra has the requests that it took per object, and per flush and shard",
+				"the first every node must find all 10,000, and then they are freed; extra has the requests that it took per object, and per flush and shard",
 			Setup: withNet(dirNodes, func(c *crowd) *Run { return &Run{Ours: c.publish, Extra: c.extra} }),
 		}),
 		row(Scenario{
@@ -56,8 +56,9 @@ type crowd struct {
 	net   *testnet.Net
 	extra map[string]any
 	r     *rand.Rand
-	first int           // objects published so far
-	dead  *testnet.Node // whose objects are looked up; nil before
+	first int             // objects published so far
+	sum   directory.Stats // what that took
+	dead  *testnet.Node   // whose objects are looked up; nil before
 	next  int
 }
 
@@ -109,15 +110,17 @@ func (c *crowd) publish(ctx context.Context, n int) (float64, error) {
 		return 0, err
 	}
 	c.first += n
+	c.sum.Flushes += after.Flushes - before.Flushes
+	c.sum.Writes += after.Writes - before.Writes
+	c.sum.Keys += after.Keys - before.Keys
 	var took []float64
 	for _, l := range slices.Concat(found...) {
 		took = append(took, max(0, float64(l.At-at[l.I])/float64(time.Millisecond)))
 	}
-	flushes := float64(after.Flushes - before.Flushes)
-	requests := float64(after.Writes - before.Writes)
-	c.extra["requests_per_object"] = round(requests / float64(n))
-	c.extra["requests_per_flush_and_shard"] = round(requests / max(1, float64(after.Keys-before.Keys)))
-	c.extra["objects_per_flush"] = round(float64(n) / max(1, flushes))
+	published, requests := float64(c.first), float64(c.sum.Writes)
+	c.extra["requests_per_object"] = round(requests / published)
+	c.extra["requests_per_flush_and_shard"] = round(requests / max(1, float64(c.sum.Keys)))
+	c.extra["objects_per_flush"] = round(published / max(1, float64(c.sum.Flushes)))
 	c.extra["found_p50_ms"] = round(Median(took))
 	if order.First == 0 {
 		if err := c.complete(ctx, order); err != nil {

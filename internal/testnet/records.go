@@ -19,7 +19,7 @@ import (
 
 const (
 	objectBytes = 64
-	locateEvery = 2 * time.Millisecond // between two tries
+	locateEvery = 10 * time.Millisecond // between two tries
 )
 
 // netJob is the job of the objects that a Net's nodes publish.

@@ -17,17 +17,19 @@ const (
 	MaxValue    = 1 << 10
 	MaxTTL      = 24 * time.Hour
 	DefaultTTL  = time.Hour
-	flushEvery  = 3 * time.Millisecond // what puts gather for
-	cacheFor    = 30 * time.Second     // how long the holders of a key are remembered
-	staleMiss   = time.Second          // a miss asks again when the holders were remembered for longer
-	maxCached   = 1 << 14              // keys whose holders are remembered
-	callFor     = time.Second          // one request to one holder
+	flushSoon   = 3 * time.Millisecond  // what puts gather for
+	flushEvery  = 12 * time.Millisecond // and so long where flush follows flush
+	cacheFor    = 30 * time.Second      // how long the holders of a key are remembered
+	staleMiss   = time.Second           // a miss asks again when the holders were remembered for longer
+	maxCached   = 1 << 14               // keys whose holders are remembered
+	callFor     = time.Second           // one request to one holder
 	mergeFor    = 20 * time.Millisecond
-	reviewEvery = 30 * time.Second // the writer looks again who holds its keys
-	reviewSoon  = time.Second      // after nodes came or went
-	maxOwn      = 1 << 20          // records one node has written and not deleted
-	maxPending  = 1 << 16          // records that wait to be flushed
-	maxInFlight = 16               // flushes at once
+	slowAfter   = 5 * time.Millisecond // a holder that was asked alone has not answered: the others are asked too
+	reviewEvery = 30 * time.Second     // the writer looks again who holds its keys
+	reviewSoon  = time.Second          // after nodes came or went
+	maxOwn      = 1 << 20              // records one node has written and not deleted
+	maxPending  = 1 << 16              // records that wait to be flushed
+	maxInFlight = 16                   // flushes at once
 )
 
 // Key is where records live: the nodes closest to it hold them.
@@ -82,6 +84,7 @@ type Directory struct {
 	review chan struct{} // nodes came or went
 	owing  chan struct{} // a delete was not confirmed
 	seq    atomic.Uint64
+	turn   atomic.Uint64 // of the holders to be asked first
 
 	hits, misses, requests, served, lookups, writes, flushes, keys atomic.Uint64
 
@@ -89,6 +92,7 @@ type Directory struct {
 	closed  bool
 	pending map[place]item // to be written, the last write of each place
 	waiting *batch         // of pending
+	flushed time.Time      // when the last flush began
 	own     map[Key]*owned
 	owns    int
 	cache   map[Key]cached

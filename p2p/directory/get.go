@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -66,56 +67,119 @@ type found struct {
 	err error
 }
 
-// readFrom asks the holders at once. With the first records in hand the others get mergeFor more.
+// readFrom asks the holders of a key. For one object it asks one of them, and the others once that one has nothing or
+// is slow: what it has is taken as it is. For a whole key it asks all at once; with the first records in hand the
+// others get mergeFor more.
 func (d *Directory) readFrom(ctx context.Context, nodes []id.Node, q ask) ([]Record, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	res := make(chan found, len(nodes))
-	for _, n := range nodes {
-		d.wg.Go(func() {
-			rs, err := d.readOne(ctx, n, q)
-			res <- found{rs, err}
-		})
+	call := func(nodes []id.Node) {
+		for _, n := range nodes {
+			d.wg.Go(func() {
+				rs, err := d.readOne(ctx, n, q)
+				res <- found{rs, err}
+			})
+		}
 	}
+	asked, slow := nodes, (<-chan time.Time)(nil)
+	if !q.all && len(nodes) > 1 {
+		nodes = d.firstToAsk(nodes)
+		asked = nodes[:1]
+		t := time.NewTimer(slowAfter)
+		defer t.Stop()
+		slow = t.C
+	}
+	call(asked)
 	var late <-chan time.Time
-	merged := map[[2]any]stored{}
-	var last error
-	failed := 0
-	for range nodes {
+	m := merge{}
+	for heard := 0; heard < len(nodes); {
 		select {
 		case f := <-res:
-			if f.err != nil {
-				failed++
-				last = f.err
+			heard++
+			m.add(f)
+			if !q.all && m.live() {
+				return m.records(), nil
 			}
-			for _, s := range f.rs {
-				k := [2]any{place{s.rec.Key, s.rec.Shard, s.rec.Sub}, s.rec.Writer}
-				if old, ok := merged[k]; !ok || s.newer(old) {
-					merged[k] = s
-				}
-			}
-			if len(merged) > 0 && late == nil {
+			if m.found() && len(asked) == len(nodes) && late == nil {
 				t := time.NewTimer(mergeFor)
 				defer t.Stop()
 				late = t.C
 			}
-			continue
+		case <-slow:
 		case <-late:
+			return m.records(), nil
 		case <-ctx.Done():
 			return nil, fmt.Errorf("directory: reading: %w", context.Cause(ctx))
 		}
-		break
+		if len(asked) < len(nodes) {
+			call(nodes[len(asked):])
+			asked, slow = nodes, nil
+		}
 	}
-	out := make([]Record, 0, len(merged))
-	for _, s := range merged {
+	if !m.found() && m.failed > 0 && m.failed == len(nodes) {
+		return nil, fmt.Errorf("directory: none of %d holders answered: %w", m.failed, m.last)
+	}
+	return m.records(), nil
+}
+
+// firstToAsk gives the holders in the order in which to ask them: this node, or else each in its turn.
+func (d *Directory) firstToAsk(nodes []id.Node) []id.Node {
+	i := slices.Index(nodes, d.net.Self())
+	if i < 0 {
+		i = int(d.turn.Add(1) % uint64(len(nodes)))
+	}
+	return slices.Concat(nodes[i:], nodes[:i])
+}
+
+// merge is what holders have answered: of each writer the latest.
+type merge struct {
+	by     map[mergeKey]stored
+	failed int
+	last   error
+}
+
+type mergeKey struct {
+	place
+	writer id.Node
+}
+
+func (m *merge) add(f found) {
+	if f.err != nil {
+		m.failed++
+		m.last = f.err
+	}
+	for _, s := range f.rs {
+		if m.by == nil {
+			m.by = map[mergeKey]stored{}
+		}
+		k := mergeKey{place{s.rec.Key, s.rec.Shard, s.rec.Sub}, s.rec.Writer}
+		if old, ok := m.by[k]; !ok || s.newer(old) {
+			m.by[k] = s
+		}
+	}
+}
+
+func (m *merge) found() bool { return len(m.by) > 0 }
+
+// live says that there is a record that was not deleted.
+func (m *merge) live() bool {
+	for _, s := range m.by {
+		if !s.dead {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *merge) records() []Record {
+	out := make([]Record, 0, len(m.by))
+	for _, s := range m.by {
 		if !s.dead {
 			out = append(out, s.rec)
 		}
 	}
-	if len(merged) == 0 && failed > 0 && failed == len(nodes) {
-		return nil, fmt.Errorf("directory: none of %d holders answered: %w", failed, last)
-	}
-	return out, nil
+	return out
 }
 
 // readOne reads page after page from one holder.

@@ -66,7 +66,8 @@ func (d *Directory) write(ctx context.Context, items map[place]item) error {
 	}
 	if d.waiting == nil {
 		d.waiting = &batch{done: make(chan struct{})}
-		d.wg.Go(d.flush)
+		wait := max(flushSoon, time.Until(d.flushed.Add(flushEvery)))
+		d.wg.Go(func() { d.flush(wait) })
 	}
 	b := d.waiting
 	for at, it := range items {
@@ -128,9 +129,9 @@ func (d *Directory) ownLocked(at place, it item) {
 	d.owns += len(o.items)
 }
 
-// flush waits a little for more, then writes all that gathered.
-func (d *Directory) flush() {
-	t := time.NewTimer(flushEvery)
+// flush waits for more, then writes all that gathered.
+func (d *Directory) flush(wait time.Duration) {
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -143,7 +144,7 @@ func (d *Directory) flush() {
 	}
 	d.mu.Lock()
 	items, b := d.pending, d.waiting
-	d.pending, d.waiting = map[place]item{}, nil
+	d.pending, d.waiting, d.flushed = map[place]item{}, nil, time.Now()
 	d.mu.Unlock()
 	b.err = d.send(d.ctx, items)
 	if d.ctx.Err() != nil {
