@@ -64,6 +64,9 @@ type Task [16]byte
 
 func (t Task) String() string { return hex.EncodeToString(t[:]) }
 
+// Num is t's number among those of its submitter.
+func (t Task) Num() uint64 { return binary.BigEndian.Uint64(t[8:]) }
+
 // IsZero says whether t names nothing.
 func (t Task) IsZero() bool { return t == Task{} }
 
@@ -103,9 +106,15 @@ type Source struct {
 func NewSource(p Proc) *Source { return &Source{proc: p} }
 
 // Task gives the next task ID.
-func (s *Source) Task() (t Task) {
-	binary.BigEndian.PutUint64(t[:8], uint64(s.proc))
-	binary.BigEndian.PutUint64(t[8:], s.n.Add(1))
+func (s *Source) Task() Task { return TaskOf(s.proc, s.Next()) }
+
+// Next gives the number of the next task ID.
+func (s *Source) Next() uint64 { return s.n.Add(1) }
+
+// TaskOf is task n of p.
+func TaskOf(p Proc, n uint64) (t Task) {
+	binary.BigEndian.PutUint64(t[:8], uint64(p))
+	binary.BigEndian.PutUint64(t[8:], n)
 	return t
 }
 

@@ -101,5 +101,8 @@ func (c *Consumer) Park() bool {
 // Unpark takes the announcement back; a consumer that woke calls it, so that nobody wakes it for nothing.
 func (c *Consumer) Unpark() { c.r.h.parked.Store(0) }
 
+// Pending says whether there is more than was taken.
+func (c *Consumer) Pending() bool { return c.r.h.head.Load() != c.next }
+
 // Err is [ErrCorrupt] once the other end was seen to misbehave.
 func (c *Consumer) Err() error { return c.err }

@@ -103,6 +103,18 @@ func (p *Producer) Notify() bool {
 	return true
 }
 
+// Sent is the position behind the last frame; [Producer.Taken] is how far the consumer has given frames back.
+// A frame that ends beyond Taken when the consumer is dead was never looked at, or not to its end.
+func (p *Producer) Sent() uint64 { return p.head }
+
+// Taken looks how far the consumer is.
+func (p *Producer) Taken() uint64 {
+	if p.err == nil {
+		p.look()
+	}
+	return p.tail
+}
+
 // MaxFrame is the longest payload that [Producer.TryPut] takes.
 func (p *Producer) MaxFrame() int { return p.r.MaxFrame() }
 

@@ -83,3 +83,9 @@ func Bell(w *atomic.Uint32) {
 		Wake(w, math.MaxInt32)
 	}
 }
+
+// Word is the word at an offset of shared memory, a multiple of 4 that lies inside.
+func Word(mem []byte, offset int) *atomic.Uint32 {
+	_ = mem[offset : offset+4 : len(mem)]
+	return (*atomic.Uint32)(unsafe.Pointer(&mem[offset]))
+}

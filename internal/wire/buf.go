@@ -93,6 +93,11 @@ func (r *reader) f64() float64 { return math.Float64frombits(r.u64()) }
 func (r *reader) bool() bool   { return r.u8() != 0 }
 
 func (r *reader) uv() uint64 {
+	if len(r.b) > 0 && r.b[0] < 0x80 {
+		v := r.b[0]
+		r.b = r.b[1:]
+		return uint64(v)
+	}
 	v, n := binary.Uvarint(r.b)
 	if n <= 0 {
 		r.fail(ErrShort)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kadrehq/kadre/internal/shm"
 )
@@ -26,18 +27,22 @@ var (
 	ErrFrameTooBig = errors.New("wire: frame too big for a link")
 )
 
-// Link is this process's end of a ring pair to another process of the machine. Any goroutine may send; the
-// process's poll goroutine alone drains.
+// Link is this process's end of a ring pair to another process of the machine. Any goroutine may send. Frames
+// are taken out by whoever has the baton: the process's poll goroutine, or a goroutine that waits for a frame.
 type Link struct {
 	pair *shm.RingPair // unmapped by Close, under both locks
 
-	drain sync.Mutex // held while frames are given out; taken before mu
+	attended atomic.Bool // a goroutine looks from time to time: nobody need ring for it
+
+	drain sync.Mutex // the baton; taken before mu
 
 	mu     sync.Mutex
 	closed bool
 	head   []byte   // scratch for envelopes
 	wait   [][]byte // frames that found no room, oldest first
 	queued int      // bytes in wait
+
+	backlog atomic.Bool // wait is not empty; written under mu
 }
 
 // NewLink wraps an open ring pair, which it owns from now on.
@@ -80,6 +85,7 @@ func (l *Link) sendLocked(head, body []byte) error {
 	}
 	l.wait = append(l.wait, append(append(make([]byte, 0, n), head...), body...))
 	l.queued += n
+	l.backlog.Store(true)
 	l.pair.Out.Notify()
 	return nil
 }
@@ -97,61 +103,14 @@ func (l *Link) flushLocked() {
 	}
 	if l.wait = l.wait[done:]; len(l.wait) == 0 {
 		l.wait = nil
+		l.backlog.Store(false)
 	}
 	if done > 0 {
 		l.pair.Out.Notify()
 	}
 }
 
-// Drain gives the frames that have come to f, and sends what waited for room. A frame is valid during its
-// call only. It returns how many there were; an error means that the link is of no more use.
-func (l *Link) Drain(f func(frame []byte)) (n int, err error) {
-	l.drain.Lock()
-	defer l.drain.Unlock()
-	l.mu.Lock()
-	closed := l.closed
-	if !closed && len(l.wait) > 0 {
-		l.flushLocked()
-	}
-	l.mu.Unlock()
-	if closed {
-		return 0, ErrLinkClosed
-	}
-	in := l.pair.In
-	for n < drainMost {
-		b, ok, err := in.TryGet()
-		if !ok {
-			in.Advance()
-			return n, err
-		}
-		f(b)
-		if n++; n%drainBatch == 0 {
-			in.Advance()
-		}
-	}
-	in.Advance()
-	return n, nil
-}
-
-// Park announces that the poll goroutine is about to sleep on its doorbell; false when there is something
-// to drain.
-func (l *Link) Park() bool {
-	l.drain.Lock()
-	defer l.drain.Unlock()
-	return l.pair == nil || l.pair.In.Park()
-}
-
-// Unpark takes Park back.
-func (l *Link) Unpark() {
-	l.drain.Lock()
-	defer l.drain.Unlock()
-	if l.pair != nil {
-		l.pair.In.Unpark()
-	}
-}
-
-// Close ends the link and unmaps its rings, after a Drain that is running. It is not called from within
-// Drain. Later sends give ErrLinkClosed.
+// Close ends the link and unmaps its rings, once the baton is free. It is not called by who has it. Later sends give ErrLinkClosed.
 func (l *Link) Close() error {
 	l.drain.Lock()
 	defer l.drain.Unlock()
@@ -162,6 +121,7 @@ func (l *Link) Close() error {
 	}
 	l.closed = true
 	l.wait, l.queued = nil, 0
+	l.backlog.Store(false)
 	p := l.pair
 	l.pair = nil
 	return p.Close()

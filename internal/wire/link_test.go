@@ -18,6 +18,7 @@ import (
 type bell struct{ atomic.Uint32 }
 
 func (b *bell) Poke() {}
+func (b *bell) ring() { shm.Bell(&b.Uint32) }
 func (b *bell) DoorbellWait(last uint32, timeout time.Duration) uint32 {
 	shm.Wait(&b.Uint32, last, timeout)
 	return b.Load()
@@ -53,7 +54,7 @@ func TestLinkEcho(t *testing.T) {
 		last[i] = -1
 	}
 	done.Add(senders * each)
-	echo, back := NewPoller(b[1]), NewPoller(b[0])
+	echo, back := NewPoller(b[1], b[1].ring), NewPoller(b[0], b[0].ring)
 	fail := func(err error) { t.Error(err) }
 	echo.Add(l[1], func(f []byte) {
 		if err := l[1].Send(f); err != nil {
@@ -68,8 +69,8 @@ func TestLinkEcho(t *testing.T) {
 		last[s] = n
 		done.Done()
 	}, fail)
-	wg.Go(func() { echo.Run(stop.Load, nil) })
-	wg.Go(func() { back.Run(stop.Load, nil) })
+	wg.Go(func() { echo.Run(0, stop.Load, Hooks{}) })
+	wg.Go(func() { back.Run(0, stop.Load, Hooks{}) })
 	for s := range senders {
 		wg.Go(func() {
 			for n := range each {
@@ -127,8 +128,8 @@ func TestLinkBounds(t *testing.T) {
 	if _, err := l[0].Drain(nil); err != ErrLinkClosed {
 		t.Fatalf("closed: %v", err)
 	}
-	if !l[0].Park() {
+	if !l[0].park() {
 		t.Fatal("a closed link keeps its poller awake")
 	}
-	l[0].Unpark()
+	l[0].unpark()
 }

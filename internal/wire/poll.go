@@ -13,15 +13,37 @@ type Doorbell interface {
 	Poke() // wakes goroutines whose objects may have come
 }
 
-// pollTimeout bounds one sleep, so that a lost wake-up costs time and not the process.
-const pollTimeout = time.Second
+const (
+	// pollTimeout bounds one sleep, so that a lost wake-up costs time and not the process.
+	pollTimeout = time.Second
+	// pollNap is how long frames may lie on a link that somebody attends to.
+	pollNap = 100 * time.Microsecond
+	// SpinLeast is how long one looks for a frame before one sleeps: about what sleeping and waking cost.
+	SpinLeast = 5 * time.Microsecond
+	// SpinMost is how long one looks while that is worth it, since a CPU is idle.
+	SpinMost = 50 * time.Microsecond
+	// spinLooks is the number of looks between two looks at the clock.
+	spinLooks = 16
+)
 
-// Poller drains the links of a process from one goroutine, Run. Links may come and go at any time.
+// Poller drains the links of a process from one goroutine at a time, whoever is in Run. Links may come and go
+// at any time.
+//
+// A goroutine that sends much on a link attends to it: it takes frames out itself every now and then, and
+// nobody rings for them. The poll goroutine naps instead of sleeping then. Steps of the two sides:
+//
+//	attend                           going to sleep
+//	1 attended = true                1 napping = false
+//	2 * read napping                 2 * read attended: true -> nap
+//	3 false -> ring the doorbell     3 park the links, sleep on the doorbell
 type Poller struct {
 	bell Doorbell
+	ring func() // rings it
+	turn atomic.Uint64
 
-	links atomic.Pointer[[]polled]
-	mu    sync.Mutex // guards changes of links
+	napping atomic.Bool
+	links   atomic.Pointer[[]polled]
+	mu      sync.Mutex // guards changes of links
 }
 
 type polled struct {
@@ -30,15 +52,23 @@ type polled struct {
 	broken func(error)
 }
 
-// NewPoller makes a poller that sleeps on bell.
-func NewPoller(bell Doorbell) *Poller {
-	p := &Poller{bell: bell}
+// Hooks are what Run calls besides. Each may be nil.
+type Hooks struct {
+	Each func()      // after every round
+	Work func() bool // does what frames have brought and may hand over to another goroutine; true: there was something
+	Rest func()      // before it sleeps
+	Spin func() bool // says whether it is worth while to look for more, after there was work; nil: it never is
+}
+
+// NewPoller makes a poller that sleeps on bell, which ring rings.
+func NewPoller(bell Doorbell, ring func()) *Poller {
+	p := &Poller{bell: bell, ring: ring}
 	p.links.Store(&[]polled{})
 	return p
 }
 
-// Add makes Run give the frames of l to frame, on its own goroutine. When the link is found broken, broken
-// is called once on a goroutine of its own, and the link is drained no more. The caller rings the process's
+// Add makes Run give the frames of l to frame, on its goroutine. When the link is found broken, broken is
+// called once on a goroutine of its own, and the link is drained no more. The caller rings the process's
 // doorbell afterwards, so that Run looks at once.
 func (p *Poller) Add(l *Link, frame func([]byte), broken func(error)) {
 	p.mu.Lock()
@@ -47,7 +77,7 @@ func (p *Poller) Add(l *Link, frame func([]byte), broken func(error)) {
 	p.links.Store(&links)
 }
 
-// Remove forgets l; a Drain that is running may still go on until l is closed.
+// Remove forgets l; a drain that is running may still go on until l is closed.
 func (p *Poller) Remove(l *Link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,38 +85,129 @@ func (p *Poller) Remove(l *Link) {
 	p.links.Store(&links)
 }
 
-// Run drains the links until stop says true, which it asks after each wake-up; each, when not nil, is
-// called after every round.
-func (p *Poller) Run(stop func() bool, each func()) {
-	last := p.bell.DoorbellWait(0, time.Nanosecond)
+// Attend takes out what has come on l, for a goroutine that will look again soon.
+func (p *Poller) Attend(l *Link, frame func([]byte)) {
+	if !l.attended.Load() {
+		l.attended.Store(true)
+	}
+	if !p.napping.Load() {
+		p.ring()
+	}
+	if l.Grab() {
+		l.Pump(frame, drainMost) // an error is found by Run too
+		l.Drop(false)
+	}
+}
+
+// Unattend ends that before its goroutine sleeps.
+func (p *Poller) Unattend(l *Link) { l.attended.Store(false) }
+
+// Turn gives the number of who may run next; the one that runs before ends after what it is doing.
+func (p *Poller) Turn() uint64 { return p.turn.Add(1) }
+
+// Current is the number of who runs now.
+func (p *Poller) Current() uint64 { return p.turn.Load() }
+
+// IsTurn says whether that is turn.
+func (p *Poller) IsTurn(turn uint64) bool { return p.turn.Load() == turn }
+
+// Run drains the links until stop says true, which it asks after each wake-up; it returns false when another
+// goroutine has got its turn.
+func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
+	last := p.bell.DoorbellWait(0, 0)
+	poked := last - 1
+	hot := false // there was work since the last sleep
 	for !stop() {
+		if last = p.bell.DoorbellWait(last, 0); last != poked {
+			poked = last
+			p.bell.Poke()
+		}
 		links := *p.links.Load()
-		idle := true
-		for _, l := range links {
-			n, err := l.link.Drain(l.frame)
-			if err != nil {
-				p.Remove(l.link)
-				if err != ErrLinkClosed && l.broken != nil {
-					go l.broken(err)
-				}
-			}
-			idle = idle && n == 0 && err == nil
+		idle := p.round(links)
+		hot = h.Work != nil && h.Work() || hot
+		if !p.IsTurn(turn) {
+			return false
 		}
-		p.bell.Poke()
-		if each != nil {
-			each()
+		if h.Each != nil {
+			h.Each()
 		}
-		if !idle {
+		if !idle || hot && h.Spin != nil && p.spin(links, last, h.Spin) {
 			continue
 		}
-		for _, l := range links {
-			idle = l.link.Park() && idle
+		if hot = false; h.Rest != nil {
+			h.Rest()
 		}
-		if idle {
-			last = p.bell.DoorbellWait(last, pollTimeout)
-		}
-		for _, l := range links {
-			l.link.Unpark()
+		if last == p.sleep(links, last) {
+			poked = last - 1 // a second has passed: look everywhere
 		}
 	}
+	return true
+}
+
+// round drains each link once.
+func (p *Poller) round(links []polled) (idle bool) {
+	idle = true
+	for i := range links {
+		l := &links[i]
+		n, err := l.link.Drain(l.frame)
+		if err != nil {
+			p.Remove(l.link)
+			if err != ErrLinkClosed && l.broken != nil {
+				go l.broken(err)
+			}
+		}
+		idle = idle && n == 0 && err == nil
+	}
+	return idle
+}
+
+// spin looks at the links for a moment and says whether something came.
+func (p *Poller) spin(links []polled, last uint32, worth func() bool) bool {
+	for begin := time.Now(); ; {
+		for range spinLooks {
+			for i := range links {
+				if links[i].link.has() {
+					return true
+				}
+			}
+		}
+		if p.bell.DoorbellWait(last, 0) != last {
+			return true
+		}
+		if d := time.Since(begin); d > SpinMost || d > SpinLeast && !worth() {
+			return false
+		}
+	}
+}
+
+// sleep waits for the doorbell; it returns what that is now.
+func (p *Poller) sleep(links []polled, last uint32) uint32 {
+	nap := false
+	for i := range links {
+		if links[i].link.attended.Load() {
+			nap = links[i].link.attended.Swap(false) || nap
+		}
+	}
+	p.napping.Store(nap) // 1
+	if !nap {
+		for i := range links {
+			nap = links[i].link.attended.Load() || nap // 2
+		}
+	}
+	if nap {
+		p.bell.DoorbellWait(last, pollNap)
+		return last + 1
+	}
+	idle := true
+	for i := range links {
+		idle = links[i].link.park() && idle
+	}
+	now := last + 1
+	if idle {
+		now = p.bell.DoorbellWait(last, pollTimeout) // 3
+	}
+	for i := range links {
+		links[i].link.unpark()
+	}
+	return now
 }

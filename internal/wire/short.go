@@ -1,0 +1,171 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// Short frames are what a task costs between two processes of a node that are linked: no envelope, no names. A
+// slot is the sender's number for a task that is out, until its Done; a function is named once and numbered.
+// Their first byte is no version of a [Frame].
+const (
+	ShortCall  = 0x81 + iota // a task to run: Call, then its arguments
+	ShortDone                // how it ended: Ended, then its result
+	ShortName                // the name of a function: its number, then the name
+	ShortAdopt               // the slot of a task that goes on as one with a specification and a record
+)
+
+// Limits of short frames.
+const (
+	MaxSlots     = 1 << 16 // tasks that one process has out at another
+	MaxFuncs     = 1 << 16 // functions that are named on one link
+	MaxShortArgs = 32 << 10
+)
+
+// IsShort tells short frames from others.
+func IsShort(b []byte) bool { return len(b) > 0 && b[0] >= ShortCall && b[0] <= ShortAdopt }
+
+// Call is the head of a ShortCall.
+type Call struct {
+	Slot uint32
+	Func uint32
+	Num  uint64        // of the task among its owner's
+	CPU  uint32        // thousandths; 1000 where nothing else is said
+	Left time.Duration // until the deadline; 0: none
+}
+
+const (
+	callCPU = 1 << iota
+	callLeft
+)
+
+// Append adds the head to b; the arguments follow.
+func (c *Call) Append(b []byte) []byte {
+	var flags byte
+	if c.CPU != 1000 {
+		flags |= callCPU
+	}
+	if c.Left > 0 {
+		flags |= callLeft
+	}
+	b = append(b, ShortCall, flags)
+	b = binary.AppendUvarint(b, uint64(c.Slot))
+	b = binary.AppendUvarint(b, uint64(c.Func))
+	b = binary.AppendUvarint(b, c.Num)
+	if flags&callCPU != 0 {
+		b = binary.AppendUvarint(b, uint64(c.CPU))
+	}
+	if flags&callLeft != 0 {
+		b = binary.AppendUvarint(b, uint64(c.Left))
+	}
+	return b
+}
+
+// ParseCall takes the head off b, which is a ShortCall; args are a part of b.
+func ParseCall(b []byte) (c Call, args []byte, err error) {
+	r := reader{b: b[1:]}
+	flags := r.u8()
+	c.Slot = r.small(MaxSlots)
+	c.Func = r.small(MaxFuncs)
+	c.Num = r.uv()
+	c.CPU = 1000
+	if flags&callCPU != 0 {
+		c.CPU = r.small(1 << 31)
+	}
+	if flags&callLeft != 0 {
+		c.Left = time.Duration(r.uv())
+	}
+	if r.err == nil && c.Left < 0 {
+		r.fail(ErrLimit)
+	}
+	args = r.b
+	return c, args, shortError("call", r.err)
+}
+
+// Ended is the head of a ShortDone.
+type Ended struct {
+	Slot  uint32
+	Named bool          // the task knows its ID
+	Bare  bool          // the result has no head; see codec
+	Error bool          // it is an ErrorRecord
+	Took  time.Duration // sampled; 0: not measured
+}
+
+const (
+	doneNamed = 1 << iota
+	doneBare
+	doneError
+	doneTook
+)
+
+// Append adds the head to b; the result follows.
+func (d *Ended) Append(b []byte) []byte {
+	flags := doneNamed*b2u(d.Named) | doneBare*b2u(d.Bare) | doneError*b2u(d.Error) | doneTook*b2u(d.Took > 0)
+	b = append(b, ShortDone, flags)
+	b = binary.AppendUvarint(b, uint64(d.Slot))
+	if d.Took > 0 {
+		b = binary.AppendUvarint(b, uint64(d.Took))
+	}
+	return b
+}
+
+// ParseDone takes the head off b, which is a ShortDone; the result is a part of b.
+func ParseDone(b []byte) (d Ended, result []byte, err error) {
+	r := reader{b: b[1:]}
+	flags := r.u8()
+	d.Named, d.Bare, d.Error = flags&doneNamed != 0, flags&doneBare != 0, flags&doneError != 0
+	d.Slot = r.small(MaxSlots)
+	if flags&doneTook != 0 {
+		d.Took = max(0, time.Duration(r.uv()))
+	}
+	result = r.b
+	return d, result, shortError("result", r.err)
+}
+
+// AppendName adds a ShortName to b.
+func AppendName(b []byte, num uint32, name string) []byte {
+	return append(binary.AppendUvarint(append(b, ShortName), uint64(num)), name...)
+}
+
+// ParseName takes a ShortName apart.
+func ParseName(b []byte) (num uint32, name string, err error) {
+	r := reader{b: b[1:]}
+	num = r.small(MaxFuncs)
+	if len(r.b) > MaxString {
+		r.fail(ErrLimit)
+	}
+	return num, string(r.b), shortError("function", r.err)
+}
+
+// AppendAdopt adds a ShortAdopt to b.
+func AppendAdopt(b []byte, slot uint32) []byte {
+	return binary.AppendUvarint(append(b, ShortAdopt), uint64(slot))
+}
+
+// ParseAdopt takes a ShortAdopt apart.
+func ParseAdopt(b []byte) (slot uint32, err error) {
+	r := reader{b: b[1:]}
+	slot = r.small(MaxSlots)
+	if r.err == nil && len(r.b) > 0 {
+		r.fail(ErrLimit)
+	}
+	return slot, shortError("adoption", r.err)
+}
+
+// small reads a number below limit.
+func (r *reader) small(limit uint64) uint32 {
+	n := r.uv()
+	if n >= limit {
+		r.fail(fmt.Errorf("%w: %d, below %d", ErrLimit, n, limit))
+		return 0
+	}
+	return uint32(n)
+}
+
+func shortError(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("wire: short %s: %w", what, err)
+	}
+	return nil
+}

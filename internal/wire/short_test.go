@@ -1,0 +1,72 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"testing"
+	"time"
+)
+
+func TestShortFrames(t *testing.T) {
+	for _, c := range []Call{{CPU: 1000}, {Slot: MaxSlots - 1, Func: MaxFuncs - 1, Num: math.MaxUint64, CPU: 0, Left: math.MaxInt64}, {Slot: 3, CPU: 2500, Left: time.Second}} {
+		b := append(c.Append(nil), "args"...)
+		got, args, err := ParseCall(b)
+		if err != nil || got != c || string(args) != "args" || !IsShort(b) {
+			t.Error(got, args, err)
+		}
+	}
+	for _, d := range []Ended{{}, {Slot: 9, Named: true, Bare: true, Error: true, Took: time.Hour}} {
+		b := append(d.Append(nil), "result"...)
+		got, result, err := ParseDone(b)
+		if err != nil || got != d || string(result) != "result" || !IsShort(b) {
+			t.Error(got, result, err)
+		}
+	}
+	if n, s, err := ParseName(AppendName(nil, 7, "a.F")); n != 7 || s != "a.F" || err != nil {
+		t.Error(n, s, err)
+	}
+	if n, err := ParseAdopt(AppendAdopt(nil, 700)); n != 700 || err != nil {
+		t.Error(n, err)
+	}
+	f := Frame{Kind: KRun}
+	if IsShort(f.Append(nil)) || IsShort(nil) {
+		t.Error("a frame is no short one")
+	}
+	if _, err := ParseAdopt(AppendAdopt(nil, MaxSlots)); !errors.Is(err, ErrLimit) {
+		t.Error(err)
+	}
+	if _, _, err := ParseName(AppendName(nil, 1, string(make([]byte, MaxString+1)))); !errors.Is(err, ErrLimit) {
+		t.Error(err)
+	}
+}
+
+func FuzzShort(f *testing.F) {
+	f.Add(append((&Call{Slot: 1, Left: 5}).Append(nil), 1, 2))
+	f.Add(append((&Ended{Slot: 1, Took: 5}).Append(nil), 1, 2))
+	f.Add(AppendName(nil, 1, "x"))
+	f.Add(AppendAdopt(nil, 1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if !IsShort(b) {
+			return
+		}
+		switch b[0] {
+		case ShortCall:
+			if c, args, err := ParseCall(b); err == nil {
+				if c2, args2, err := ParseCall(append(c.Append(nil), args...)); err != nil || c != c2 || !bytes.Equal(args, args2) {
+					t.Fatal(c, c2, err)
+				}
+			}
+		case ShortDone:
+			if d, r, err := ParseDone(b); err == nil {
+				if d2, r2, err := ParseDone(append(d.Append(nil), r...)); err != nil || d != d2 || !bytes.Equal(r, r2) {
+					t.Fatal(d, d2, err)
+				}
+			}
+		case ShortName:
+			ParseName(b)
+		case ShortAdopt:
+			ParseAdopt(b)
+		}
+	})
+}
