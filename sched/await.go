@@ -208,6 +208,11 @@ func (e *Engine) awaitParked(ctx context.Context, me, t *Task) error {
 			return nil
 		}
 	}
+	if e.cfg.Poll != nil && t.state.Load()&stMask == stExternal {
+		if e.cfg.Poll(t); t.Ready() {
+			return nil
+		}
+	}
 	p := parkers.Get().(*parker)
 	p.need.Store(1)
 	n := &node{p: p}

@@ -31,6 +31,11 @@ type Config struct {
 	// Grace is how long a cancelled task may run on before it is failed and its goroutine abandoned.
 	// Default 5 s.
 	Grace time.Duration
+	// Poll is called by a getter before it parks for a task that somebody else finishes: it may look for news
+	// of it for a moment. Default nil.
+	Poll func(t *Task)
+	// Blocked is called when a task that may run on a carrier is about to block. Default nil.
+	Blocked func(t *Task)
 	// Logger gets what is unusual. Default: nothing is logged.
 	Logger *slog.Logger
 

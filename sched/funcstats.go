@@ -6,8 +6,13 @@ import (
 	"time"
 )
 
-// sampleEvery is of how many runs of a fast function one is measured; of a slow one each is.
-const sampleEvery = 64
+const (
+	// sampleEvery is of how many runs of a fast function one is measured; of a slow one each is.
+	sampleEvery = 64
+	// alwaysTimed is the learned run time from which on every run is measured: it costs nothing beside such a run, and
+	// what is decided by the figure is decided near it.
+	alwaysTimed = 10 * time.Microsecond
+)
 
 // runs counts a function's measured runs by their length: 1 in 64 of a fast function, so that counting costs nothing.
 type runs struct {
@@ -19,7 +24,7 @@ type runs struct {
 // FuncStats is what the runs of a function were like.
 type FuncStats struct {
 	Name   string
-	Runs   int64         // about: of runs below 50 us, 1 in 64 is measured and stands for 64
+	Runs   int64         // about: of runs below 10 us, 1 in 64 is measured and stands for 64
 	P50    time.Duration // of the measured runs, up to a factor of two, as P99
 	P99    time.Duration
 	Failed int64 // panics, and ends of goroutines
@@ -28,7 +33,7 @@ type FuncStats struct {
 // everyRun says whether each run of f is to be measured.
 func (f *Func) everyRun() bool {
 	d := f.learned.Load()
-	return d == 0 || d > int64(inlineLimit)
+	return d == 0 || d > int64(alwaysTimed)
 }
 
 // measured takes in one run, which stands for others unless every is set.

@@ -27,7 +27,7 @@ type slots struct {
 	waiting atomic.Int32 // len(queue)
 	wides   atomic.Int32 // waiters of more than one slot: while there are some, nobody overtakes
 	spare   atomic.Int32 // words held for no slot, while somebody watches
-	owed    atomic.Int32 // slots taken without a word, while the engine ends
+	owed    atomic.Int32 // slots taken without a word, while the engine ends and by a carrier
 	hold    atomic.Bool  // somebody watches: words that fall free are kept for a moment
 	stop    atomic.Bool  // everybody gets a slot, so that the engine can end
 	_       [36]byte
@@ -137,8 +137,7 @@ func (s *slots) word() bool {
 
 // putWords gives n words back, or keeps them for a moment while somebody watches who will.
 func (s *slots) putWords(n int32) {
-	for ; n > 0 && s.owed.Load() > 0; n-- {
-		s.owed.Add(-1)
+	for ; n > 0 && s.settleOwed(); n-- {
 	}
 	if n > 0 && s.hold.Load() && !s.cpu.Wanted() {
 		s.spare.Add(n)      // 1: pairs with letGo
@@ -149,6 +148,19 @@ func (s *slots) putWords(n int32) {
 	}
 	for ; n > 0; n-- {
 		s.cpu.Release()
+	}
+}
+
+// settleOwed lets a slot that was taken without a word be the one that is given back.
+func (s *slots) settleOwed() bool {
+	for {
+		n := s.owed.Load()
+		if n <= 0 {
+			return false
+		}
+		if s.owed.CompareAndSwap(n, n-1) {
+			return true
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ func (o *Opts) slots() uint16 {
 	case o.Milli == NoSlot:
 		return 0
 	}
-	return uint16(min((o.Milli-1)/1000+1, uint32(noInline)-1))
+	return uint16(min((o.Milli-1)/1000+1, uint32(maxTaskSlots)))
 }
 
 // Submit gives t to the engine, which runs f for it once, unless t fails before: with ErrCancelled when ctx

@@ -75,7 +75,7 @@ const (
 // once; it must not be copied.
 type Task struct {
 	fn    *Func  // constant after Submit, as the next one
-	shape uint16 // CPU slots it needs, and noInline
+	shape uint16 // CPU slots it needs, and bits
 	depth uint8  // written by the claimer before Run: inline runs below it on its stack
 	lane  uint8  // likewise: the worker whose queue its children go to; 0: it does not run on this engine
 
@@ -85,11 +85,16 @@ type Task struct {
 	ext  atomic.Pointer[Ext] // nil until somebody needs it; never changes again
 }
 
-// noInline is a bit of Task.shape: getters do not run the task.
-const noInline uint16 = 1 << 15
+// Bits of Task.shape beside the slots.
+const (
+	noInline uint16 = 1 << 15 // getters do not run the task
+	carried  uint16 = 1 << 14 // it may run on a carrier, who is told when it blocks
+
+	maxTaskSlots = carried - 1
+)
 
 // slots is how many CPU slots t needs.
-func (t *Task) slots() uint16 { return t.shape &^ noInline }
+func (t *Task) slots() uint16 { return t.shape & maxTaskSlots }
 
 // worker is where t's children go; nil where t does not run on e.
 func (e *Engine) worker(t *Task) *worker {

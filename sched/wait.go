@@ -89,6 +89,9 @@ func (e *Engine) give(t *Task) bool {
 	}
 	e.release(int32(t.slots()))
 	e.replace()
+	if t.shape&carried != 0 && e.cfg.Blocked != nil {
+		e.cfg.Blocked(t)
+	}
 	return true
 }
 
