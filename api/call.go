@@ -34,6 +34,9 @@ type position[A any] struct {
 	load   func(ctx context.Context, a *A, f *proc.Future) error
 	gather func(ctx context.Context, a *A, fs []*proc.Future) error
 	clear  func(a *A)
+
+	pack   func(a *A, b []byte) ([]byte, bool) // appends the bare value; false where it has none
+	unpack func(a *A, b []byte) error
 }
 
 // at describes the argument that field finds in the tuple.
@@ -59,7 +62,9 @@ func at[A, T any](field func(*A) *T) position[A] {
 		gather: func(ctx context.Context, a *A, fs []*proc.Future) error {
 			return gather(ctx, reflect.ValueOf(field(a)).Elem(), fs)
 		},
-		clear: func(a *A) { clear1(field(a)) },
+		clear:  func(a *A) { clear1(field(a)) },
+		pack:   func(a *A, b []byte) ([]byte, bool) { return packAt(pl, b, field(a)) },
+		unpack: func(a *A, b []byte) error { return unpackAt(pl, b, field(a)) },
 	}
 }
 
@@ -102,7 +107,7 @@ func newRemote[A, R any](fn any, change func(*proc.Options), run func(context.Co
 		panic(fmt.Errorf("kadre: result of %s (%s): %w", name, where, err))
 	}
 	f := &remote[A, R]{typ: typ, run: run, pos: pos, opts: opts}
-	f.fn = &proc.Func{Where: where, Result: typ, Opts: &f.opts, Export: f.export, Import: f.importCall}
+	f.fn = &proc.Func{Where: where, Result: typ, Opts: &f.opts, Export: f.export, Import: f.importCall, Pack: f.pack, Unpacker: f.unpacker}
 	f.fn.Run = sched.Func{Name: name, Run: f.runTask, NewExt: newExtra}
 	proc.Register(f.fn)
 	f.slab = newSlabs[A, R](&f.opts)

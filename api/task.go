@@ -88,6 +88,12 @@ func encodeAt[T any](c any, pl *codec.Plan, v *T) (codec.Encoded, error) {
 func decodeAt[T any](c any, pl *codec.Plan, data []byte, v *T) error {
 	return pl.Decode(c, data, unsafe.Pointer(v))
 }
+func packAt[T any](pl *codec.Plan, b []byte, v *T) ([]byte, bool) {
+	return pl.AppendBare(b, unsafe.Pointer(v))
+}
+func unpackAt[T any](pl *codec.Plan, b []byte, v *T) error {
+	return pl.DecodeBare(b, unsafe.Pointer(v))
+}
 func decodeInto(c any, pl *codec.Plan, data []byte, v reflect.Value) error {
 	return pl.Decode(c, data, v.UnsafePointer())
 }
@@ -132,6 +138,8 @@ func typeOf[R any]() (*proc.Type, error) {
 			return decodeAt(nil, pl, data, &typed[R](f).v)
 		},
 		Encode: func(f *proc.Future) (codec.Encoded, error) { return encodeAt(nil, pl, &typed[R](f).v) },
+		Pack:   func(f *proc.Future, b []byte) ([]byte, bool) { return packAt(pl, b, &typed[R](f).v) },
+		Unpack: func(f *proc.Future, b []byte) error { return unpackAt(pl, b, &typed[R](f).v) },
 	}
 	t.New = func(p *proc.Process) *proc.Future { return &newObject[R](p, t).Future }
 	got, _ := types.LoadOrStore(rt, t)

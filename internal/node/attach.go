@@ -22,7 +22,6 @@ const (
 	noticeTime  = 5 * time.Second  // for a process to take a message from its socket
 	farewell    = time.Second      // for a process to say Bye when the node closes
 	maxLinkedTo = 256              // siblings of one process
-	lastWords   = 1024             // drains of the link of a process that has ended: more than its ring holds
 )
 
 // process is a driver or worker that attached.
@@ -146,6 +145,8 @@ func (n *Node) admit(c *net.UnixConn, h *wire.Hello, pid int, since uint64) (p *
 	}
 	defer shm.CloseFD(fd)
 	p.link = wire.NewLink(pair)
+	p.said.Lock() // from enter on others may have something to say to it, and the welcome comes first
+	defer p.said.Unlock()
 	if err := n.enter(p); err != nil {
 		p.link.Close()
 		return nil, err
@@ -284,12 +285,7 @@ func (n *Node) clear(p *process, why string) {
 	n.mu.Unlock()
 
 	n.poller.Remove(p.link)
-	for range lastWords { // they come before the news of its end
-		k, err := p.link.Drain(func(b []byte) { n.fromProcess(p, b) })
-		if k == 0 || err != nil {
-			break
-		}
-	}
+	p.link.DrainLast(func(b []byte) { n.fromProcess(p, b) }) // it comes before the news of its end
 	p.link.Close()
 	n.arena.Reap(p.slot)
 	n.event("attach", "down", p.addr.String(), int64(p.pid), why)

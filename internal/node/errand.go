@@ -133,4 +133,8 @@ func (n *Node) flushWorkerLocked(w *worker) {
 	for _, e := range waiting {
 		n.runLocked(w.proc, e)
 	}
+	for i := range w.asked {
+		n.reply(&w.asked[i], wire.Marshal(&wire.Placed{To: w.proc.addr}), nil)
+	}
+	w.asked = nil
 }

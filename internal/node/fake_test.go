@@ -87,9 +87,9 @@ func join(c *net.UnixConn, h wire.Hello, on func(*fake, *wire.Frame)) (*fake, er
 	}
 	shm.CloseFD(fds[w.ArenaFDs])
 	f.link = wire.NewLink(pair)
-	p := wire.NewPoller(f.arena)
+	p := wire.NewPoller(f.arena, func() { f.arena.Ring(w.Slot) })
 	p.Add(f.link, f.frame, nil)
-	f.wg.Go(func() { p.Run(f.stop.Load, nil) })
+	f.wg.Go(func() { p.Run(0, f.stop.Load, wire.Hooks{}) })
 	f.wg.Go(func() {
 		for {
 			var n wire.Notice

@@ -50,6 +50,8 @@ func (n *Node) handle(p *process, f *wire.Frame) {
 		n.reply(f, wire.Marshal(&wire.Nodes{Nodes: n.nodes()}), nil)
 	case wire.KLink:
 		err = n.linkFrame(p, f)
+	case wire.KWorker:
+		err = n.workerFrame(p, f)
 	case wire.KStatus:
 		err = n.statusFrame(f)
 	case wire.KCollect:

@@ -36,6 +36,8 @@ type job struct {
 	waiting []*errand
 	shared  *worker
 	idle    []*worker // of OwnProcess tasks, with nothing to do
+
+	restarts int // workers that were killed before they attached, since one did
 }
 
 // endedJobs remembers the jobs that ended last, so that what comes late for them is dropped.

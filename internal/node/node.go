@@ -145,7 +145,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err = n.arena.SetCPUs(int(n.cfg.CPUs * 1000)); err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
-	n.poller = wire.NewPoller(n.arena)
+	n.poller = wire.NewPoller(n.arena, func() { n.arena.Ring(n.arena.Client()) })
 	if !n.cfg.Private {
 		if err = n.openNetwork(ctx); err != nil {
 			return err
@@ -159,7 +159,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.steal.begin()
 	n.spawner = newSpawner()
-	n.polling.Go(func() { n.poller.Run(n.pollStop.Load, n.steal.poked) })
+	n.polling.Go(func() { n.poller.Run(0, n.pollStop.Load, wire.Hooks{Each: n.steal.poked}) })
 	n.early.open()
 	n.spawn(n.accept)
 	n.spawn(n.tick)

@@ -11,6 +11,15 @@ import (
 // workerStart is how long a worker may take to attach.
 const workerStart = 10 * time.Second
 
+// killedBy9 is how a process ends that was killed with SIGKILL, as os/exec tells it.
+const killedBy9 = "signal: killed"
+
+// maxRestarts bounds the workers of a job that are killed one after the other before one attaches.
+const maxRestarts = 5
+
+// maxAsked bounds the requests that wait for one worker.
+const maxAsked = 64
+
 // duty is what a worker is for.
 type duty uint8
 
@@ -37,7 +46,8 @@ type worker struct {
 	proc    *process
 	busy    bool // of taskDuty
 	why     string
-	waiting []*errand // until it attaches
+	waiting []*errand    // until it attaches
+	asked   []wire.Frame // requests that are answered when it attaches or ends
 }
 
 // newWorkerLocked starts a worker with its first errands.
@@ -135,7 +145,9 @@ func (n *Node) buryWorker(w *worker, how, tail string) {
 	if w.duty == taskDuty && w.busy {
 		n.place.ownBusy--
 	}
-	n.failWaitingLocked(w, tail)
+	if !n.restartLocked(w, how) {
+		n.failWaitingLocked(w, tail)
+	}
 	why := w.why
 	n.mu.Unlock()
 	n.event("worker", "end", j.id.String(), int64(w.pid), why)
@@ -147,14 +159,67 @@ func (n *Node) buryWorker(w *worker, how, tail string) {
 	n.advance()
 }
 
+// restartLocked starts another worker in place of one that somebody killed before it attached: that says nothing
+// about the program.
+func (n *Node) restartLocked(w *worker, how string) bool {
+	j := w.job
+	if w.proc != nil || w.why != how || how != killedBy9 || n.jobs[j.id] != j || n.stopped || j.restarts >= maxRestarts {
+		return false
+	}
+	j.restarts++
+	next := n.newWorkerLocked(j, w.duty, w.fn, w.waiting...)
+	next.asked, w.waiting, w.asked = w.asked, nil, nil
+	switch w.duty {
+	case sharedDuty:
+		if j.shared == nil {
+			j.shared = next
+		}
+	case taskDuty:
+		n.place.ownBusy++
+	}
+	return true
+}
+
 // failWaitingLocked ends the errands of a worker that never took them.
 func (n *Node) failWaitingLocked(w *worker, tail string) {
-	waiting := w.waiting
-	w.waiting = nil
-	for _, e := range waiting {
-		n.failLocked(e, &wire.ErrorRecord{Class: wire.ErrorWorkerStart, Node: n.id, PID: w.pid, Func: e.spec.Func,
-			Text: fmt.Sprintf("node: a worker on node %s did not come up: %s", n.id.Short(), w.why), Stack: tail})
+	waiting, asked := w.waiting, w.asked
+	w.waiting, w.asked = nil, nil
+	why := func(name string) *wire.ErrorRecord {
+		return &wire.ErrorRecord{Class: wire.ErrorWorkerStart, Node: n.id, PID: w.pid, Func: name,
+			Text: fmt.Sprintf("node: a worker on node %s did not come up: %s", n.id.Short(), w.why), Stack: tail}
 	}
+	for _, e := range waiting {
+		n.failLocked(e, why(e.spec.Func))
+	}
+	for i := range asked {
+		n.reply(&asked[i], nil, why(""))
+	}
+}
+
+// workerFrame answers a driver that wants to hand tasks to its job's worker of this node directly.
+func (n *Node) workerFrame(p *process, f *wire.Frame) error {
+	if p == nil || p.worker != nil {
+		return fmt.Errorf("node: only drivers of the node have a worker here")
+	}
+	asked := *f
+	asked.Body = nil
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	j := n.jobs[p.job]
+	if j == nil || n.stopped || n.draining {
+		return &wire.ErrorRecord{Class: wire.ErrorClosed, Node: n.id, Text: "node: the node takes no new work, or the job has ended"}
+	}
+	if j.shared == nil {
+		j.shared = n.newWorkerLocked(j, sharedDuty, "")
+	}
+	if w := j.shared; w.proc != nil {
+		n.reply(&asked, wire.Marshal(&wire.Placed{To: w.proc.addr}), nil)
+	} else if len(w.asked) < maxAsked {
+		w.asked = append(w.asked, asked)
+	} else {
+		return fmt.Errorf("node: %d requests wait for the worker already", maxAsked)
+	}
+	return nil
 }
 
 // enterWorkerLocked joins an attaching process with the worker it is.
@@ -167,6 +232,7 @@ func (n *Node) enterWorkerLocked(p *process) error {
 		return fmt.Errorf("node: attach: worker %d is process %d and not %d", p.hello.Worker, w.pid, p.pid)
 	}
 	w.proc, p.worker, p.job = p, w, w.job.id
+	w.job.restarts = 0
 	return nil
 }
 

@@ -50,11 +50,11 @@ func Host(ctx context.Context, state any) (Location, error) {
 		return Location{}, errors.New("kadre: internal: an actor is made by a task only")
 	}
 	f := futureOf(t)
-	if f.inbound() == nil || f.inbound().spec.Kind != wire.KindCreate {
+	if f.inbound() == nil || f.spec().Kind != wire.KindCreate {
 		return Location{}, errors.New("kadre: internal: an actor is made by its creation only")
 	}
 	p := f.Process()
-	a := &instance{id: f.inbound().spec.Actor, task: f.inbound().spec.Task, state: state, box: actor.NewMailbox(p.engine), callers: map[uint64]*callee.Callee{}}
+	a := &instance{id: f.spec().Actor, task: f.spec().Task, state: state, box: actor.NewMailbox(p.engine), callers: map[uint64]*callee.Callee{}}
 	p.mu.Lock()
 	p.actors[a.id] = a
 	p.mu.Unlock()
@@ -73,7 +73,7 @@ func Receiver(ctx context.Context) any {
 
 // called runs a call that came from another process.
 func (p *Process) called(f *Future, deps []*Future) {
-	s := &f.inbound().spec
+	s := f.spec()
 	p.mu.Lock()
 	a := p.actors[s.Actor]
 	p.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *Process) stepCallee(a *instance, c *callee.Callee, ev callee.CalleeEven
 			seq := act.Seq
 			f := in.f
 			f.cold().at.Store(a)
-			f.InitExternal(f.Func(), p.bound(&f.inbound().spec))
+			f.InitExternal(f.Func(), p.bound(f.spec()))
 			f.OnDone(func() {
 				go func() {
 					a.mu.Lock()

@@ -49,17 +49,16 @@ func (f *Future) IsResult() bool {
 	if f.fn() == nil {
 		return false
 	}
-	in := f.inbound()
-	return in == nil || in.spec.Kind == wire.KindTask || in.spec.Kind == wire.KindCall
+	return f.inbound() == nil || f.spec().Kind == wire.KindTask || f.spec().Kind == wire.KindCall
 }
 
 // Wanted gives the result of f as a reference where another process wants it.
 func (f *Future) Wanted() (codec.Ref, bool) {
-	in := f.inbound()
-	if in == nil {
+	if f.inbound() == nil {
 		return codec.Ref{}, false
 	}
-	return codec.Ref{ID: in.spec.Task.Object(0), Owner: in.spec.Owner, Attempt: in.spec.Attempt}, true
+	s := f.spec()
+	return codec.Ref{ID: s.Task.Object(0), Owner: s.Owner, Attempt: s.Attempt}, true
 }
 
 // SealResult ends the filling; the object is the result of f, whose task the caller runs, and belongs to the owner of f.
@@ -73,7 +72,7 @@ func (b *Buffer) SealResult(f *Future) (*View, error) {
 		o = p.identify(f)
 		err = b.w.Rename(o.id, 0)
 	} else {
-		i, attempt := f.inbound().spec.Task.Object(0), f.inbound().spec.Attempt
+		i, attempt := f.spec().Task.Object(0), f.spec().Attempt
 		err = b.w.Rename(i, attempt)
 		if errors.Is(err, arena.ErrExists) && p.replaces(i, attempt) {
 			err = b.w.Rename(i, attempt)

@@ -77,6 +77,7 @@ func (p *Process) askLinkLocked(to id.Proc, s *sibling) {
 		wait := s.wait
 		s.wait = nil
 		p.mu.Unlock()
+		p.feed.unlinked(to)
 		for _, b := range wait {
 			p.node.Send(b)
 		}
@@ -89,8 +90,8 @@ func (p *Process) askLinkLocked(to id.Proc, s *sibling) {
 }
 
 // join has the poll goroutine read a link.
-func (p *Process) join(l *wire.Link) {
-	p.poller.Add(l, p.handle, func(err error) {
+func (p *Process) join(l *wire.Link, frame func([]byte)) {
+	p.poller.Add(l, frame, func(err error) {
 		if l != p.node || p.Closed() {
 			return
 		}
@@ -125,7 +126,27 @@ func (p *Process) offered(o *wire.Offer, fd int) {
 	}
 	s.link, s.wait = link, nil
 	p.mu.Unlock()
-	p.join(link)
+	p.join(link, p.fromSibling(o.Proc, link))
+	p.feed.open(o.Proc, link)
+}
+
+// fromSibling takes the frames of another process of this node: a driver takes the results of its worker, a
+// worker the tasks of a driver.
+func (p *Process) fromSibling(from id.Proc, link *wire.Link) func([]byte) {
+	if p.feed != nil {
+		return p.fromWorker
+	}
+	if p.cfg.Worker == 0 {
+		return p.handle
+	}
+	in := &intake{p: p, from: id.Addr{Node: p.self.Node, Proc: from}, link: link}
+	return func(b []byte) {
+		if wire.IsShort(b) {
+			in.frame(b)
+		} else {
+			p.handle(b)
+		}
+	}
 }
 
 // request sends a request and calls done once, with the reply or what went wrong. done runs on the poll

@@ -131,7 +131,7 @@ func (p *Process) cancelHere(a attempt, force bool) {
 	if f == nil {
 		return
 	}
-	if !force || !f.inbound().spec.OwnProcess {
+	if !force || !f.spec().OwnProcess {
 		f.Fail(ErrCancelled)
 		return
 	}

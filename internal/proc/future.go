@@ -72,9 +72,11 @@ type Value struct {
 // Type is a Go type as values of it are carried.
 type Type struct {
 	Plan   *codec.Plan
-	New    func(p *Process) *Future               // an object of p that the caller ends
-	Set    func(f *Future, data []byte) error     // decodes into the typed value of an immediate type
-	Encode func(f *Future) (codec.Encoded, error) // encodes that value
+	New    func(p *Process) *Future                 // an object of p that the caller ends
+	Set    func(f *Future, data []byte) error       // decodes into the typed value of an immediate type
+	Encode func(f *Future) (codec.Encoded, error)   // encodes that value
+	Pack   func(f *Future, b []byte) ([]byte, bool) // appends that value without a head; false where it needs one
+	Unpack func(f *Future, b []byte) error          // decodes it
 
 	once sync.Once
 	obj  Func // of futures that are objects and run nothing
@@ -96,13 +98,32 @@ type Func struct {
 	Export func(f *Future) (args []wire.Arg, keep []any, err error)
 	// Import gives a call whose arguments are decoded when it runs, after deps are ready.
 	Import func(p *Process, args []wire.Arg) (f *Future, deps []*Future, err error)
+	// Pack appends the arguments for a linked process; false where they need more than a few bytes or refer to
+	// anything. It does not block.
+	Pack func(f *Future, b []byte) ([]byte, bool)
+	// Unpacker gives a function that makes calls of the arguments that Pack wrote, for one goroutine at a time. It
+	// does not keep them.
+	Unpacker func(p *Process) func(b []byte) (*Future, error)
 }
 
-// inbound is what a task knows of the specification it came by.
+// inbound is what a task that another process submitted knows of how it came.
 type inbound struct {
-	spec  wire.Spec
+	full  atomic.Pointer[wire.Spec]
 	taken func() // the owner has the result; nil: nobody wants to know
 	items uint32 // of a generator: how many it has sent
+
+	short *arrival // it came by a short frame
+}
+
+// spec is the specification of a task that came from elsewhere; what came by a short frame gets one when somebody
+// asks.
+func (f *Future) spec() *wire.Spec {
+	in := f.inbound()
+	if s := in.full.Load(); s != nil {
+		return s
+	}
+	in.full.CompareAndSwap(nil, in.short.specify(f))
+	return in.full.Load()
 }
 
 // futureOf finds the future that t starts.

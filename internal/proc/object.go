@@ -44,7 +44,10 @@ func (d do) run() {
 }
 
 // identify gives f its entry as an object of this process.
-func (p *Process) identify(f *Future) *object {
+func (p *Process) identify(f *Future) *object { return p.identifyAs(f, 0) }
+
+// identifyAs is identify for a task whose number is known already, to the process that has it.
+func (p *Process) identifyAs(f *Future, num uint64) *object {
 	if o := f.object(); o != nil {
 		return o
 	}
@@ -53,9 +56,17 @@ func (p *Process) identify(f *Future) *object {
 		p.mu.Unlock()
 		return o
 	}
-	o := &object{id: p.ids.Task().Object(0), owner: p.self}
+	given, release := p.feed.number(f)
+	if num == 0 {
+		num = given
+	}
+	if num == 0 {
+		num = p.ids.Next()
+	}
+	o := &object{id: id.TaskOf(p.id, num).Object(0), owner: p.self}
 	todo := p.stepLocked(owner.Made{ID: o.id}) // can be made again once it has a specification
 	todo = append(todo, p.enterLocked(f, o)...)
+	release()
 	p.mu.Unlock()
 	todo.run()
 	f.OnDone(func() { p.settled(f, o) })

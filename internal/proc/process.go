@@ -51,6 +51,8 @@ type Process struct {
 	stop     chan struct{} // the node wants the process to end, or is gone
 	bye      chan struct{} // the node has answered our Bye, or is gone
 	poller   *wire.Poller
+	carry    *carrier
+	feed     *feed // nil unless every task runs in a worker process
 	pollEnd  atomic.Bool
 	over     atomic.Bool // closed is set
 
@@ -129,15 +131,27 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	p.node = wire.NewLink(pair)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	slots := max(1, int(w.CPUs+0.999))
-	p.engine = sched.New(sched.Config{Slots: slots, CPU: &cpus{a: p.arena}, User: p, Logger: cfg.Logger})
+	p.carry = newCarrier(p)
+	ec := sched.Config{Slots: slots, CPU: &cpus{a: p.arena}, User: p, Logger: cfg.Logger}
+	if cfg.Worker != 0 {
+		ec.Blocked = p.carry.blocked
+	} else if cfg.Isolate {
+		p.feed = newFeed(p)
+		ec.Poll = p.look
+	}
+	p.engine = sched.New(ec)
 	p.root = p.engine.NewRoot(p.ctx)
 	if cfg.Worker != 0 {
 		worker.Store(p)
 	}
 	raiseFloor()
-	p.poller = wire.NewPoller(p.arena)
-	p.join(p.node)
-	p.wg.Go(func() { p.poller.Run(p.pollEnd.Load, nil) })
+	p.poller = wire.NewPoller(p.arena, func() { p.arena.Ring(p.arena.Client()) })
+	p.join(p.node, p.handle)
+	p.wg.Add(1)
+	go p.carry.run(0)
+	if cfg.Worker != 0 {
+		p.wg.Go(p.carry.watch)
+	}
 	p.wg.Go(p.listen)
 	p.engine.OnQueued(p.onQueued)
 	return p, nil
@@ -235,6 +249,7 @@ func (p *Process) lostNode() {
 	p.mu.Unlock()
 	err := &UnavailableError{Text: "the node that this process was attached to has ended; start it again, and then the program"}
 	p.calls.Close(err)
+	p.feed.close(err)
 	if !closing {
 		for _, f := range pending {
 			f.Fail(err)
@@ -246,7 +261,7 @@ func (p *Process) lostNode() {
 func (p *Process) Drain(ctx context.Context) error {
 	t := time.NewTicker(5 * time.Millisecond)
 	defer t.Stop()
-	for p.engine.Queued() > 0 || p.engine.Stats().Running > 0 {
+	for p.engine.Queued() > 0 || p.engine.Stats().Running > 0 || p.feed.busy() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -274,9 +289,11 @@ func (p *Process) Close(ctx context.Context) error {
 		}
 	}
 	p.mu.Unlock()
+	early := fmt.Errorf("%w: the runtime was closed before the task was done", ErrClosed)
 	for _, f := range pending {
-		f.Fail(fmt.Errorf("%w: the runtime was closed before the task was done", ErrClosed))
+		f.Fail(early)
 	}
+	p.feed.close(early)
 	err := p.engine.Close(ctx)
 	if e := wire.SendMsg(p.conn, &wire.Notice{Bye: &wire.Bye{Why: "closed"}}); e == nil {
 		select {

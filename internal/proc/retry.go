@@ -98,7 +98,9 @@ func (e *TimeoutError) Is(target error) bool { return target == context.Deadline
 func (f *Future) Timeout() (ctx context.Context, end func()) {
 	d := time.Duration(0)
 	if in := f.inbound(); in != nil {
-		d = in.spec.Timeout
+		if in.short == nil { // else it has none
+			d = f.spec().Timeout
+		}
 	} else if o := f.options(); o != nil {
 		d = o.Timeout
 	}

@@ -61,7 +61,9 @@ func (p *Process) importSpec(s wire.Spec) (*Future, []*Future, error) {
 		return nil, nil, err
 	}
 	s.Args = nil
-	f.cold().in = &inbound{spec: s}
+	in := &inbound{}
+	in.full.Store(&s)
+	f.cold().in = in
 	return f, deps, nil
 }
 
@@ -78,8 +80,7 @@ func (p *Process) bound(s *wire.Spec) context.Context {
 
 // report sends the outcome of a task to its owner. It runs where the task ended and does not block.
 func (p *Process) report(f *Future) {
-	in := f.inbound()
-	s := &in.spec
+	in, s := f.inbound(), f.spec()
 	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self, Items: in.items}
 	if err := f.Failure(); err != nil {
 		r.Err = p.record(f.explain(err), s.Func)
@@ -196,8 +197,9 @@ func InfoOf(ctx context.Context) (Info, bool) {
 	f := futureOf(t)
 	p := f.Process()
 	i := Info{Job: p.job, Node: p.self.Node, PID: os.Getpid()}
-	if in := f.inbound(); in != nil {
-		i.Task, i.Actor, i.Attempt = in.spec.Task, in.spec.Actor, int(in.spec.Attempt)
+	if f.inbound() != nil {
+		s := f.spec()
+		i.Task, i.Actor, i.Attempt = s.Task, s.Actor, int(s.Attempt)
 	} else {
 		i.Task = f.ID().Task()
 	}

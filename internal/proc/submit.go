@@ -44,7 +44,11 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 	placed := o.placed() || p.cfg.Isolate || o.milli() > uint32(p.engine.Slots())*1000
 	if placed || o.managed() {
 		p.engine.External(ctx, &f.Task, f.Func())
-		p.place(ctx, f, wire.KindTask, placed, deps)
+		if p.feeds(f, o, deps) {
+			p.feed.add(f)
+		} else {
+			p.place(ctx, f, wire.KindTask, placed, deps)
+		}
 		return
 	}
 	so := sched.Opts{Milli: o.milli()}
@@ -305,6 +309,18 @@ func (p *Process) take(most, bytes int) (specs [][]byte) {
 		specs = append(specs, b)
 	}
 	p.engine.Return(back)
+	for _, f := range p.feed.take(most - len(specs)) {
+		b, err := p.export(f)
+		if err != nil {
+			f.Fail(err)
+			continue
+		}
+		if bytes -= len(b); bytes < 0 {
+			p.requeue(b)
+			continue
+		}
+		specs = append(specs, b)
+	}
 	return specs
 }
 
@@ -314,8 +330,15 @@ func exportable(t *sched.Task) bool {
 	if !registered(t.Func()) {
 		return false
 	}
-	in := futureOf(t).inbound()
-	return in == nil || in.spec.Kind == wire.KindTask && !in.spec.Placed()
+	f := futureOf(t)
+	in := f.inbound()
+	if in == nil {
+		return true
+	}
+	if in.short != nil { // its owner knows it to be here
+		return false
+	}
+	return f.spec().Kind == wire.KindTask && !f.spec().Placed()
 }
 
 // export writes the specification of a task that was claimed for another process.
@@ -327,6 +350,7 @@ func (p *Process) export(f *Future) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		rec.placed = p.feed != nil
 		f.Leash()
 		return rec.spec, nil
 	}
@@ -334,7 +358,7 @@ func (p *Process) export(f *Future) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := f.inbound().spec
+	s := *f.spec()
 	s.Args, s.Left = args, left
 	s.Hops++
 	p.inbox.leave(attempt{s.Task, s.Attempt})
@@ -354,10 +378,33 @@ func (p *Process) onRequeue(f *wire.Frame) {
 			p.log.Warn("kadre: bad task specification", "err", err)
 			continue
 		}
-		if s.Owner == p.self {
+		if s.Owner == p.self && !p.cfg.Isolate {
 			p.moved(s.Task, s.Attempt, 2*s.Hops+1, p.self)
 		}
+		p.requeue(b)
+	}
+}
+
+// requeue starts a task of this process again that was to run elsewhere.
+func (p *Process) requeue(b []byte) {
+	if p.feed == nil {
 		p.runSpec(b)
+		return
+	}
+	s, err := wire.ParseSpec(b)
+	if err != nil {
+		p.log.Warn("kadre: bad task specification", "err", err)
+		return
+	}
+	p.mu.Lock()
+	o := p.objects[s.Task.Object(0)]
+	var rec *record
+	if o != nil {
+		rec = o.rec
+	}
+	p.mu.Unlock()
+	if rec != nil {
+		p.askPlace(rec)
 	}
 }
 
@@ -438,6 +485,9 @@ func (p *Process) addrDead(a id.Addr, why string) {
 	p.mu.Unlock()
 	p.calls.FailAddr(a, &UnavailableError{Text: fmt.Sprintf("%s has ended: %s", a, why)})
 	todo.run()
+	if a.Node == p.self.Node {
+		p.feed.died(a.Proc, why)
+	}
 	for _, s := range gone {
 		s.addrDead(is, why)
 	}

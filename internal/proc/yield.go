@@ -42,7 +42,7 @@ func (y *Yielder) Yield(e codec.Encoded, fail error) (bool, error) {
 	if ok, err := y.room(); !ok {
 		return false, err
 	}
-	s := &y.in.spec
+	s := y.f.spec()
 	m := &wire.Item{Task: s.Task, Attempt: s.Attempt, Index: y.sent, By: y.p.self}
 	switch data := e.Bytes(); {
 	case fail != nil:
@@ -80,7 +80,7 @@ func (y *Yielder) room() (bool, error) {
 			y.mu.Unlock()
 			return false, nil
 		}
-		if y.sent-y.read < y.in.spec.Stream {
+		if y.sent-y.read < y.f.spec().Stream {
 			y.mu.Unlock()
 			return y.f.Failure() == nil, nil
 		}
@@ -108,7 +108,7 @@ func (y *Yielder) send(m *wire.Item, keep []any) {
 			g.Finish()
 		}
 	}
-	if owner := y.in.spec.Owner; owner != y.p.self {
+	if owner := y.f.spec().Owner; owner != y.p.self {
 		y.p.afterBorrows(func() {
 			y.p.request(owner, wire.KItem, wire.Marshal(m), func(_ []byte, err error) { read(err) })
 		})

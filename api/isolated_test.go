@@ -1,0 +1,219 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kadrehq/kadre/api"
+)
+
+// Tasks that a driver hands to its worker process over the ring they share.
+
+var (
+	sameText   = api.Func2(func(_ context.Context, s string, n int) (string, error) { return strings.Repeat(s, n), nil }, api.RegisterAs("test.sameText"))
+	sameSlice  = api.Func1(func(_ context.Context, s []int32) ([]int32, error) { return s, nil }, api.RegisterAs("test.sameSlice"))
+	whoAmI     = api.Func0(ownTask, api.RegisterAs("test.whoAmI"))
+	whoBehind  = api.Func1(func(ctx context.Context, d time.Duration) (string, error) { time.Sleep(d); return ownTask(ctx) }, api.RegisterAs("test.whoBehind"))
+	getOf      = api.Func1(getInside, api.RegisterAs("test.getOf"))
+	untilFile  = api.Func1(waitsForFile, api.RegisterAs("test.untilFile"))
+	slowOnce   = api.Func1(sleepsSometimes, api.RegisterAs("test.slowOnce"))
+	exitsOnce  = api.Func1(goexitsSometimes, api.RegisterAs("test.exitsOnce"))
+	endProcess = api.Func1(endsProcess, api.RegisterAs("test.endProcess"))
+	endOnce    = api.Func1(endsProcess, api.RegisterAs("test.endOnce"), api.MaxRetries(0))
+)
+
+func ownTask(ctx context.Context) (string, error) {
+	i, ok := api.FromContext(ctx)
+	if !ok {
+		return "", errors.New("the task does not know itself")
+	}
+	return string(i.Task), nil
+}
+
+// waitsForFile returns when a file is there.
+func waitsForFile(ctx context.Context, file string) (int, error) {
+	for ctx.Err() == nil {
+		if _, err := os.Stat(file); err == nil {
+			return 1, nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return 0, ctx.Err()
+}
+
+// fileGate names a file that open makes.
+func fileGate(t *testing.T) (file string, open func()) {
+	file = t.TempDir() + "/open"
+	return file, func() { os.WriteFile(file, nil, 0o600) }
+}
+
+type refBox struct{ Ref api.Ref[int] }
+
+func getInside(ctx context.Context, h refBox) (int, error) { return h.Ref.Get(ctx) }
+
+func sleepsSometimes(_ context.Context, n int) (int, error) {
+	if n%500 == 499 {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return n, nil
+}
+
+func goexitsSometimes(_ context.Context, n int) (int, error) {
+	if n == 700 {
+		runtime.Goexit()
+	}
+	return n, nil
+}
+
+// endsProcess ends its process when a file is not there, which it makes.
+func endsProcess(_ context.Context, file string) (int, error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return os.Getpid(), nil
+	}
+	f.Close()
+	os.Exit(3)
+	return 0, nil
+}
+
+func TestIsolatedValues(t *testing.T) {
+	c := startIsolated(t)
+	for _, n := range []int{0, 1, 60, 70, 5000, 40 << 10, 300 << 10} { // bare, with a longer length, as objects
+		if s, err := sameText.Remote(c, "x", n).Get(c); err != nil || s != strings.Repeat("x", n) {
+			t.Errorf("%d bytes of text: %d, %v", n, len(s), err)
+		}
+		in := make([]int32, n)
+		for i := range in {
+			in[i] = int32(i)
+		}
+		out, err := sameSlice.Remote(c, in).Get(c)
+		if err != nil || fmt.Sprint(out) != fmt.Sprint(in) || out == nil {
+			t.Errorf("%d numbers: %d, %v", n, len(out), err)
+		}
+	}
+	if out, err := sameSlice.Remote(c, nil).Get(c); err != nil || out != nil {
+		t.Error("a nil slice:", out, err)
+	}
+	if s, err := sameText.Remote(c, strings.Repeat("y", 100<<10), 1).Get(c); err != nil || len(s) != 100<<10 {
+		t.Error("a long argument:", len(s), err)
+	}
+}
+
+func TestIsolatedIDs(t *testing.T) {
+	c := startIsolated(t)
+	for range 50 {
+		before := whoBehind.Remote(c, time.Millisecond)
+		want := before.ID().String()[:len("ObjectID(")+32] // it escapes before it is done
+		if got, err := before.Get(c); err != nil || "ObjectID("+got != want {
+			t.Fatal(got, want, err)
+		}
+		after := whoAmI.Remote(c)
+		got, err := after.Get(c)
+		if want := after.ID().String()[:len("ObjectID(")+32]; err != nil || "ObjectID("+got != want {
+			t.Fatal(got, want, err)
+		}
+	}
+}
+
+// TestIsolatedBlocks has more tasks wait for later ones than the worker gets at first.
+func TestIsolatedBlocks(t *testing.T) {
+	c := startIsolated(t)
+	g, open := fileGate(t)
+	defer open()
+	first := untilFile.Remote(c, g)
+	var refs []api.Ref[int]
+	for range 300 {
+		refs = append(refs, getOf.Remote(c, refBox{first}))
+	}
+	last := squareFunc.Remote(c, 5) // it waits behind those
+	if v, err := last.Get(c); v != 25 || err != nil {
+		t.Fatal(v, err)
+	}
+	open()
+	if _, err := api.GetAll(c, refs); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestIsolatedCarrier has functions that are short mostly: the goroutine that reads the ring runs them.
+func TestIsolatedCarrier(t *testing.T) {
+	c := startIsolated(t)
+	for name, f := range map[string]*api.RemoteFunc1[int, int]{"sleep": slowOnce, "goexit": exitsOnce} {
+		refs := make([]api.Ref[int], 3000)
+		for i := range refs {
+			if refs[i] = f.Remote(c, i); i < 200 {
+				refs[i].Get(c) // it is learned to be short
+			}
+		}
+		for i, r := range refs {
+			v, err := r.Get(c)
+			if name == "goexit" && i == 700 {
+				if err == nil || !strings.Contains(err.Error(), "Goexit") {
+					t.Errorf("a task that calls Goexit: %d, %v", v, err)
+				}
+			} else if v != i || err != nil {
+				t.Fatalf("%s %d: %d, %v", name, i, v, err)
+			}
+		}
+	}
+}
+
+func TestIsolatedManyGetters(t *testing.T) {
+	c := startIsolated(t)
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 2000 {
+				v, err := subFunc.Remote(c, i, g).Get(c)
+				if v != i-g || err != nil {
+					t.Error(v, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestIsolatedCancel(t *testing.T) {
+	c := startIsolated(t)
+	g, open := fileGate(t)
+	defer open()
+	one, cancel := context.WithCancel(c)
+	var refs []api.Ref[int]
+	for range 100 {
+		refs = append(refs, untilFile.Remote(one, g))
+	}
+	cancel()
+	for _, r := range refs {
+		if _, err := r.Get(c); !errors.Is(err, api.ErrCancelled) {
+			t.Fatal(err)
+		}
+	}
+	open()
+	if v, err := squareFunc.Remote(c, 3).Get(c); v != 9 || err != nil {
+		t.Fatal(v, err)
+	}
+}
+
+func TestIsolatedWorkerDies(t *testing.T) {
+	c := startIsolated(t)
+	dir := t.TempDir()
+	if pid, err := endProcess.Remote(c, dir+"/a").Get(c); err != nil || pid == 0 {
+		t.Errorf("a task that is run again: %d, %v", pid, err)
+	}
+	var died *api.WorkerDiedError
+	if _, err := endOnce.Remote(c, dir+"/b").Get(c); !errors.As(err, &died) {
+		t.Errorf("a task that is not: %v", err)
+	}
+	if v, err := squareFunc.Remote(c, 4).Get(c); v != 16 || err != nil {
+		t.Error(v, err)
+	}
+}

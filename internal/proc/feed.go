@@ -1,0 +1,444 @@
+package proc
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+)
+
+const (
+	feedSlack  = 2                    // tasks beyond its CPU slots that the worker has at first
+	feedAhead  = 2 * time.Millisecond // of work that the worker has before it, once its tasks are known
+	feedMost   = 4096                 // tasks that the worker has before it because they are short
+	feedStall  = 20 * time.Millisecond
+	feedBlocks = wire.MaxSlots / 2 // tasks that the worker has because those before them wait
+	feedQueue  = 4_000_000         // tasks that wait here
+	feedLook   = 64                // submissions between two looks at the results
+)
+
+type feedState uint8
+
+const (
+	feedIdle  feedState = iota
+	feedAsked           // the node was asked for the worker, or for the link to it
+	feedOpen
+	feedBroken // the worker has died, and what it had is being sorted out
+)
+
+// feed hands tasks of a driver to its job's worker process on the same node, over the ring that the two share. A
+// task there has a slot and nothing else: no ID, no record, no specification, until one of them is needed: its
+// reference escapes, its result is not a small plain value, or the worker dies. What the worker does not have
+// yet waits here, where other nodes can steal it.
+//
+// Lock order: Process.mu, then feed.mu, then the link's.
+type feed struct {
+	p *Process // constant
+
+	link   atomic.Pointer[wire.Link] // to the worker, while the feed is open
+	ended  atomic.Uint64             // results that came
+	flying atomic.Int32              // slots in use
+
+	mu       sync.Mutex
+	state    feedState
+	to       id.Proc
+	funcs    map[*Func]uint32
+	slots    []out
+	free     []uint32
+	window   int           // how many tasks the worker is to have
+	took     time.Duration // a task's time, about
+	queue    futures
+	buf      []byte
+	sent     uint
+	watching bool
+	closed   error
+}
+
+// out is a task that the worker has.
+type out struct {
+	f   *Future
+	num uint64 // of its ID
+	end uint64 // where its frame ends in the ring
+}
+
+func newFeed(p *Process) *feed { return &feed{p: p, funcs: map[*Func]uint32{}} }
+
+// feeds says whether a task is one for the feed.
+func (p *Process) feeds(f *Future, o *Options, deps []*Future) bool {
+	return p.feed != nil && !o.placed() && !o.managed() && o.Timeout == 0 && len(deps) == 0 && f.kind().Pack != nil && o.milli() > 0 && o.milli() <= uint32(p.engine.Slots())*1000
+}
+
+// add takes a task whose header is external already.
+func (d *feed) add(f *Future) {
+	d.mu.Lock()
+	switch {
+	case d.closed != nil:
+		d.mu.Unlock()
+		f.Fail(d.closed)
+		return
+	case d.queue.n == 0 && d.state == feedOpen && d.hasRoom() && d.sendLocked(f):
+	case d.queue.n >= feedQueue:
+		d.mu.Unlock()
+		f.Fail(errorf("%w: %d tasks wait for the worker", ErrBusy, feedQueue))
+		return
+	default:
+		d.queue.push(f)
+		d.waitLocked()
+	}
+	d.sent++
+	look := d.sent%feedLook == 0
+	d.mu.Unlock()
+	if l := d.link.Load(); look && l != nil {
+		d.p.poller.Attend(l, d.p.fromWorker)
+	}
+}
+
+// waitLocked sees to it that what is queued gets on.
+func (d *feed) waitLocked() {
+	if n := d.queue.n; n == 1 || n%feedLook == 0 {
+		d.p.onQueued(n)
+	}
+	if d.state == feedIdle {
+		d.askLocked()
+	}
+	if !d.watching {
+		d.watching = true
+		d.p.wg.Go(d.watch)
+	}
+}
+
+func (d *feed) hasRoom() bool { return int(d.flying.Load()) < d.window }
+
+// sendLocked gives the worker a task; false: there is no room in the ring. A task that needs more than a short
+// frame goes by way of the node.
+func (d *feed) sendLocked(f *Future) bool {
+	link := d.link.Load()
+	num, known := d.funcs[f.kind()]
+	if !known {
+		if len(d.funcs) >= wire.MaxFuncs {
+			d.placeLocked(f)
+			return true
+		}
+		num = uint32(len(d.funcs))
+		d.buf = wire.AppendName(d.buf[:0], num, f.Name())
+		if _, ok := link.Put(d.buf); !ok {
+			return false
+		}
+		d.funcs[f.kind()] = num
+	}
+	slot := uint32(len(d.slots))
+	if n := len(d.free); n > 0 {
+		slot = d.free[n-1]
+	} else if slot >= wire.MaxSlots {
+		return false
+	}
+	c := wire.Call{Slot: slot, Func: num, CPU: f.options().milli()}
+	if o := f.object(); o != nil {
+		c.Num = o.id.Task().Num()
+	} else {
+		c.Num = d.p.ids.Next()
+	}
+	c.Left, _ = remaining(&f.Task)
+	b, ok := f.kind().Pack(f, c.Append(d.buf[:0]))
+	d.buf = b[:0]
+	if !ok {
+		d.placeLocked(f)
+		return true
+	}
+	end, ok := link.Put(b)
+	if !ok {
+		return false
+	}
+	if n := len(d.free); n > 0 {
+		d.free = d.free[:n-1]
+	} else {
+		d.slots = append(d.slots, out{})
+	}
+	d.slots[slot] = out{f, c.Num, end}
+	d.flying.Add(1)
+	d.p.stats.exported.Add(1)
+	return true
+}
+
+// placeLocked has a task go by way of the node.
+func (d *feed) placeLocked(f *Future) {
+	go d.p.place(&f.Task, f, wire.KindTask, true, nil)
+}
+
+// refillLocked sends what is queued, as far as the worker is to have it.
+func (d *feed) refillLocked() {
+	if d.state != feedOpen {
+		return
+	}
+	for d.queue.n > 0 && d.hasRoom() {
+		f := d.queue.pop()
+		if f.Ready() { // cancelled
+			continue
+		}
+		if !d.sendLocked(f) {
+			d.queue.unpop(f)
+			break
+		}
+	}
+	if n := d.queue.n; n == 0 || n%feedLook == 0 {
+		d.p.onQueued(n)
+	}
+}
+
+// done takes a result.
+func (d *feed) done(b []byte) {
+	e, result, err := wire.ParseDone(b)
+	if err != nil {
+		d.p.log.Warn("kadre: bad result of a worker", "err", err)
+		return
+	}
+	d.mu.Lock()
+	o := d.takeLocked(e.Slot)
+	if e.Took > 0 {
+		d.learnLocked(e.Took)
+	}
+	if d.queue.n > 0 {
+		d.refillLocked()
+	}
+	d.mu.Unlock()
+	d.ended.Add(1)
+	f := o.f
+	if f == nil {
+		d.p.log.Warn("kadre: a worker reports a task that it was not given", "slot", e.Slot)
+		return
+	}
+	if e.Named {
+		d.p.identifyAs(f, o.num)
+	}
+	if e.Error {
+		var r wire.ErrorRecord
+		if err := wire.Unmarshal(result, &r); err != nil {
+			f.Fail(err)
+			return
+		}
+		f.Fail(failure(&r))
+		return
+	}
+	d.p.fillShort(f, result, e.Bare)
+}
+
+// takeLocked empties a slot.
+func (d *feed) takeLocked(slot uint32) (o out) {
+	if int(slot) >= len(d.slots) || d.slots[slot].f == nil {
+		return o
+	}
+	o = d.slots[slot]
+	d.slots[slot] = out{}
+	d.free = append(d.free, slot)
+	d.flying.Add(-1)
+	return o
+}
+
+// learnLocked sets the window by what a task takes there.
+func (d *feed) learnLocked(took time.Duration) {
+	if d.took += (took - d.took) / 4; d.took <= 0 {
+		d.took = took
+	}
+	slots := d.p.engine.Slots()
+	d.window = max(slots+feedSlack, min(feedMost, int(feedAhead/max(1, d.took))*slots))
+}
+
+// fillShort ends a future with the result of a short frame.
+func (p *Process) fillShort(f *Future, data []byte, bare bool) {
+	if !bare {
+		p.fill(f, append([]byte{}, data...))
+		return
+	}
+	if !f.Settle() {
+		return
+	}
+	if err := f.Type().Unpack(f, data); err != nil {
+		f.Fail(err)
+		return
+	}
+	f.SetDone()
+}
+
+// adopt makes a task that is out one with an ID, a specification and a record, as others that left have it.
+func (d *feed) adopt(b []byte) {
+	slot, err := wire.ParseAdopt(b)
+	if err != nil {
+		d.p.log.Warn("kadre: bad message of a worker", "err", err)
+		return
+	}
+	d.mu.Lock()
+	o := d.takeLocked(slot)
+	at := id.Addr{Node: d.p.self.Node, Proc: d.to}
+	d.mu.Unlock()
+	if o.f != nil {
+		d.p.recordOut(o, at)
+	}
+}
+
+// recordOut starts the record of a task that is at another process.
+func (p *Process) recordOut(o out, at id.Addr) *record {
+	if o.f.Ready() { // nobody wants it any more
+		return nil
+	}
+	p.identifyAs(o.f, o.num)
+	left, _ := remaining(&o.f.Task)
+	rec, _, err := p.specify(o.f, wire.KindTask, left)
+	if err != nil {
+		o.f.Fail(err)
+		return nil
+	}
+	p.mu.Lock()
+	rec.placed, rec.at = true, at
+	p.mu.Unlock()
+	return rec
+}
+
+// number gives an own future the number of its ID. Until release nobody sends it, so that the worker knows the
+// same.
+func (d *feed) number(f *Future) (num uint64, release func()) {
+	if d == nil || f.fn() == nil || f.Ready() {
+		return 0, func() {}
+	}
+	d.mu.Lock()
+	if d.flying.Load() > 0 {
+		for i := range d.slots {
+			if d.slots[i].f == f {
+				num = d.slots[i].num
+			}
+		}
+	}
+	return num, d.mu.Unlock
+}
+
+// take gives up to most tasks that the worker does not have yet, for another node.
+func (d *feed) take(most int) (fs []*Future) {
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.queue.n > 0 && len(fs) < most {
+		if f := d.queue.pop(); !f.Ready() {
+			fs = append(fs, f)
+		}
+	}
+	d.p.onQueued(d.queue.n)
+	return fs
+}
+
+// busy says whether any task is here or out.
+func (d *feed) busy() bool {
+	if d == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.queue.n > 0 || d.flying.Load() > 0
+}
+
+// watch goes on while tasks are queued. The worker gets more where none has ended for a while, since those that
+// it has may wait for those that it has not; and it is asked for again where that has failed.
+func (d *feed) watch() {
+	t := time.NewTicker(feedStall)
+	defer t.Stop()
+	last := d.ended.Load()
+	for {
+		select {
+		case <-t.C:
+		case <-d.p.ctx.Done():
+			return
+		}
+		d.mu.Lock()
+		if d.queue.n == 0 || d.closed != nil {
+			d.watching = false
+			d.mu.Unlock()
+			return
+		}
+		switch now := d.ended.Load(); {
+		case d.state == feedIdle:
+			d.askLocked()
+		case now == last && d.state == feedOpen:
+			d.window = min(2*max(d.window, 1), feedBlocks)
+			fallthrough
+		default:
+			last = now
+			d.refillLocked()
+		}
+		d.mu.Unlock()
+	}
+}
+
+// close fails everything that is here or out.
+func (d *feed) close(err error) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	if d.closed == nil {
+		d.closed = err
+	}
+	var fs []*Future
+	for d.queue.n > 0 {
+		fs = append(fs, d.queue.pop())
+	}
+	for i := range d.slots {
+		if f := d.slots[i].f; f != nil {
+			fs = append(fs, f)
+		}
+	}
+	d.slots, d.free = nil, nil
+	d.flying.Store(0)
+	d.link.Store(nil)
+	d.state = feedIdle
+	d.mu.Unlock()
+	for _, f := range fs {
+		f.Fail(err)
+	}
+}
+
+// futures is a queue.
+type futures struct {
+	ring     []*Future
+	first, n int
+}
+
+func (q *futures) push(f *Future) {
+	if q.n == len(q.ring) {
+		q.grow()
+	}
+	q.ring[(q.first+q.n)&(len(q.ring)-1)] = f
+	q.n++
+}
+
+// unpop puts f in front.
+func (q *futures) unpop(f *Future) {
+	if q.n == len(q.ring) {
+		q.grow()
+	}
+	q.first = (q.first - 1) & (len(q.ring) - 1)
+	q.ring[q.first] = f
+	q.n++
+}
+
+func (q *futures) grow() {
+	ring := make([]*Future, max(64, 2*len(q.ring)))
+	for i := range q.n {
+		ring[i] = q.ring[(q.first+i)&(len(q.ring)-1)]
+	}
+	q.ring, q.first = ring, 0
+}
+
+func (q *futures) pop() *Future {
+	f := q.ring[q.first]
+	q.ring[q.first] = nil
+	q.first = (q.first + 1) & (len(q.ring) - 1)
+	if q.n--; q.n == 0 {
+		q.first = 0
+		if len(q.ring) > 1<<16 {
+			q.ring = nil
+		}
+	}
+	return f
+}

@@ -1,0 +1,241 @@
+package proc
+
+import (
+	"errors"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/sched"
+)
+
+// askLocked asks the node for the worker, then for a link with it.
+func (d *feed) askLocked() {
+	d.state = feedAsked
+	p := d.p
+	go p.request(p.nodeAddr(), wire.KWorker, nil, func(b []byte, err error) {
+		var m wire.Placed
+		if err == nil {
+			err = wire.Unmarshal(b, &m)
+		}
+		if err != nil {
+			d.refused(replied(err))
+			return
+		}
+		d.mu.Lock()
+		d.to = m.To.Proc
+		d.mu.Unlock()
+		p.mu.Lock()
+		s := p.links[m.To.Proc]
+		if s == nil {
+			s = &sibling{}
+			p.links[m.To.Proc] = s
+			p.askLinkLocked(m.To.Proc, s)
+		}
+		link := s.link
+		p.mu.Unlock()
+		if link != nil {
+			d.open(m.To.Proc, link)
+		}
+	})
+}
+
+// refused ends what waits when the worker does not come up; where the node itself takes no work, what waits goes
+// by way of it, to other nodes.
+func (d *feed) refused(err error) {
+	var start *WorkerStartError
+	fails := errors.As(err, &start)
+	var fs []*Future
+	d.mu.Lock()
+	d.state = feedIdle
+	for d.queue.n > 0 {
+		fs = append(fs, d.queue.pop())
+	}
+	d.p.onQueued(0)
+	d.mu.Unlock()
+	go func() {
+		for _, f := range fs {
+			if fails {
+				f.Fail(start)
+			} else {
+				d.p.place(&f.Task, f, wire.KindTask, true, nil)
+			}
+		}
+	}()
+}
+
+// open starts handing tasks over.
+func (d *feed) open(to id.Proc, link *wire.Link) {
+	if d == nil {
+		return
+	}
+	p := d.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state != feedAsked || d.to != to || d.closed != nil {
+		return
+	}
+	if p.isDeadLocked(id.Addr{Node: p.self.Node, Proc: to}) {
+		d.state = feedIdle // watch asks again
+		return
+	}
+	d.state = feedOpen
+	d.window = max(d.window, p.engine.Slots()+feedSlack)
+	d.link.Store(link)
+	d.refillLocked()
+}
+
+// unlinked is the news that no link to a process can be had.
+func (d *feed) unlinked(to id.Proc) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state == feedAsked && d.to == to {
+		d.state = feedIdle // watch asks again
+	}
+}
+
+// died sorts out what a worker that is gone had: results that came are taken, frames that it never took go to
+// the next worker, and all others are run again or fail, as their retries say.
+func (d *feed) died(to id.Proc, why string) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	link := d.link.Load()
+	if d.to != to || link == nil {
+		d.mu.Unlock()
+		return
+	}
+	d.state = feedBroken
+	d.mu.Unlock()
+	link.DrainLast(d.p.fromWorker)
+	taken := link.Taken()
+	at := id.Addr{Node: d.p.self.Node, Proc: to}
+	var lost []out
+	d.mu.Lock()
+	for i := len(d.slots) - 1; i >= 0; i-- {
+		switch o := d.slots[i]; {
+		case o.f == nil:
+		case int64(o.end-taken) > 0:
+			d.queue.unpop(o.f)
+		default:
+			lost = append(lost, o)
+		}
+	}
+	d.slots, d.free = nil, nil
+	clear(d.funcs)
+	d.flying.Store(0)
+	d.link.Store(nil)
+	d.state = feedIdle
+	if d.queue.n > 0 {
+		d.waitLocked()
+	}
+	d.mu.Unlock()
+	d.ended.Add(1)
+	for _, o := range lost {
+		rec := d.p.recordOut(o, at)
+		if rec == nil {
+			continue
+		}
+		d.p.mu.Lock()
+		todo := d.p.retryLocked(rec, why)
+		d.p.mu.Unlock()
+		todo.run()
+	}
+}
+
+// fromWorker takes a frame on the link to the worker.
+func (p *Process) fromWorker(b []byte) {
+	if !wire.IsShort(b) {
+		p.handle(b)
+		return
+	}
+	switch b[0] {
+	case wire.ShortDone:
+		p.feed.done(b)
+	case wire.ShortAdopt:
+		p.feed.adopt(b)
+	default:
+		p.log.Warn("kadre: a worker hands tasks to its driver")
+	}
+}
+
+// getterLooks is the number of looks between two looks at the clock and at the CPUs.
+const getterLooks = 64
+
+// idleCPU says whether a CPU of the node has nothing to do.
+func (p *Process) idleCPU() bool {
+	_, free := p.arena.CPUs()
+	return free >= 1000
+}
+
+// patient says whether to look on for what has not come since begin.
+func (p *Process) patient(begin time.Time) bool {
+	d := time.Since(begin)
+	return d < wire.SpinLeast || d < wire.SpinMost && p.idleCPU()
+}
+
+// look takes results out of the ring for a getter that waits for t, as long as some come, or a CPU is idle and
+// one is to come soon.
+func (p *Process) look(t *sched.Task) {
+	d := p.feed
+	link := d.link.Load()
+	if link == nil || d.flying.Load() == 0 {
+		return
+	}
+	for begin := time.Now(); !t.Ready(); {
+		switch {
+		case !link.Grab(): // somebody else looks
+			for range getterLooks {
+				if t.Ready() {
+					return
+				}
+			}
+		case p.pump(link, t):
+			return
+		}
+		if !p.patient(begin) {
+			return
+		}
+	}
+}
+
+// pump has the baton of the link and gives it back: when t is done, or nothing has come for a while. It says
+// whether t is done.
+func (p *Process) pump(link *wire.Link, t *sched.Task) (done bool) {
+	var begin time.Time
+	for looks := 1; ; looks++ {
+		if link.Pending() {
+			if n, err := link.Pump(p.fromWorker, feedLook); err != nil || n == 0 {
+				break
+			}
+			begin = time.Time{}
+		}
+		if done = t.Ready(); done {
+			break
+		}
+		if looks%getterLooks != 0 {
+			continue
+		}
+		if begin.IsZero() {
+			begin = time.Now()
+		} else if !p.patient(begin) {
+			break
+		}
+	}
+	if !done {
+		p.poller.Unattend(link)
+	}
+	for !link.Drop(true) {
+		if _, err := link.Pump(p.fromWorker, feedLook); err != nil {
+			link.Drop(false)
+			break
+		}
+	}
+	return t.Ready()
+}
