@@ -47,6 +47,10 @@
 // S1. The last searcher that finds work sends another (found), so that one wake-up grows into as many as
 // there is work for.
 //
+// A task that blocks gives its slot back and leaves the search to who searches already; else it wakes or makes a
+// searcher (give, replace). So who finds work as the last searcher looks after slots that fell free meanwhile: where
+// nobody is idle it makes one (found). B1 running falls, B2 read searching; R1 leave searching, R2 read running.
+//
 // A waiter and a finisher:
 //
 //	attach                                  Finish

@@ -210,8 +210,8 @@ func (e *Engine) forget(s *scope) {
 // Close ends the engine:
 //
 //  1. Submit fails with ErrClosed.
-//  2. Contexts of running tasks end.
-//  3. Queued tasks fail with ErrClosed; hung ones do when what they need is done.
+//  2. Queued tasks fail with ErrClosed; hung ones do when what they need is done.
+//  3. Contexts of running tasks end; what they make room for is gone by then.
 //  4. Executors end when their task returns; who waits for a slot gets one.
 //  5. When ctx ends first, tasks that still run fail with ErrClosed, and their goroutines are abandoned
 //     and counted; the error then matches ErrAbandoned.
@@ -223,10 +223,10 @@ func (e *Engine) Close(ctx context.Context) error {
 	scopes := e.scopes
 	e.scopes = nil
 	e.mu.Unlock()
+	e.dropQueued(func(*Task) bool { return true }, ErrClosed) // 2
 	for s := range scopes {
 		s.cancel()
 	}
-	e.dropQueued(func(*Task) bool { return true }, ErrClosed) // 2
 	e.stop.Store(true)
 	e.grant()
 	for e.wakeOne() {

@@ -131,10 +131,16 @@ func (w *worker) loop() {
 	normal = true
 }
 
-// found: the last searcher that finds work sends another one.
+// found: the last searcher that finds work sends another one. Where nobody is idle but a slot is free, tasks have
+// blocked while it searched, and left what comes next to it: somebody has to be there in its place.
 func (e *Engine) found() {
 	e.rouse()
-	if e.searching.Add(-1) == 0 && e.idle.Load() > 0 && e.running.Load() < e.limit.Load() && e.more() {
+	if e.searching.Add(-1) != 0 || e.running.Load() >= e.limit.Load() {
+		return
+	}
+	if e.idle.Load() == 0 {
+		e.replace()
+	} else if e.more() {
 		e.kick()
 	}
 }
