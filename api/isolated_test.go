@@ -25,6 +25,7 @@ var (
 	untilFile  = api.Func1(waitsForFile, api.RegisterAs("test.untilFile"))
 	slowOnce   = api.Func1(sleepsSometimes, api.RegisterAs("test.slowOnce"))
 	exitsOnce  = api.Func1(goexitsSometimes, api.RegisterAs("test.exitsOnce"))
+	heedsEnd   = api.Func1(writesAtItsEnd, api.RegisterAs("test.heedsEnd"))
 	endProcess = api.Func1(endsProcess, api.RegisterAs("test.endProcess"))
 	endOnce    = api.Func1(endsProcess, api.RegisterAs("test.endOnce"), api.MaxRetries(0))
 )
@@ -46,6 +47,21 @@ func waitsForFile(ctx context.Context, file string) (int, error) {
 		time.Sleep(time.Millisecond)
 	}
 	return 0, ctx.Err()
+}
+
+// writesAtItsEnd makes a file when it starts and another when its context ends.
+func writesAtItsEnd(ctx context.Context, file string) (int, error) {
+	os.WriteFile(file+".begin", nil, 0o600)
+	<-ctx.Done()
+	return 0, os.WriteFile(file+".end", nil, 0o600)
+}
+
+// waitFile waits until a file is there.
+func waitFile(t *testing.T, c context.Context, file string) {
+	t.Helper()
+	if n, err := waitsForFile(c, file); n != 1 {
+		t.Fatal(file, err)
+	}
 }
 
 // fileGate names a file that open makes.
@@ -197,10 +213,24 @@ func TestIsolatedCancel(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	open()
-	if v, err := squareFunc.Remote(c, 3).Get(c); v != 9 || err != nil {
+	if v, err := squareFunc.Remote(c, 3).Get(c); v != 9 || err != nil { // nothing is open: those before it have ended
 		t.Fatal(v, err)
 	}
+	file := t.TempDir() + "/a"
+	two, cancel := context.WithCancel(c)
+	r := heedsEnd.Remote(two, file)
+	waitFile(t, c, file+".begin")
+	cancel()
+	waitFile(t, c, file+".end")
+	if _, err := r.Get(c); !errors.Is(err, api.ErrCancelled) {
+		t.Fatal(err)
+	}
+	r = heedsEnd.Remote(c, file+"2")
+	waitFile(t, c, file+"2.begin")
+	if err := api.Cancel(c, r); err != nil {
+		t.Fatal(err)
+	}
+	waitFile(t, c, file+"2.end")
 }
 
 func TestIsolatedWorkerDies(t *testing.T) {

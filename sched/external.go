@@ -15,6 +15,12 @@ func (e *Engine) External(ctx context.Context, t *Task, f *Func) {
 	t.Leash()
 }
 
+// Leashed says whether the end of a context fails t.
+func (t *Task) Leashed() bool {
+	r := t.rootOf()
+	return r != nil && r.done != nil
+}
+
 // Leash makes the end of the context that t stands on fail t, which is external. After Take the engine does
 // so no more.
 func (t *Task) Leash() {

@@ -157,6 +157,7 @@ func (p *Process) Cancel(f *Future, force bool) {
 	if !f.Ready() {
 		f.cold().force.Store(force)
 		f.Fail(ErrCancelled)
+		p.feed.drop(f)
 	}
 }
 

@@ -159,7 +159,29 @@ func (d *feed) sendLocked(f *Future) bool {
 	d.slots[slot] = out{f, c.Num, end}
 	d.flying.Add(1)
 	d.p.stats.exported.Add(1)
+	if f.Leashed() {
+		f.OnDone(func() {
+			if !f.Finished() {
+				go d.drop(f) // the lock may be held here
+			}
+		})
+	}
 	return true
+}
+
+// drop tells the worker that nobody wants the outcome of f.
+func (d *feed) drop(f *Future) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	link := d.link.Load()
+	for i := range d.slots {
+		if d.slots[i].f == f && link != nil {
+			link.Put(wire.AppendSlot(nil, wire.ShortCancel, uint32(i))) // no room: it runs in vain
+		}
+	}
 }
 
 // placeLocked has a task go by way of the node.
@@ -263,7 +285,7 @@ func (p *Process) fillShort(f *Future, data []byte, bare bool) {
 
 // adopt makes a task that is out one with an ID, a specification and a record, as others that left have it.
 func (d *feed) adopt(b []byte) {
-	slot, err := wire.ParseAdopt(b)
+	slot, err := wire.ParseSlot(b)
 	if err != nil {
 		d.p.log.Warn("kadre: bad message of a worker", "err", err)
 		return

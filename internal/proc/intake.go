@@ -31,7 +31,8 @@ type intake struct {
 	n atomic.Uint32 // results
 
 	mu  sync.Mutex
-	buf []byte // for a result
+	at  []*Future // by slot: tasks that have come and are not answered
+	buf []byte    // for a result
 }
 
 // arrival is a task that came by a short frame.
@@ -59,6 +60,8 @@ func (in *intake) frame(b []byte) {
 		err = in.name(b)
 	case wire.ShortCall:
 		err = in.task(b)
+	case wire.ShortCancel:
+		err = in.cancel(b)
 	}
 	if err != nil {
 		in.p.log.Warn("kadre: bad frame of a driver", "err", err)
@@ -103,7 +106,31 @@ func (in *intake) task(b []byte) error {
 	in.lot = in.lot[1:]
 	a.in, a.call, a.short = in, c, a
 	f.cold().in = &a.inbound
+	in.mu.Lock()
+	for int(c.Slot) >= len(in.at) {
+		in.at = append(in.at, nil)
+	}
+	in.at[c.Slot] = f
+	in.mu.Unlock()
 	p.carry.came(f)
+	return nil
+}
+
+// cancel ends a task that nobody wants to know the outcome of.
+func (in *intake) cancel(b []byte) error {
+	slot, err := wire.ParseSlot(b)
+	if err != nil {
+		return err
+	}
+	in.mu.Lock()
+	var f *Future
+	if int(slot) < len(in.at) {
+		f = in.at[slot]
+	}
+	in.mu.Unlock()
+	if f != nil && f.Fail(ErrCancelled) {
+		in.answer(f) // nobody else does where it has not been started
+	}
 	return nil
 }
 
@@ -148,6 +175,7 @@ func (in *intake) answer(f *Future) {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.at[a.call.Slot] = nil
 	if f.IsSet() {
 		e.Bare = true
 		b, ok := f.Type().Pack(f, e.Append(in.buf[:0]))
@@ -183,7 +211,8 @@ func (in *intake) small(f *Future) bool {
 // adopt has the driver make a record of the task, and reports its result as that of any other.
 func (in *intake) adopt(f *Future) {
 	in.mu.Lock()
-	in.sendLocked(wire.AppendAdopt(in.buf[:0], f.inbound().short.call.Slot))
+	in.at[f.inbound().short.call.Slot] = nil
+	in.sendLocked(wire.AppendSlot(in.buf[:0], wire.ShortAdopt, f.inbound().short.call.Slot))
 	in.mu.Unlock()
 	in.p.report(f)
 }
@@ -192,6 +221,9 @@ func (in *intake) answerError(slot uint32, named bool, r *wire.ErrorRecord) {
 	e := wire.Ended{Slot: slot, Named: named, Error: true}
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if int(slot) < len(in.at) {
+		in.at[slot] = nil
+	}
 	in.sendLocked(r.Append(e.Append(in.buf[:0])))
 }
 

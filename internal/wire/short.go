@@ -10,10 +10,11 @@ import (
 // slot is the sender's number for a task that is out, until its Done; a function is named once and numbered.
 // Their first byte is no version of a [Frame].
 const (
-	ShortCall  = 0x81 + iota // a task to run: Call, then its arguments
-	ShortDone                // how it ended: Ended, then its result
-	ShortName                // the name of a function: its number, then the name
-	ShortAdopt               // the slot of a task that goes on as one with a specification and a record
+	ShortCall   = 0x81 + iota // a task to run: Call, then its arguments
+	ShortDone                 // how it ended: Ended, then its result
+	ShortName                 // the name of a function: its number, then the name
+	ShortAdopt                // the slot of a task that goes on as one with a specification and a record
+	ShortCancel               // the slot of a task whose outcome nobody wants any more; its Done comes all the same
 )
 
 // Limits of short frames.
@@ -24,7 +25,7 @@ const (
 )
 
 // IsShort tells short frames from others.
-func IsShort(b []byte) bool { return len(b) > 0 && b[0] >= ShortCall && b[0] <= ShortAdopt }
+func IsShort(b []byte) bool { return len(b) > 0 && b[0] >= ShortCall && b[0] <= ShortCancel }
 
 // Call is the head of a ShortCall.
 type Call struct {
@@ -138,19 +139,19 @@ func ParseName(b []byte) (num uint32, name string, err error) {
 	return num, string(r.b), shortError("function", r.err)
 }
 
-// AppendAdopt adds a ShortAdopt to b.
-func AppendAdopt(b []byte, slot uint32) []byte {
-	return binary.AppendUvarint(append(b, ShortAdopt), uint64(slot))
+// AppendSlot adds a ShortAdopt or a ShortCancel to b.
+func AppendSlot(b []byte, kind byte, slot uint32) []byte {
+	return binary.AppendUvarint(append(b, kind), uint64(slot))
 }
 
-// ParseAdopt takes a ShortAdopt apart.
-func ParseAdopt(b []byte) (slot uint32, err error) {
+// ParseSlot takes a ShortAdopt or a ShortCancel apart.
+func ParseSlot(b []byte) (slot uint32, err error) {
 	r := reader{b: b[1:]}
 	slot = r.small(MaxSlots)
 	if r.err == nil && len(r.b) > 0 {
 		r.fail(ErrLimit)
 	}
-	return slot, shortError("adoption", r.err)
+	return slot, shortError("frame", r.err)
 }
 
 // small reads a number below limit.

@@ -26,14 +26,14 @@ func TestShortFrames(t *testing.T) {
 	if n, s, err := ParseName(AppendName(nil, 7, "a.F")); n != 7 || s != "a.F" || err != nil {
 		t.Error(n, s, err)
 	}
-	if n, err := ParseAdopt(AppendAdopt(nil, 700)); n != 700 || err != nil {
+	if n, err := ParseSlot(AppendSlot(nil, ShortAdopt, 700)); n != 700 || err != nil {
 		t.Error(n, err)
 	}
 	f := Frame{Kind: KRun}
 	if IsShort(f.Append(nil)) || IsShort(nil) {
 		t.Error("a frame is no short one")
 	}
-	if _, err := ParseAdopt(AppendAdopt(nil, MaxSlots)); !errors.Is(err, ErrLimit) {
+	if _, err := ParseSlot(AppendSlot(nil, ShortCancel, MaxSlots)); !errors.Is(err, ErrLimit) {
 		t.Error(err)
 	}
 	if _, _, err := ParseName(AppendName(nil, 1, string(make([]byte, MaxString+1)))); !errors.Is(err, ErrLimit) {
@@ -45,7 +45,7 @@ func FuzzShort(f *testing.F) {
 	f.Add(append((&Call{Slot: 1, Left: 5}).Append(nil), 1, 2))
 	f.Add(append((&Ended{Slot: 1, Took: 5}).Append(nil), 1, 2))
 	f.Add(AppendName(nil, 1, "x"))
-	f.Add(AppendAdopt(nil, 1))
+	f.Add(AppendSlot(nil, ShortAdopt, 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if !IsShort(b) {
 			return
@@ -65,8 +65,8 @@ func FuzzShort(f *testing.F) {
 			}
 		case ShortName:
 			ParseName(b)
-		case ShortAdopt:
-			ParseAdopt(b)
+		case ShortAdopt, ShortCancel:
+			ParseSlot(b)
 		}
 	})
 }
