@@ -10,11 +10,16 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kadrehq/kadre/internal/invariant"
+	"github.com/kadrehq/kadre/internal/testbed"
+	"github.com/kadrehq/kadre/internal/testnet"
 )
 
 func TestMain(m *testing.M) {
 	RunChild()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		testbed.Clean()
+		os.Exit(code)
+	}))
 }
 
 // TestStoreKill is short; KADRE_KILLS asks for more kills, KADRE_SEED for other choices.
@@ -42,6 +47,49 @@ func TestStoreKill(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "0 leaks, 0 corrupt reads") {
 		t.Error("the end is missing")
+	}
+}
+
+// TestClusterPlans runs those of whole clusters on a few nodes, in part, with times that only a hang exceeds.
+func TestClusterPlans(t *testing.T) {
+	testbed.NeedRoot(t)
+	t.Setenv("KADRE_TESTNET_EXE", testbed.Kadre(t))
+	for _, name := range []string{"silent-death", "partition"} {
+		t.Run(name, func(t *testing.T) {
+			plan, err := Find(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log, progress strings.Builder
+			err = plan.Run(t.Context(), Options{Nodes: 6, Seed: uint64(time.Now().UnixNano()), Slack: 10, Log: &log, Progress: &progress, brief: true})
+			t.Log(log.String(), progress.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(log.String(), "all of it held") || strings.Contains(log.String(), "MISSED") {
+				t.Error("the end is missing")
+			}
+		})
+	}
+}
+
+func TestMissedMarksAreTold(t *testing.T) {
+	var log strings.Builder
+	d := &drill{Options: Options{Log: &log, Seed: 7}.withDefaults(), name: "trial", net: &testnet.Net{}}
+	d.hold("in time", time.Second, time.Second)
+	d.hold("late", 3*time.Second, 2*time.Second)
+	d.check("there", true, "1")
+	d.check("lost", false, "none")
+	err := d.end(nil)
+	if err == nil || !strings.Contains(err.Error(), "seed 7") || !strings.Contains(err.Error(), "late: 3s, at most 2s; lost: none") {
+		t.Errorf("told %v", err)
+	}
+	if n := strings.Count(log.String(), "MISSED"); n != 2 {
+		t.Errorf("%d lines of 2 say that it was missed:\n%s", n, log.String())
+	}
+	all := []testnet.Took{{For: 3}, {For: 1}, {For: 2, Err: "no"}}
+	if quantile(all, 0.5) != 3 || quantile(all, 0.99) != time.Hour || quantile(nil, 0.5) != 0 {
+		t.Error("a quantile is wrong")
 	}
 }
 

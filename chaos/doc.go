@@ -19,4 +19,10 @@
 //     made good by the reaper. No victim looks twice, so a wake-up that is lost stays lost.
 //  4. Each says how many objects it holds, and the arena must say just that, and that all invariants hold,
 //     that nothing is half-done, and that every byte of every object is right.
+//
+// # silent-death and partition
+//
+// A drill is a plan on a cluster of processes, each in a network namespace of its own (internal/testnet); packets are
+// dropped there by the packet filter, so connections neither break nor answer. What a drill measures it holds to a
+// mark; it goes on when one is missed, and fails at its end with all of them.
 package chaos

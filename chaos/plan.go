@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
+
+	"github.com/kadrehq/kadre/internal/testnet"
 )
 
 // Plan is one way to break things.
@@ -14,25 +17,61 @@ type Plan struct {
 	Run  func(ctx context.Context, o Options) error
 }
 
-// Options say how hard a plan tries.
+// Options say how hard a plan tries. What a plan does not name in its text it does not look at.
 type Options struct {
-	Kills int       // how many processes are killed; default [DefaultKills]
-	Seed  uint64    // of the random choices
-	Log   io.Writer // gets what happens, for people; default: nowhere
+	Kills    int           // store-kill: how many processes are killed; default [DefaultKills]
+	Seed     uint64        // of the random choices
+	Nodes    int           // silent-death, partition: how many; default: the plan's
+	Share    int           // silent-death: percent of the nodes that die; default [DefaultShare]
+	Busy     time.Duration // silent-death: how long all CPUs are kept busy before more die; default [DefaultBusy]
+	Split    time.Duration // partition: how long; default [DefaultSplit]
+	Slack    float64       // what times are held to, so many times; default 1
+	Log      io.Writer     // gets what was found, for people; default: nowhere
+	Progress io.Writer     // gets what is being done; default: nowhere
+
+	brief bool // of tests: a part of a plan, seconds
 }
 
-// DefaultKills is how many processes a plan kills unless told otherwise.
-const DefaultKills = 300
+// Defaults of the options.
+const (
+	DefaultKills = 300
+	DefaultShare = 30
+	DefaultBusy  = time.Minute
+	DefaultSplit = 30 * time.Second
+)
 
-// MaxKills bounds a run.
-const MaxKills = 1_000_000
+// Bounds of the options.
+const (
+	MaxKills = 1_000_000
+	MinNodes = 4
+	MaxNodes = testnet.MaxNodes
+	MinShare = 1
+	MaxShare = 50 // most of the nodes have to live
+	MaxSlack = 100
+)
 
 func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&o.Busy, DefaultBusy)
+	set(&o.Split, DefaultSplit)
 	if o.Kills == 0 {
 		o.Kills = DefaultKills
 	}
+	if o.Share == 0 {
+		o.Share = DefaultShare
+	}
+	if o.Slack == 0 {
+		o.Slack = 1
+	}
 	if o.Log == nil {
 		o.Log = io.Discard
+	}
+	if o.Progress == nil {
+		o.Progress = io.Discard
 	}
 	return o
 }
@@ -45,6 +84,18 @@ func Plans() []Plan {
 			"the store, such as between a seal and the wake-up of who waits for it; after each kill the others " +
 			"rest, and what they say they hold must be all that is held: no leak, no corrupt byte, nobody left asleep, every invariant",
 		Run: storeKill,
+	}, {
+		Name: "silent-death",
+		Does: "drops every packet of --share percent of --nodes nodes (40), each in a network namespace of its own, so that they die without " +
+			"a word; the others must find that out, p50 within 4 s and p99 within 8 s, and 5 s later write to the directory and miss in it, " +
+			"p99 within 1 s; the same with all CPUs kept busy, for --busy before, in which no living node may be taken for dead; last " +
+			"only half of the nodes lose the others, and their lookups must stay within 50 ms, p99, while the rest still name the dead. Needs root",
+		Run: silentDeath,
+	}, {
+		Name: "partition",
+		Does: "cuts a cluster of --nodes nodes (60), each in a network namespace of its own, into halves for --split, and heals it; all must " +
+			"have one view again within 10 s, and every object that both halves held must still be there and be found from all sides. Needs root",
+		Run: partition,
 	}}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,9 +16,10 @@ func newChaos() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "chaos PLAN",
 		Short: "Break things on purpose and check that nothing is lost",
-		Long: `Runs a plan that kills processes, at random and at chosen points, and checks
-after each kill that nothing leaked and nothing is corrupt. Exits with 1 and tells what was found if
-something did, or is. --list tells what each plan does.
+		Long: `Runs a plan that kills processes or nodes, or cuts a network into parts, and
+checks that what must hold holds. Exits with 1 and tells what was found if
+something does not. --list tells what each plan does, and which flags it looks at.
+Plans of whole clusters make network namespaces of their own, which needs root.
 
 The choices follow from the seed, which is printed; the moments of the kills are
 the machine's, so that a seed does not repeat a run exactly.`,
@@ -37,20 +39,45 @@ the machine's, so that a seed does not repeat a run exactly.`,
 			if err != nil {
 				return usageError{err}
 			}
-			if o.Kills < 1 || o.Kills > chaos.MaxKills {
-				return usagef("--kills %d: want 1 to %d", o.Kills, chaos.MaxKills)
+			if err := checkChaos(cmd, o); err != nil {
+				return err
 			}
 			if !cmd.Flags().Changed("seed") {
 				o.Seed = rand.Uint64()
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			o.Log = out
+			o.Log, o.Progress = out, cmd.ErrOrStderr()
 			return plan.Run(ctx, o)
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "tell what each plan does, and break nothing")
-	cmd.Flags().IntVar(&o.Kills, "kills", chaos.DefaultKills, "how many processes to kill")
-	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "of the random choices (default: another one each time)")
+	f := cmd.Flags()
+	f.IntVar(&o.Kills, "kills", chaos.DefaultKills, "how many processes to kill")
+	f.IntVar(&o.Nodes, "nodes", 0, "how many nodes to start (default: the plan's)")
+	f.IntVar(&o.Share, "share", chaos.DefaultShare, "percent of the nodes that die")
+	f.DurationVar(&o.Busy, "busy", chaos.DefaultBusy, "how long to keep all CPUs busy")
+	f.DurationVar(&o.Split, "split", chaos.DefaultSplit, "how long to keep the halves apart")
+	f.Float64Var(&o.Slack, "slack", 1, "allow so many times the time, on a slow machine")
+	f.Uint64Var(&o.Seed, "seed", 0, "of the random choices (default: another one each time)")
 	return cmd
+}
+
+// checkChaos checks what the flags say.
+func checkChaos(cmd *cobra.Command, o chaos.Options) error {
+	switch {
+	case o.Kills < 1 || o.Kills > chaos.MaxKills:
+		return usagef("--kills %d: want 1 to %d", o.Kills, chaos.MaxKills)
+	case cmd.Flags().Changed("nodes") && (o.Nodes < chaos.MinNodes || o.Nodes > chaos.MaxNodes):
+		return usagef("--nodes %d: want %d to %d", o.Nodes, chaos.MinNodes, chaos.MaxNodes)
+	case o.Share < chaos.MinShare || o.Share > chaos.MaxShare:
+		return usagef("--share %d: want %d to %d", o.Share, chaos.MinShare, chaos.MaxShare)
+	case o.Busy <= 0 || o.Busy > time.Hour:
+		return usagef("--busy %v: want more than 0 and at most an hour", o.Busy)
+	case o.Split <= 0 || o.Split > time.Hour:
+		return usagef("--split %v: want more than 0 and at most an hour", o.Split)
+	case !(o.Slack > 0) || o.Slack > chaos.MaxSlack:
+		return usagef("--slack %v: want more than 0 and at most %d", o.Slack, chaos.MaxSlack)
+	}
+	return nil
 }

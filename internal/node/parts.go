@@ -21,3 +21,11 @@ func (n *Node) Directory() *p2p.Directory {
 	}
 	return n.host.Directory()
 }
+
+// Members are the living nodes as this one sees them, itself first; none in a private node.
+func (n *Node) Members() []p2p.Member {
+	if n.host == nil {
+		return nil
+	}
+	return n.host.Members()
+}

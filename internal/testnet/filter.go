@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -30,19 +31,21 @@ func (n *Net) Silence(nodes ...*Node) error {
 
 // Divide drops every packet between the nodes given and all others.
 func (n *Net) Divide(part ...*Node) error {
-	in := map[*Node]bool{}
-	for _, d := range part {
-		in[d] = true
+	return n.Part(part, slices.DeleteFunc(slices.Clone(n.Nodes), func(d *Node) bool { return slices.Contains(part, d) }))
+}
+
+// Part drops every packet between nodes of a and nodes of b.
+func (n *Net) Part(a, b []*Node) error {
+	return errors.Join(each(a, func(d *Node) error { return d.deaf(b) }), each(b, func(d *Node) error { return d.deaf(a) }))
+}
+
+// deaf drops every packet that others send to the node.
+func (d *Node) deaf(others []*Node) error {
+	var rules []string
+	for _, o := range others {
+		rules = append(rules, "-A INPUT -s "+o.NS.IP.String())
 	}
-	return each(n.Nodes, func(d *Node) error {
-		var rules []string
-		for _, o := range n.Nodes {
-			if in[d] != in[o] {
-				rules = append(rules, "-A INPUT -s "+o.NS.IP.String())
-			}
-		}
-		return d.NS.filter(rules...)
-	})
+	return d.NS.filter(rules...)
 }
 
 // Heal drops nothing more.

@@ -18,16 +18,17 @@ const orderEnv = "KADRE_TESTNET"
 // Order is what a node is asked to do; see the functions of the table for what each needs and answers.
 type Order struct {
 	Do    string
-	Owner id.Addr `json:",omitzero"` // locate: whose objects
-	Node  id.Node `json:",omitzero"` // ping: which
-	First int     `json:",omitempty"`
-	N     int     `json:",omitempty"`
-	Span  int     `json:",omitempty"` // locate, count: of how many objects from First on
-	Batch int     `json:",omitempty"` // publish: how many at a time
-	Every int64   `json:",omitempty"` // nanoseconds between batches, or between two of put, miss and lookup
-	At    int64   `json:",omitempty"` // Unix nanoseconds: when publish begins
-	Seed  uint64  `json:",omitempty"` // of the random choices
-	For   int64   `json:",omitempty"` // nanoseconds: how long it may take
+	Owner id.Addr   `json:",omitzero"`  // locate: whose objects
+	Node  id.Node   `json:",omitzero"`  // ping: which
+	Nodes []id.Node `json:",omitempty"` // gone: which
+	First int       `json:",omitempty"`
+	N     int       `json:",omitempty"`
+	Span  int       `json:",omitempty"` // locate, count: of how many objects from First on
+	Batch int       `json:",omitempty"` // publish: how many at a time
+	Every int64     `json:",omitempty"` // nanoseconds between batches, or between two of put, miss and lookup
+	At    int64     `json:",omitempty"` // Unix nanoseconds: when publish begins
+	Seed  uint64    `json:",omitempty"` // of the random choices
+	For   int64     `json:",omitempty"` // nanoseconds: how long it may take
 }
 
 // orders is the table of what a node can be asked to do.
@@ -39,6 +40,7 @@ var orders = map[string]func(context.Context, *node.Node, Order) (any, error){
 	"count":   tally,
 	"free":    free,
 	"pull":    pull,
+	"gone":    gone,
 	"put":     put,
 	"miss":    miss,
 	"ping":    ping,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/node"
 )
 
@@ -32,6 +33,36 @@ func (n *Net) AwaitView(ctx context.Context, within time.Duration, nodes ...*Nod
 		}
 	}
 	return nil
+}
+
+const goneEvery = 10 * time.Millisecond // between two looks at the node's own view
+
+// gone watches the node's view until none of the Nodes is a living member of it, at most for For. It answers when, in
+// Unix nanoseconds, each was first seen to be none; 0: it was one all the time.
+func gone(ctx context.Context, n *node.Node, o Order) (any, error) {
+	at := make([]int64, len(o.Nodes))
+	for end := time.Now().Add(time.Duration(o.For)); time.Now().Before(end); {
+		living := map[id.Node]bool{}
+		for _, m := range n.Members() {
+			living[m.ID] = true
+		}
+		left := 0
+		for i, d := range o.Nodes {
+			if at[i] == 0 && !living[d] {
+				at[i] = time.Now().UnixNano()
+			}
+			if at[i] == 0 {
+				left++
+			}
+		}
+		if left == 0 {
+			break
+		}
+		if err := Until(ctx, time.Now().Add(goneEvery)); err != nil {
+			return nil, err
+		}
+	}
+	return at, nil
 }
 
 // Sees asks a node how many members it sees alive.
