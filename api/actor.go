@@ -16,10 +16,10 @@ type Actor[S any] struct{ f *future[proc.Location] }
 
 // ID names the actor. It is the same in all processes.
 func (a Actor[S]) ID() ActorID {
-	if a.f == nil || a.f.Process() == nil {
+	if a.f == nil || a.f.head.Process() == nil {
 		return ActorID{}
 	}
-	return ActorID(a.f.ID().Task())
+	return ActorID(a.f.head.ID().Task())
 }
 
 // IsZero says whether a names nothing.
@@ -39,7 +39,7 @@ func (a Actor[S]) Ready(ctx context.Context) error {
 	if a.f == nil {
 		return ErrZero
 	}
-	return await(ctx, &a.f.Future)
+	return await(ctx, &a.f.head)
 }
 
 // Kill ends the actor for good. Calls that have not returned, and all later ones, give an *ActorDiedError.
@@ -56,10 +56,10 @@ func (a Actor[S]) living() (*proc.Future, error) {
 	switch {
 	case a.f == nil:
 		return nil, ErrZero
-	case a.f.Process() == nil:
-		return nil, a.f.Failure()
+	case a.f.head.Process() == nil:
+		return nil, a.f.head.Failure()
 	}
-	return &a.f.Future, nil
+	return &a.f.head, nil
 }
 
 // EncodeSpecial adds a to the references of a value. It is for the codec.
@@ -67,7 +67,7 @@ func (a *Actor[S]) EncodeSpecial(e *codec.Encoder) error {
 	if a.f == nil {
 		return encodeRef(e, nil)
 	}
-	return encodeRef(e, &a.f.Future)
+	return encodeRef(e, &a.f.head)
 }
 
 // DecodeSpecial makes a the handle that a value holds. It is for the codec.
@@ -107,7 +107,7 @@ func (c class[S, A]) create(ctx context.Context, a A, rest []argument) Actor[S] 
 	if err != nil {
 		return Actor[S]{failed[proc.Location](p, c.typ, err).f}
 	}
-	p.Create(ctx, &k.Future, &c.opts, k.deps())
+	p.Create(ctx, &k.future.head, &c.opts, k.deps())
 	return Actor[S]{&k.future}
 }
 
@@ -148,7 +148,7 @@ func (m method[S, A, R]) call(ctx context.Context, on Actor[S], a A, rest []argu
 	if err != nil {
 		return failed[R](p, m.typ, err)
 	}
-	p.Call(ctx, h, &c.Future, &m.opts, c.deps())
+	p.Call(ctx, h, &c.future.head, &m.opts, c.deps())
 	return Ref[R]{&c.future}
 }
 

@@ -105,7 +105,7 @@ func newArrayIn[T Number](ctx context.Context, p *proc.Process, n int) (Array[T]
 	}
 	f := newObject[Array[T]](p, typ)
 	size := n * int(reflect.TypeFor[T]().Size())
-	buf, err := p.NewBuffer(ctx, &f.Future, int64(codec.HeadLen+size))
+	buf, err := p.NewBuffer(ctx, &f.head, int64(codec.HeadLen+size))
 	if err != nil {
 		return Array[T]{}, err
 	}
@@ -188,7 +188,7 @@ func (a *Array[T]) object(ctx context.Context) (*proc.Future, error) {
 			return nil, err
 		}
 		s.keepLocked(view)
-	case s.f == nil || s.f.Freed():
+	case s.f == nil || s.f.head.Freed():
 		var f *proc.Future
 		if s.given != nil {
 			f = s.given(ctx)
@@ -200,7 +200,7 @@ func (a *Array[T]) object(ctx context.Context) (*proc.Future, error) {
 			return nil, err
 		}
 	}
-	return &s.f.Future, nil
+	return &s.f.head, nil
 }
 
 // copyLocked makes another object of the elements, for an Array whose object is gone.
@@ -250,7 +250,7 @@ func (s *arrayState[T]) sealResult(f *proc.Future) (*proc.Buffer, error) {
 		return nil, nil
 	}
 	buf := s.h.buf
-	typ := s.f.Type()
+	typ := s.f.head.Type()
 	view, err := buf.SealResult(f)
 	if err != nil {
 		s.h.buf, s.over = nil, true

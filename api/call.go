@@ -121,7 +121,7 @@ func (f *remote[A, R]) submit(ctx context.Context, a A, rest []argument) Ref[R] 
 			if to, ok := p.Place(ctx); ok {
 				c := f.slab.call(to.Lane())
 				c.a = a
-				to.Submit(&c.Task, &f.fn.Run)
+				to.Submit(&c.future.head.Task, &f.fn.Run)
 				return Ref[R]{&c.future}
 			}
 		}
@@ -139,7 +139,7 @@ func (f *remote[A, R]) submitOwn(ctx context.Context, a A, rest []argument) Ref[
 	if err != nil {
 		return failed[R](p, f.typ, err)
 	}
-	p.Submit(ctx, &c.Future, &f.opts, c.deps())
+	p.Submit(ctx, &c.future.head, &f.opts, c.deps())
 	return Ref[R]{&c.future}
 }
 
@@ -222,7 +222,7 @@ func (f *remote[A, R]) runTask(t *sched.Task) {
 			}
 			x.args = nil // a task that runs here is not exported any more: let go of what it was given
 		}
-		if bound, end := c.Timeout(); end != nil {
+		if bound, end := c.future.head.Timeout(); end != nil {
 			defer end()
 			ctx = bound
 		}
@@ -242,7 +242,7 @@ func (f *remote[A, R]) runTask(t *sched.Task) {
 func (f *remote[A, R]) collect(ctx context.Context, c *call[A, R], args []argument) (*A, error) {
 	a := new(c.a)
 	for i := range args {
-		if err := f.collect1(ctx, c.Process(), a, &args[i], i); err != nil {
+		if err := f.collect1(ctx, c.future.head.Process(), a, &args[i], i); err != nil {
 			return nil, fmt.Errorf("argument %d of %s: %w", i+1, f.fn.Run.Name, err)
 		}
 	}
@@ -329,5 +329,5 @@ func (f *remote[A, R]) importCall(p *proc.Process, args []wire.Arg) (*proc.Futur
 			g.data = append([]byte{}, args[i].Value...)
 		}
 	}
-	return &c.Future, c.deps(), nil
+	return &c.future.head, c.deps(), nil
 }

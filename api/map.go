@@ -54,11 +54,11 @@ func (f *remote[A, R]) all(ctx context.Context, n int, values bool, one func(i i
 		}
 		refs[i] = Ref[R]{&c.future}
 		if deps := c.deps(); !allReady(deps) {
-			p.Submit(ctx, &c.Future, &f.opts, deps)
+			p.Submit(ctx, &c.future.head, &f.opts, deps)
 		} else {
-			c.SetOptions(&f.opts)
-			if to.Prepare(&c.Task, &f.fn.Run) {
-				ready = append(ready, &c.Task)
+			c.future.head.SetOptions(&f.opts)
+			if to.Prepare(&c.future.head.Task, &f.fn.Run) {
+				ready = append(ready, &c.future.head.Task)
 			}
 		}
 	}
@@ -100,10 +100,10 @@ func (f *remote[A, R]) block1(to sched.Place, refs []Ref[R], first int, one func
 		b := make([]call[A, R], min(f.slab.n, len(refs)-lo))
 		for i := range b {
 			b[i].a, _, _ = one(first + lo + i)
-			to.Prepare(&b[i].Task, &f.fn.Run)
+			to.Prepare(&b[i].future.head.Task, &f.fn.Run)
 			refs[lo+i].f = &b[i].future
 		}
 		slabs = append(slabs, b)
 	}
-	to.SubmitAll(len(refs), func(i int) *sched.Task { return &slabs[uint32(i)/per][uint32(i)%per].Task })
+	to.SubmitAll(len(refs), func(i int) *sched.Task { return &slabs[uint32(i)/per][uint32(i)%per].future.head.Task })
 }

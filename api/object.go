@@ -24,9 +24,9 @@ func Put[T any](ctx context.Context, v T, opts ...PutOption) (Ref[T], error) {
 	}
 	if smallCopy(typ.Plan, &v) {
 		f := &future[T]{}
-		f.Init(p, typ, nil)
+		f.head.Init(p, typ, nil)
 		copyValue(typ.Plan, &f.v, &v)
-		return Ref[T]{f}, p.PutSet(&f.Future)
+		return Ref[T]{f}, p.PutSet(&f.head)
 	}
 	return putEncoded(ctx, p, typ, v)
 }
@@ -51,7 +51,7 @@ func putEncoded[T any](ctx context.Context, p *proc.Process, typ *proc.Type, v T
 		return Ref[T]{}, fmt.Errorf("kadre: Put: %w", err)
 	}
 	f := newObject[T](p, typ)
-	if err := p.Put(ctx, &f.Future, e); err != nil {
+	if err := p.Put(ctx, &f.head, e); err != nil {
 		return Ref[T]{}, err
 	}
 	return Ref[T]{f}, nil

@@ -78,7 +78,7 @@ func (f *remote[A, R]) unpacker(p *proc.Process) func([]byte) (*proc.Future, err
 }
 
 func (f *remote[A, R]) unpack(p *proc.Process, c *ownCall[A, R], b []byte) (*proc.Future, error) {
-	c.call.InitCall(f.fn, &c.extra.Cold)
+	c.call.future.head.InitCall(f.fn, &c.extra.Cold)
 	for i := range f.pos {
 		n, w := binary.Uvarint(b)
 		if w <= 0 || n>>1 > uint64(len(b)-w) {
@@ -88,9 +88,9 @@ func (f *remote[A, R]) unpack(p *proc.Process, c *ownCall[A, R], b []byte) (*pro
 		b = b[w+int(n>>1):]
 		var err error
 		if n&1 == 0 {
-			err = f.pos[i].unpack(&c.a, value)
+			err = f.pos[i].unpack(&c.call.a, value)
 		} else {
-			err = f.pos[i].decode(&decoding{p, context.Background(), nil, false}, &c.a, value)
+			err = f.pos[i].decode(&decoding{p, context.Background(), nil, false}, &c.call.a, value)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("kadre: argument %d of %s: %w", i+1, f.fn.Run.Name, err)
@@ -99,5 +99,5 @@ func (f *remote[A, R]) unpack(p *proc.Process, c *ownCall[A, R], b []byte) (*pro
 	if len(b) != 0 {
 		return nil, fmt.Errorf("kadre: %s has %d bytes of arguments too many", f.fn.Run.Name, len(b))
 	}
-	return &c.Future, nil
+	return &c.call.future.head, nil
 }

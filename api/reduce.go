@@ -33,11 +33,11 @@ func Reduce[T any](ctx context.Context, refs []Ref[T], f *RemoteFunc2[T, T, T]) 
 	}
 	gate := newObject[None](p, typ)
 	var none tuple2[T, T]
-	last := newCall[tuple2[T, T], T](f.r.fn, none, []argument{{dep: &gate.Future}, {dep: &gate.Future}})
+	last := newCall[tuple2[T, T], T](f.r.fn, none, []argument{{dep: &gate.head}, {dep: &gate.head}})
 	if p, err := f.r.start(ctx, last); err != nil {
 		return failed[T](p, f.r.typ, err)
 	}
-	p.Submit(ctx, &last.Future, &f.r.opts, []*proc.Future{&gate.Future})
+	p.Submit(ctx, &last.future.head, &f.r.opts, []*proc.Future{&gate.head})
 	r := &reduction[T]{ctx: p.Bound(ctx), f: f, last: last, gate: gate, at: make([]segment[T], len(refs))}
 	demand(fs)
 	for i := range refs {
@@ -70,11 +70,11 @@ type reduction[T any] struct {
 
 // watch joins the segment [lo, hi) when ref is ready. It does not block.
 func (r *reduction[T]) watch(ref Ref[T], lo, hi int) {
-	ref.f.OnDone(func() { r.arrived(ref, lo, hi) })
+	ref.f.head.OnDone(func() { r.arrived(ref, lo, hi) })
 }
 
 func (r *reduction[T]) arrived(ref Ref[T], lo, hi int) {
-	if err := failureOf(&ref.f.Future); err != nil {
+	if err := failureOf(&ref.f.head); err != nil {
 		r.fail(err)
 		return
 	}
@@ -104,7 +104,7 @@ func (r *reduction[T]) arrived(ref Ref[T], lo, hi int) {
 	if whole {
 		args := r.last.args()
 		args[0].dep, args[1].dep = left.ref.base(), right.ref.base()
-		r.gate.SetDone() // from here on the call may run
+		r.gate.head.SetDone() // from here on the call may run
 		return
 	}
 	joined := r.f.With(r.ctx, left.ref, right.ref)
@@ -117,5 +117,5 @@ func (r *reduction[T]) fail(err error) {
 	r.over = true
 	r.at = nil
 	r.mu.Unlock()
-	r.last.Fail(err)
+	r.last.future.head.Fail(err)
 }

@@ -29,7 +29,7 @@ func (r Ref[T]) Get(ctx context.Context) (v T, err error) {
 	if f == nil {
 		return v, ErrZero
 	}
-	if err := await(ctx, &f.Future); err != nil {
+	if err := await(ctx, &f.head); err != nil {
 		return v, err
 	}
 	return valueOf(ctx, f)
@@ -37,10 +37,10 @@ func (r Ref[T]) Get(ctx context.Context) (v T, err error) {
 
 // ID names the object. It is the same in all processes.
 func (r Ref[T]) ID() ObjectID {
-	if r.f == nil || r.f.Process() == nil {
+	if r.f == nil || r.f.head.Process() == nil {
 		return ObjectID{}
 	}
-	return ObjectID(r.f.ID())
+	return ObjectID(r.f.head.ID())
 }
 
 // IsZero says whether r names nothing.
@@ -58,7 +58,7 @@ func (r Ref[T]) base() *proc.Future {
 	if r.f == nil {
 		return nil
 	}
-	return &r.f.Future
+	return &r.f.head
 }
 
 func (r Ref[T]) arg() argOf[T] { return argOf[T]{f: r.base(), isRef: true} }
@@ -115,7 +115,7 @@ func decodeRef(d *codec.Decoder, typ *proc.Type) (*proc.Future, error) {
 // failed is a reference that carries an error.
 func failed[R any](p *proc.Process, typ *proc.Type, err error) Ref[R] {
 	f := newObject[R](p, typ)
-	f.Fail(err)
+	f.head.Fail(err)
 	return Ref[R]{f}
 }
 
@@ -138,7 +138,7 @@ func GetAll[T any](ctx context.Context, refs []Ref[T]) ([]T, error) {
 			return nil, fmt.Errorf("ref %d: %w", i, ErrZero)
 		}
 	}
-	if i, err := awaitAll(ctx, len(refs), func(i int) *proc.Future { return &refs[i].f.Future }); err != nil {
+	if i, err := awaitAll(ctx, len(refs), func(i int) *proc.Future { return &refs[i].f.head }); err != nil {
 		if i < 0 {
 			return nil, err
 		}

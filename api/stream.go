@@ -74,7 +74,7 @@ func (s Stream[R]) failure(ctx context.Context) error {
 	if s.f == nil {
 		return ErrZero
 	}
-	return await(ctx, &s.f.Future)
+	return await(ctx, &s.f.head)
 }
 
 // generator is a registered generator task.
@@ -130,7 +130,7 @@ func (g generator[A, R]) submit(ctx context.Context, a A, rest []argument) Strea
 	if err != nil {
 		return Stream[R]{f: failed[None](p, g.r.typ, err).f}
 	}
-	return Stream[R]{&c.future, p.SubmitStream(ctx, &c.Future, &g.r.opts, c.deps(), g.item)}
+	return Stream[R]{&c.future, p.SubmitStream(ctx, &c.future.head, &g.r.opts, c.deps(), g.item)}
 }
 
 func (g generator[A, R]) with(ctx context.Context, w given[A]) Stream[R] {

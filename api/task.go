@@ -12,16 +12,19 @@ import (
 	"github.com/kadrehq/kadre/sched"
 )
 
+// The generic types below name their parts and embed nothing: each promoted method would be compiled anew for each
+// function that a program registers.
+
 // future is what a Ref points to: the task's header, then its typed result.
 type future[R any] struct {
-	proc.Future // first: headers are turned into futures by their address
-	v           R
+	head proc.Future // first: headers are turned into futures by their address
+	v    R
 }
 
 // call is a submitted task: its future, then its arguments as a tuple A.
 type call[A, R any] struct {
-	future[R]
-	a A
+	future future[R] // first, alike
+	a      A
 }
 
 // extra is what few calls need beside that: see proc.Cold.
@@ -32,25 +35,25 @@ type extra struct {
 
 // ownCall is a call in an allocation of its own.
 type ownCall[A, R any] struct {
-	call[A, R]
-	extra
+	call  call[A, R]
+	extra extra
 }
 
 // newCall makes a call of fn in an allocation of its own.
 func newCall[A, R any](fn *proc.Func, a A, args []argument) *call[A, R] {
 	c := new(ownCall[A, R])
-	c.a, c.extra.args = a, args
-	c.call.InitCall(fn, &c.extra.Cold)
+	c.call.a, c.extra.args = a, args
+	c.call.future.head.InitCall(fn, &c.extra.Cold)
 	return &c.call
 }
 
 // newObject makes an object of p, which the caller ends.
 func newObject[R any](p *proc.Process, typ *proc.Type) *future[R] {
 	x := new(struct {
-		future[R]
-		proc.Cold
+		future future[R]
+		cold   proc.Cold
 	})
-	x.future.Init(p, typ, &x.Cold)
+	x.future.head.Init(p, typ, &x.cold)
 	return &x.future
 }
 
@@ -58,7 +61,7 @@ func newObject[R any](p *proc.Process, typ *proc.Type) *future[R] {
 func newExtra() *sched.Ext { return &new(extra).Ext }
 
 // beside gives what lies beside a call; nil where there is nothing.
-func (c *call[A, R]) beside() *extra { return (*extra)(unsafe.Pointer(c.HasExt())) }
+func (c *call[A, R]) beside() *extra { return (*extra)(unsafe.Pointer(c.future.head.HasExt())) }
 
 // args are the arguments that are not in the tuple yet.
 func (c *call[A, R]) args() []argument {
@@ -141,7 +144,7 @@ func typeOf[R any]() (*proc.Type, error) {
 		Pack:   func(f *proc.Future, b []byte) ([]byte, bool) { return packAt(pl, b, &typed[R](f).v) },
 		Unpack: func(f *proc.Future, b []byte) error { return unpackAt(pl, b, &typed[R](f).v) },
 	}
-	t.New = func(p *proc.Process) *proc.Future { return &newObject[R](p, t).Future }
+	t.New = func(p *proc.Process) *proc.Future { return &newObject[R](p, t).head }
 	got, _ := types.LoadOrStore(rt, t)
 	return got.(*proc.Type), nil
 }
@@ -149,15 +152,15 @@ func typeOf[R any]() (*proc.Type, error) {
 // valueOf gives a copy of a done future's value. It and settle keep what has to be encoded out of the way of
 // what has not, since the address of an encoded value makes it a piece of memory of its own.
 func valueOf[R any](ctx context.Context, f *future[R]) (v R, err error) {
-	if f.IsSet() && !f.Freed() {
-		copyValue(f.Type().Plan, &v, &f.v)
+	if f.head.IsSet() && !f.head.Freed() {
+		copyValue(f.head.Type().Plan, &v, &f.v)
 		return v, nil
 	}
-	if f.Type().Plan.TopLevel() {
+	if f.head.Type().Plan.TopLevel() {
 		if a, ok := any(f.v).(interface {
 			again(context.Context, *proc.Future) any
 		}); ok {
-			if b := a.again(ctx, &f.Future); b != nil {
+			if b := a.again(ctx, &f.head); b != nil {
 				return b.(R), nil
 			}
 		}
@@ -184,34 +187,34 @@ func smallCopy[T any](pl *codec.Plan, v *T) bool {
 }
 
 func decodedValue[R any](ctx context.Context, f *future[R]) (v R, err error) {
-	if held := f.Held(); held != nil && !f.Type().Plan.HasRefs() {
-		err = decodeAt(nil, f.Type().Plan, held.Data, &v)
+	if held := f.head.Held(); held != nil && !f.head.Type().Plan.HasRefs() {
+		err = decodeAt(nil, f.head.Type().Plan, held.Data, &v)
 		return v, err
 	}
-	err = f.Process().Read(ctx, &f.Future, func(data []byte) error {
-		return decodeAt(&decoding{f.Process(), ctx, &f.Future, false}, f.Type().Plan, data, &v)
+	err = f.head.Process().Read(ctx, &f.head, func(data []byte) error {
+		return decodeAt(&decoding{f.head.Process(), ctx, &f.head, false}, f.head.Type().Plan, data, &v)
 	})
 	return v, err
 }
 
 // settle ends the task of f with the result v.
 func settle[R any](ctx context.Context, f *future[R], v R) {
-	if pl := f.Type().Plan; pl.Immediate() || pl.Flat() {
+	if pl := f.head.Type().Plan; pl.Immediate() || pl.Flat() {
 		copyValue(pl, &f.v, &v)
-		f.SetDone()
+		f.head.SetDone()
 		return
 	}
 	settleEncoded(ctx, f, v)
 }
 
 func settleEncoded[R any](ctx context.Context, f *future[R], v R) {
-	if a, ok := any(&v).(array); ok && a.becomeResult(&f.Future) {
+	if a, ok := any(&v).(array); ok && a.becomeResult(&f.head) {
 		return
 	}
-	e, err := encodeAt(&decoding{f.Process(), ctx, nil, false}, f.Type().Plan, &v)
+	e, err := encodeAt(&decoding{f.head.Process(), ctx, nil, false}, f.head.Type().Plan, &v)
 	if err != nil {
-		f.Fail(&TaskError{Func: f.Name(), Cause: err})
+		f.head.Fail(&TaskError{Func: f.head.Name(), Cause: err})
 		return
 	}
-	f.SetValue(&proc.Value{Data: e.Bytes(), Keep: e.Keep})
+	f.head.SetValue(&proc.Value{Data: e.Bytes(), Keep: e.Keep})
 }
