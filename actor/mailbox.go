@@ -20,6 +20,7 @@ type Mailbox struct {
 	drainer  *sched.Task // submitted and not started
 	draining bool
 	running  *sched.Task // the call that runs
+	getter   *sched.Task // the task on whose goroutine it does; nil: on none's
 	closed   error
 }
 
@@ -58,14 +59,15 @@ func (m *Mailbox) Push(t *sched.Task, run func(*sched.Task)) error {
 }
 
 // Assist runs calls on the calling goroutine up to t, when nobody else does so already, and says whether t is
-// ready then. It is for getters that would wait for t however long it takes: the calls before t run too.
-func (m *Mailbox) Assist(t *sched.Task) bool {
+// ready then. It is for getters that would wait for t however long it takes: the calls before t run too. Me is the task
+// that waits, if it is one.
+func (m *Mailbox) Assist(me, t *sched.Task) bool {
 	m.mu.Lock()
 	if m.draining || m.queue.len() == 0 || t.Ready() {
 		m.mu.Unlock()
 		return t.Ready()
 	}
-	m.draining = true
+	m.draining, m.getter = true, me
 	m.mu.Unlock()
 	m.drain(t)
 	return t.Ready()
@@ -76,6 +78,26 @@ func (m *Mailbox) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.queue.len()
+}
+
+// View is what a mailbox looks like at one moment.
+type View struct {
+	Running *sched.Task   // nil: none
+	Getter  *sched.Task   // the task that waits for Running, or for a call behind it, and runs it itself; nil: none
+	Waiting []*sched.Task // the oldest of those that wait
+	More    int           // how many wait behind these
+}
+
+// Look tells what runs and what waits, at most most of the latter.
+func (m *Mailbox) Look(most int) (v View) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v.Running, v.Getter = m.running, m.getter
+	for i := m.queue.head; i < len(m.queue.calls) && len(v.Waiting) < most; i++ {
+		v.Waiting = append(v.Waiting, m.queue.calls[i].t)
+	}
+	v.More = m.queue.len() - len(v.Waiting)
+	return v
 }
 
 // Abandoned says whether a call still runs that Close found running.
@@ -157,7 +179,7 @@ func (m *Mailbox) start(d *sched.Task) {
 func (m *Mailbox) drain(t *sched.Task) {
 	defer func() {
 		m.mu.Lock()
-		m.draining = false
+		m.draining, m.getter = false, nil
 		d := m.drainerLocked()
 		m.mu.Unlock()
 		m.submit(d)

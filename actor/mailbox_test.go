@@ -80,7 +80,7 @@ func TestOneAtATimeInOrder(t *testing.T) {
 						last[p] = i
 						inside.Add(-1)
 					})
-					if i%7 == p && m.Assist(c) && !c.Ready() {
+					if i%7 == p && m.Assist(nil, c) && !c.Ready() {
 						t.Error("Assist said ready")
 					}
 					ts = append(ts, c)
@@ -110,7 +110,7 @@ func TestAssistRunsOnTheGetter(t *testing.T) {
 		runtime.Gosched()
 	}
 	second := push(t, m, func() {})
-	if m.Assist(second) {
+	if m.Assist(nil, second) {
 		t.Fatal("ready while the first runs")
 	}
 	close(hold)
@@ -126,13 +126,13 @@ func TestAssistRunsOnTheGetter(t *testing.T) {
 	m.mu.Unlock()
 	n := 0
 	a, b, c := push(t, m, func() { n++ }), push(t, m, func() { n++ }), push(t, m, func() { n++ })
-	if !m.Assist(b) || n != 2 || !a.Ready() || c.Ready() {
+	if !m.Assist(nil, b) || n != 2 || !a.Ready() || c.Ready() {
 		t.Fatal("Assist went not exactly up to its call:", n)
 	}
-	if !m.Assist(c) || n != 3 || !m.Assist(c) {
+	if !m.Assist(nil, c) || n != 3 || !m.Assist(nil, c) {
 		t.Fatal("not ready")
 	}
-	if m.Assist(newCall()) {
+	if m.Assist(nil, newCall()) {
 		t.Fatal("a call of nobody is ready")
 	}
 	if err := closed.Close(context.Background()); err != nil {
@@ -185,7 +185,7 @@ func TestPanicAndGoexit(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		m.Assist(gone)
+		m.Assist(nil, gone)
 		t.Error("Goexit returned")
 	}()
 	<-ended
@@ -271,7 +271,7 @@ func BenchmarkAsk(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c := push(b, m, func() {})
-		m.Assist(c)
+		m.Assist(nil, c)
 		if err := e.Await(context.Background(), c); err != nil {
 			b.Fatal(err)
 		}

@@ -29,6 +29,8 @@ type (
 	UnavailableError = proc.UnavailableError
 	// VersionSkewError says that two parts of the system do not understand each other.
 	VersionSkewError = proc.VersionSkewError
+	// DeadlockError says who waits for whom, in the Get that it ends. Across processes errors.Is finds ErrDeadlock.
+	DeadlockError = proc.DeadlockError
 )
 
 // Sentinels, for errors.Is.
@@ -45,6 +47,8 @@ var (
 	ErrNotFound = proc.ErrNotFound
 	// ErrBusy says that there are too many unfinished calls.
 	ErrBusy = proc.ErrBusy
+	// ErrDeadlock ends a Get, GetAll or Wait in a task that waits for itself, by way of others; see DeadlockError.
+	ErrDeadlock = proc.ErrDeadlock
 )
 
 // RegisterError makes errors.Is find errs in the error of a task that ran in another process. Sentinels of

@@ -74,7 +74,7 @@ func awaitAll(ctx context.Context, n int, at func(int) *proc.Future) (int, error
 			failed = make(chan int, 1)
 			watch(left, at, through, failed)
 		}
-		if i, err := awaitOr(ctx, f, failed); err != nil {
+		if i, err := awaitOr(ctx, left, at, failed); err != nil {
 			return -1, err
 		} else if i >= 0 {
 			return i, failureOf(at(i))
@@ -104,21 +104,29 @@ func watch(n int, at func(int) *proc.Future, queued bool, failed chan int) {
 	}
 }
 
-// awaitOr returns when f is done, with the index of one that failed, or with ctx's error. A task gives its CPU slot
-// back meanwhile.
-func awaitOr(ctx context.Context, f *proc.Future, failed <-chan int) (int, error) {
+// awaitOr returns when the last of the first left futures is done, with the index of one that failed, or with ctx's
+// error. A task gives its CPU slot back meanwhile.
+func awaitOr(ctx context.Context, left int, at func(int) *proc.Future, failed <-chan int) (int, error) {
+	f := at(left - 1)
 	done := make(chan struct{})
 	f.OnDone(func() { close(done) })
 	f.Process().Demand(f)
-	defer f.Process().Block(ctx)()
-	select {
-	case <-done:
-	case i := <-failed:
-		return i, nil
-	case <-ctx.Done():
-		return -1, ctx.Err()
+	b := f.Process().BlockFor(ctx, false, left, 1, at) // one that fails ends the wait, too
+	defer b.Resume()
+	for {
+		select {
+		case <-done:
+			return -1, nil
+		case i := <-failed:
+			return i, nil
+		case <-ctx.Done():
+			return -1, ctx.Err()
+		case <-b.Told():
+			if err := b.Heed(); err != nil {
+				return -1, err
+			}
+		}
 	}
-	return -1, nil
 }
 
 // failureOf is the failure of a future that is done.
@@ -136,15 +144,21 @@ func receive(ctx context.Context, fs []*proc.Future, done <-chan int) (int, bool
 		return i, true
 	default:
 	}
-	leave := func() func() { return func() {} }
+	var told <-chan struct{}
+	var b *proc.Blocked
 	if p := firstProcess(fs); p != nil {
-		leave = func() func() { return p.Block(ctx) }
+		b = p.BlockFor(ctx, true, len(fs), 1, func(i int) *proc.Future { return fs[i] })
+		defer b.Resume()
+		told = b.Told()
 	}
-	defer leave()()
-	select {
-	case i := <-done:
-		return i, true
-	case <-ctx.Done():
-		return 0, false
+	for {
+		select {
+		case i := <-done:
+			return i, true
+		case <-ctx.Done():
+			return 0, false
+		case <-told:
+			b.Heed() // it is asked for its stack
+		}
 	}
 }

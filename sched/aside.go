@@ -141,7 +141,7 @@ func (a *aside) run(t *Task) {
 		delete(a.running, t)
 		a.mu.Unlock()
 	}()
-	a.w.exec(t, 0)
+	a.w.exec(t, 0, nil)
 }
 
 // queued copies what waits.

@@ -106,7 +106,7 @@ func (b *batch) run(t *Task, i int) bool {
 		}
 	}
 	if t.claim() {
-		b.w.exec(t, b.depth)
+		b.w.exec(t, b.depth, b.me)
 	}
 	if i%runAllLook == 0 {
 		b.w.q.DropStale()
@@ -173,7 +173,7 @@ func (e *Engine) inline(me, t *Task) bool {
 		if t.claim() {
 			w := e.worker(me)
 			w.q.DropStale()
-			w.exec(t, me.depth+1)
+			w.exec(t, me.depth+1, me)
 		}
 		return true
 	}
@@ -184,7 +184,7 @@ func (e *Engine) inline(me, t *Task) bool {
 	if t.claim() {
 		w := e.shard()
 		w.q.DropStale()
-		w.exec(t, 1)
+		w.exec(t, 1, nil)
 	}
 	return true
 }
@@ -215,6 +215,7 @@ func (e *Engine) awaitParked(ctx context.Context, me, t *Task) error {
 	}
 	p := parkers.Get().(*parker)
 	p.need.Store(1)
+	p.wait.one = t
 	n := &node{p: p}
 	t.attach(n)
 	if !t.Stale() && t.slots() == 1 {
@@ -241,8 +242,9 @@ func (e *Engine) WaitN(ctx context.Context, ts []*Task, n int) error {
 	if n <= 0 {
 		return nil
 	}
-	p := &parker{ch: make(chan struct{}, 1)}
+	p := newParker()
 	p.need.Store(int32(n))
+	p.wait.open, p.wait.need = open, n
 	nodes := make([]node, len(open))
 	for i, t := range open {
 		nodes[i].p = p

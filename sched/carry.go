@@ -46,7 +46,7 @@ func (e *Engine) Carry(t *Task) bool {
 	if !t.claim() {
 		return false
 	}
-	e.shard().exec(t, 0)
+	e.shard().exec(t, 0, nil)
 	return true
 }
 

@@ -69,6 +69,8 @@ type Engine struct {
 	base *Root // what finished tasks stand on whose own root leads to other tasks
 
 	slots
+	roster roster
+	waits  waitRegister
 
 	// atomic
 	idle      atomic.Int32 // len(idleQ)
@@ -104,6 +106,7 @@ func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
 	e := &Engine{cfg: cfg, ended: make(chan struct{}), scopes: make(map[*scope]struct{}), rouser: make(chan struct{}, 1)}
 	e.cpu, e.onWait = cfg.CPU, e.rouse
+	e.waits.news = make(chan struct{}, 1)
 	e.limit.Store(int32(cfg.Slots))
 	e.base = &Root{ctx: context.Background(), e: e, user: cfg.User}
 	e.free, e.wide = newAside(e, false), newAside(e, true)

@@ -27,7 +27,7 @@ type FuncStats struct {
 	Runs   int64         // about: of runs below 10 us, 1 in 64 is measured and stands for 64
 	P50    time.Duration // of the measured runs, up to a factor of two, as P99
 	P99    time.Duration
-	Failed int64 // panics, and ends of goroutines
+	Failed int64 // with an error, a panic, or the end of their goroutine
 }
 
 // everyRun says whether each run of f is to be measured.

@@ -103,7 +103,7 @@ func runSpan(t *Task) {
 			if loops {
 				w.cur.Store(x)
 			}
-			w.exec(x, depth)
+			w.exec(x, depth, nil)
 		}
 	}
 }

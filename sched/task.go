@@ -41,11 +41,14 @@ func (f *Func) Sample(t *Task, run func()) {
 	every := f.everyRun()
 	if !every && !t.sampled() {
 		run()
-		return
+	} else {
+		start := time.Now()
+		run()
+		f.measured(time.Since(start), every)
 	}
-	start := time.Now()
-	run()
-	f.measured(time.Since(start), every)
+	if t.state.Load()&stMask == stFailed {
+		f.runs.failed.Add(1)
+	}
 }
 
 // learn takes in one run. Slow runs count at once, fast ones pull the figure down slowly.

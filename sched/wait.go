@@ -21,6 +21,11 @@ type node struct {
 type parker struct {
 	ch   chan struct{}
 	need atomic.Int32
+	wait wait
+}
+
+func newParker() *parker {
+	return &parker{ch: make(chan struct{}, 1), wait: wait{tell: make(chan struct{}, 1)}}
 }
 
 func (p *parker) signal() {
@@ -29,7 +34,7 @@ func (p *parker) signal() {
 	}
 }
 
-var parkers = sync.Pool{New: func() any { return &parker{ch: make(chan struct{}, 1)} }}
+var parkers = sync.Pool{New: func() any { return newParker() }}
 
 // wake goes through a list that the caller has taken off a task, without its lock.
 func wake(n *node) {
@@ -58,16 +63,53 @@ func (e *Engine) park(ctx context.Context, p *parker, me *Task) error {
 	if me != nil && e.give(me) {
 		defer e.takeBack(me)
 	}
+	p.wait.me = me
+	e.waits.enter(&p.wait)
+	defer e.waits.leave(&p.wait)
 	done := ctx.Done()
-	if done == nil {
-		<-p.ch
-		return nil
+	for {
+		select {
+		case <-p.ch:
+			return nil
+		case <-done:
+			return ctx.Err()
+		case <-p.wait.tell:
+			if err := p.wait.heed(); err != nil {
+				return err
+			}
+		}
 	}
-	select {
-	case <-p.ch:
-		return nil
-	case <-done:
-		return ctx.Err()
+}
+
+// Blocked is a goroutine that waits for something beside tasks of the engine, or for several of them.
+type Blocked struct {
+	e    *Engine
+	me   *Task // gave its slots back
+	wait wait
+}
+
+// BlockFor is Block for who can say what it waits for: need of n tasks, or, where n is 0, what why says. The goroutine
+// must look at Told while it waits. Firm says that it cannot end the wait with an error.
+func (e *Engine) BlockFor(ctx context.Context, why string, firm bool, n, need int, at func(int) *Task) *Blocked {
+	b := &Blocked{e: e, wait: wait{me: TaskOf(ctx), why: why, firm: firm, n: n, need: need, at: at, tell: make(chan struct{}, 1)}}
+	if b.wait.me != nil && e.give(b.wait.me) {
+		b.me = b.wait.me
+	}
+	e.waits.enter(&b.wait)
+	return b
+}
+
+// Told gets something when the goroutine has to call Heed.
+func (b *Blocked) Told() <-chan struct{} { return b.wait.tell }
+
+// Heed gives the error with which the wait has to end, if there is one.
+func (b *Blocked) Heed() error { return b.wait.heed() }
+
+// Resume ends the wait. It is to be called once.
+func (b *Blocked) Resume() {
+	b.e.waits.leave(&b.wait)
+	if b.me != nil {
+		b.e.takeBack(b.me)
 	}
 }
 

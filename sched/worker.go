@@ -44,8 +44,8 @@ type worker struct {
 	buf  [maxSteal]*Task
 }
 
-// exec runs a task that the caller has claimed, on this goroutine.
-func (w *worker) exec(t *Task, depth uint8) {
+// exec runs a task that the caller has claimed, on this goroutine: that of me, which waits for it, where me is not nil.
+func (w *worker) exec(t *Task, depth uint8, me *Task) {
 	t.lane, t.depth = w.lane, depth
 	if r := t.rootOf(); r != nil && r.done != nil && r.over() {
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
@@ -57,10 +57,17 @@ func (w *worker) exec(t *Task, depth uint8) {
 	if every || t.sampled() {
 		start = time.Now()
 	}
+	var s *stint
+	if every {
+		s = w.e.roster.enter(w.lane, t, me, start)
+	}
 	normal := false
 	defer func() {
 		if !normal {
 			w.crashed(t, recover())
+		}
+		if s != nil {
+			w.e.roster.leave(w.lane, s)
 		}
 	}()
 	f.Run(t)
@@ -75,6 +82,9 @@ func (w *worker) exec(t *Task, depth uint8) {
 
 // returned handles what is rare at the end of a run.
 func (w *worker) returned(t *Task) {
+	if t.state.Load()&stMask == stFailed {
+		t.fn.runs.failed.Add(1)
+	}
 	t.move(stExternal, stRun)
 	if t.ungive() { // a goroutine that the function left behind still waits
 		w.e.acquire(int32(t.slots()))
@@ -83,7 +93,6 @@ func (w *worker) returned(t *Task) {
 
 // crashed is the end of a run that did not return.
 func (w *worker) crashed(t *Task, r any) {
-	t.fn.runs.failed.Add(1)
 	if r == nil {
 		t.fn.goexit.Store(true)
 		t.Fail(ErrGoexit)
@@ -114,7 +123,7 @@ func (w *worker) loop() {
 			for ; t != nil; t = w.next() {
 				if t.claim() {
 					w.cur.Store(t)
-					w.exec(t, 0)
+					w.exec(t, 0, nil)
 					if e.press.Load() {
 						e.turn()
 					}

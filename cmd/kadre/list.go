@@ -17,11 +17,11 @@ import (
 func newList() *cobra.Command {
 	list := &cobra.Command{
 		Use:   "list",
-		Short: "List nodes, workers or objects",
+		Short: "List nodes, workers, jobs, tasks, actors or objects",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
-	list.AddCommand(newListNodes(), newListWorkers(), newListObjects())
+	list.AddCommand(newListNodes(), newListWorkers(), newListJobs(), newListTasks(), newListActors(), newListObjects())
 	return list
 }
 
@@ -49,28 +49,6 @@ func newListNodes() *cobra.Command {
 				for _, n := range nodes {
 					r, a, p := amounts(n.Resources), amounts(n.Available), pairs(n.Labels)
 					fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", n.ID, n.PID, &r, &a, &p, strings.Join(n.Addrs, " "))
-				}
-				return tw.Flush()
-			})
-		},
-	}
-	l.flags(cmd)
-	return cmd
-}
-
-func newListWorkers() *cobra.Command {
-	var l look
-	cmd := &cobra.Command{
-		Use:   "workers",
-		Short: "List the worker processes of a node of this machine",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			workers := []node.ProcessStatus{}
-			return l.show(cmd, ask.Workers, &workers, func(w io.Writer) error {
-				tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(tw, "process\tkind\tjob\tqueued\tplaced\tfunction")
-				for _, p := range workers {
-					fmt.Fprintf(tw, "%d\t%s\t%s\t%d\t%d\t%s\n", p.PID, p.Kind, p.Job, p.Queued, p.Placed, p.Func)
 				}
 				return tw.Flush()
 			})

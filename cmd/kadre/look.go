@@ -30,12 +30,9 @@ func (l *look) show(cmd *cobra.Command, view string, v any, table func(io.Writer
 
 // fetch is show where into does the asking.
 func (l *look) fetch(cmd *cobra.Command, into func(ctx context.Context, socket string) error, v any, table func(io.Writer) error) error {
-	if err := fromEnv(cmd.Flags(), "cluster"); err != nil {
-		return err
-	}
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
-	socket, err := ask.Socket(l.socket, l.cluster)
+	socket, err := l.socketOf(cmd)
 	if err != nil {
 		return err
 	}
@@ -45,6 +42,19 @@ func (l *look) fetch(cmd *cobra.Command, into func(ctx context.Context, socket s
 	if !l.json {
 		return table(cmd.OutOrStdout())
 	}
+	return l.print(cmd, v)
+}
+
+// socketOf is the socket of the node to ask.
+func (l *look) socketOf(cmd *cobra.Command) (string, error) {
+	if err := fromEnv(cmd.Flags(), "cluster"); err != nil {
+		return "", err
+	}
+	return ask.Socket(l.socket, l.cluster)
+}
+
+// print writes JSON.
+func (l *look) print(cmd *cobra.Command, v any) error {
 	enc := json.NewEncoder(cmd.OutOrStdout())
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)

@@ -17,6 +17,7 @@ var ranks = map[string]int{
 	"internal/shm":       0,
 	"internal/invariant": 0,
 	"internal/trace":     0,
+	"internal/waits":     0,
 	"p2p":                1,
 	"objstore":           2,
 	"sched":              3,
@@ -51,7 +52,7 @@ var within = map[string][]string{
 // pure are the protocol cores: (state, event, now) -> (state, actions), without goroutines and without
 // these packages.
 var (
-	pure = []string{"p2p/member", "sched/steal", "objstore/owner", "objstore/swarm", "actor/session", "actor/registrar"}
+	pure = []string{"p2p/member", "sched/steal", "objstore/owner", "objstore/swarm", "actor/session", "actor/registrar", "internal/waits"}
 
 	impure = []string{"time", "net", "os", "sync", "math/rand"}
 )

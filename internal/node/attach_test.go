@@ -101,7 +101,8 @@ func TestAttachRefusals(t *testing.T) {
 func TestQuery(t *testing.T) {
 	n := startNode(t, private(testDir(t)))
 	ctx := context.Background()
-	for _, what := range []string{"status", "events", "nodes", "workers", "memory", "objects", "fsck"} {
+	for _, what := range []string{"status", "events", "nodes", "workers", "memory", "objects", "fsck",
+		"tasks", "waits", "jobs", "actors", "all tasks", "all waits", "all workers", "all jobs", "all actors"} {
 		if b, err := Query(ctx, n.Socket(), what); err != nil || !json.Valid(b) {
 			t.Errorf("%s: %q, %v", what, b, err)
 		}

@@ -57,6 +57,7 @@ type Node struct {
 	pressed   atomic.Int64 // when processes were last asked to collect garbage, Unix nanoseconds
 	calls     wire.Calls
 	events    trace.Ring
+	deadlocks deadlocks
 	procs     atomic.Pointer[map[id.Proc]*process] // changed under mu
 	stats     counters
 	told      told      // what the peers know of us; the ticker's
@@ -106,7 +107,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, started: time.Now(),
 		ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, workers: map[uint64]*worker{},
-		members: map[id.Node]*member{},
+		members: map[id.Node]*member{}, deadlocks: deadlocks{silent: map[string]int{}},
 	}
 	n.place.init(cfg)
 	n.steal = newStealer(n)

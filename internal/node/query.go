@@ -11,7 +11,8 @@ import (
 )
 
 // Query asks the node at a socket for one view of it, as JSON: "status" (a [Status]), "events", "nodes",
-// "workers", "memory" (a [Memory]), "objects" (an [ObjectPage]) or "fsck" (a [Fsck]).
+// "memory" (a [Memory]), "objects" (an [ObjectPage]), "fsck" (a [Fsck]), "tasks", "waits", "workers", "jobs" and "actors" (a
+// [List]), or the latter five of all nodes: "all tasks" and so on.
 func Query(ctx context.Context, socket, what string) ([]byte, error) {
 	c, err := Dial(ctx, socket)
 	if err != nil {

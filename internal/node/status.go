@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -85,6 +86,17 @@ type JobStatus struct {
 	Driver string  `json:"driver"`
 	Home   id.Node `json:"home"`
 	Ready  bool    `json:"ready"`
+
+	// In the view "jobs" only. Tasks that ran are about.
+	PID     int     `json:"pid,omitempty"` // the driver's
+	AgeSec  float64 `json:"age_sec,omitempty"`
+	Done    int64   `json:"done"`
+	Failed  int64   `json:"failed"`
+	Queued  int     `json:"queued"`
+	Running int     `json:"running"`
+	Waiting int     `json:"waiting"`
+	Objects int     `json:"objects"` // in the stores of nodes; one that two nodes have counts for both
+	Bytes   int64   `json:"bytes"`
 }
 
 // ProcessStatus is a driver or worker of the node.
@@ -96,6 +108,15 @@ type ProcessStatus struct {
 	Func   string `json:"func,omitempty"`
 	Queued int    `json:"queued"`
 	Placed int    `json:"placed"` // placed tasks and actors that it runs
+
+	// In the view "workers" only.
+	Node    id.Node  `json:"node,omitempty"`
+	State   string   `json:"state,omitempty"` // "starting", "idle", "running", "waiting", "stopped", "silent"
+	Running []string `json:"running,omitempty"`
+	Memory  int64    `json:"memory,omitempty"` // resident bytes, of the store too
+	AgeSec  float64  `json:"age_sec,omitempty"`
+
+	Abandoned int64 `json:"abandoned,omitempty"` // tasks that ran on after their end
 }
 
 // Queued counts what waits on the node: for resources, for a process of its own, for a worker or job.
@@ -151,7 +172,7 @@ func (n *Node) Status() Status {
 	s.Queued = Queued{Resources: len(n.place.queue), OwnProcess: len(n.place.own)}
 	for _, name := range slices.SortedFunc(maps.Keys(n.jobs), func(a, b id.Job) int { return strings.Compare(string(a[:]), string(b[:])) }) {
 		j := n.jobs[name]
-		s.Jobs = append(s.Jobs, JobStatus{name.String(), j.desc.Driver.String(), j.desc.Home, j.ready})
+		s.Jobs = append(s.Jobs, JobStatus{Job: name.String(), Driver: j.desc.Driver.String(), Home: j.desc.Home, Ready: j.ready})
 		s.Queued.Worker += len(j.waiting)
 	}
 	for _, p := range *n.procs.Load() {
@@ -239,8 +260,11 @@ func mib(n int64) float64 { return float64(n) / (1 << 20) }
 // Events are the node's last events, oldest first.
 func (n *Node) Events() []trace.Event { return n.events.Events() }
 
-// view gives one view of the node for those who ask by socket or message.
-func (n *Node) view(what string) (any, error) {
+// view gives one view of the node for those who ask by socket or message. It may wait for processes and nodes.
+func (n *Node) view(ctx context.Context, what string) (any, error) {
+	if v, ok := n.lookView(ctx, what); ok {
+		return v, nil
+	}
 	if cursor, ok := strings.CutPrefix(what, "objects"); ok {
 		return n.objects(cursor, maxListed)
 	}
@@ -251,19 +275,17 @@ func (n *Node) view(what string) (any, error) {
 		return n.Events(), nil
 	case "nodes":
 		return n.nodes(), nil
-	case "workers":
-		return n.Status().Workers, nil
 	case "memory":
 		return n.memory(), nil
 	case "fsck":
 		return n.fsck(), nil
 	}
-	return nil, fmt.Errorf("node: no view %q of a node: ask for status, events, nodes, workers, memory, objects or fsck", what)
+	return nil, fmt.Errorf("node: no view %q of a node: ask for status, events, nodes, memory, objects, fsck, tasks, waits, workers, jobs or actors, or all of these, such as \"all tasks\"", what)
 }
 
 // viewJSON is view, within what one message takes.
-func (n *Node) viewJSON(what string, limit int) ([]byte, error) {
-	v, err := n.view(what)
+func (n *Node) viewJSON(ctx context.Context, what string, limit int) ([]byte, error) {
+	v, err := n.view(ctx, what)
 	if err != nil {
 		return nil, err
 	}
@@ -272,6 +294,12 @@ func (n *Node) viewJSON(what string, limit int) ([]byte, error) {
 		for err == nil && len(b) > limit {
 			events = events[len(events)/4+1:]
 			b, err = json.Marshal(events)
+		}
+	}
+	if rows, ok := v.(shorter); ok {
+		for err == nil && len(b) > limit {
+			rows.shorten()
+			b, err = json.Marshal(rows)
 		}
 	}
 	if err == nil && len(b) > limit {
@@ -283,7 +311,7 @@ func (n *Node) viewJSON(what string, limit int) ([]byte, error) {
 // answer serves a query on the socket.
 func (n *Node) answer(c *net.UnixConn, what string) {
 	var a wire.Answer
-	b, err := n.viewJSON(what, wire.MaxAttach-1024)
+	b, err := n.viewJSON(n.ctx, what, wire.MaxAttach-1024)
 	if a.JSON = b; err != nil {
 		a.Err = asRecord(err, wire.ErrorInternal)
 	}
@@ -299,10 +327,7 @@ func (n *Node) statusFrame(f *wire.Frame) error {
 	if err := wire.Unmarshal(f.Body, &q); err != nil {
 		return err
 	}
-	b, err := n.viewJSON(q.What, wire.MaxBody-1024)
-	if err != nil {
-		return err
-	}
-	n.reply(f, b, nil)
-	return nil
+	return n.later(f, func(ctx context.Context, _ *wire.Frame) ([]byte, error) {
+		return n.viewJSON(ctx, q.What, wire.MaxBody-1024)
+	})
 }

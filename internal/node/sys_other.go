@@ -16,6 +16,9 @@ type pidfd struct{}
 func openPidfd(int) (*pidfd, error)                        { return nil, errLinuxOnly }
 func watchPeer(*net.UnixConn, int, uint64) (*pidfd, error) { return nil, errLinuxOnly }
 func bootTicks() uint64                                    { return 0 }
+func beganAt(int) (uint64, bool)                           { return 0, false }
+
+const ticksPerSecond = 100
 
 func (p *pidfd) wait() bool { return false }
 func (p *pidfd) close()     {}

@@ -26,6 +26,7 @@ func (l Location) addr() id.Addr { return id.Addr{Node: l.Node, Proc: l.Proc} }
 type instance struct {
 	id    id.Actor
 	task  id.Task // that made it
+	class string  // the function that made its state
 	state any
 	box   *actor.Mailbox
 
@@ -54,7 +55,7 @@ func Host(ctx context.Context, state any) (Location, error) {
 		return Location{}, errors.New("kadre: internal: an actor is made by its creation only")
 	}
 	p := f.Process()
-	a := &instance{id: f.spec().Actor, task: f.spec().Task, state: state, box: actor.NewMailbox(p.engine), callers: map[uint64]*callee.Callee{}}
+	a := &instance{id: f.spec().Actor, task: f.spec().Task, class: f.Name(), state: state, box: actor.NewMailbox(p.engine), callers: map[uint64]*callee.Callee{}}
 	p.mu.Lock()
 	p.actors[a.id] = a
 	p.mu.Unlock()
@@ -133,7 +134,9 @@ func (p *Process) stepCallee(a *instance, c *callee.Callee, ev callee.CalleeEven
 func (p *Process) push(a *instance, f *Future, deps []*Future, handle *Future) {
 	err := a.box.Push(&f.Task, func(t *sched.Task) {
 		if len(deps) > 0 {
-			p.engine.WaitN(t, tasksOf(deps), len(deps))
+			if err := p.engine.WaitN(t, tasksOf(deps), len(deps)); errors.Is(err, ErrDeadlock) {
+				t.Fail(&TaskError{Func: f.Name(), Cause: err})
+			}
 		}
 		if !t.Ready() { // its context may have ended
 			f.Func().Sample(t, func() { f.Func().Run(t) })

@@ -242,6 +242,8 @@ func init() {
 		wire.KCancel:  (*Process).onCancel,
 		wire.KItem:    (*Process).onItem,
 		wire.KLog:     (*Process).onLog,
+		wire.KBreak:   (*Process).onBreak,
+		wire.KStatus:  (*Process).onStatus,
 		wire.KJobEnd:  func(p *Process, _ *wire.Frame) { p.endStop() },
 		wire.KDrain:   func(p *Process, _ *wire.Frame) { p.endStop() },
 	}

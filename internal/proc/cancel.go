@@ -50,6 +50,19 @@ func (x *inbox) find(a attempt) *Future {
 	return s.m[a]
 }
 
+// all lists the tasks.
+func (x *inbox) all() (fs []*Future) {
+	for i := range x {
+		s := &x[i]
+		s.mu.Lock()
+		for _, f := range s.m {
+			fs = append(fs, f)
+		}
+		s.mu.Unlock()
+	}
+	return fs
+}
+
 // recalled remembers attempts that were cancelled: reports of where they are may still come.
 type recalled map[attempt]time.Time
 

@@ -41,7 +41,7 @@ var known = struct {
 	"fs.ErrInvalid": fs.ErrInvalid, "fs.ErrPermission": fs.ErrPermission, "fs.ErrExist": fs.ErrExist,
 	"fs.ErrNotExist": fs.ErrNotExist, "fs.ErrClosed": fs.ErrClosed,
 	"kadre.ErrNoRuntime": ErrNoRuntime, "kadre.ErrZero": ErrZero, "kadre.ErrNotFound": ErrNotFound, "kadre.ErrBusy": ErrBusy,
-	"kadre.ErrClosed": ErrClosed, "kadre.ErrCancelled": ErrCancelled,
+	"kadre.ErrClosed": ErrClosed, "kadre.ErrCancelled": ErrCancelled, "kadre.ErrDeadlock": ErrDeadlock,
 }}
 
 const (

@@ -49,12 +49,29 @@ func newCold() *sched.Ext { return &new(Cold).Ext }
 
 // newRaw makes an object of p that has no typed value.
 func newRaw(p *Process) *Future {
+	return newGate(p, rawType)
+}
+
+// newGate makes an object of p that somebody waits for and that gets no value; its type's name says in words what it is.
+func newGate(p *Process, t *Type) *Future {
 	x := new(struct {
 		Future
 		Cold
 	})
-	x.Future.Init(p, rawType, &x.Cold)
+	x.Future.Init(p, t, &x.Cold)
 	return &x.Future
+}
+
+// What waits for streams is for.
+var (
+	itemGate   = gateType("the next item of a stream")
+	readerGate = gateType("somebody to read its stream: its buffer is full")
+)
+
+func gateType(name string) *Type {
+	t := &Type{}
+	t.object().Run.Name = name
+	return t
 }
 
 // look gives what hangs on f; nil where there is nothing.

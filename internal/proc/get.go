@@ -89,7 +89,7 @@ func (p *Process) assist(ctx context.Context, f *Future) {
 			return
 		}
 	}
-	a.box.Assist(&f.Task)
+	a.box.Assist(sched.TaskOf(ctx), &f.Task)
 }
 
 // FailureOf is the error of a future that is done, as users see it; nil when it has a result.

@@ -63,6 +63,7 @@ type Process struct {
 	dead     map[id.Addr]time.Time
 	asks     map[*borrowing]struct{} // registrations with owners under way
 	actors   map[id.Actor]*instance
+	early    map[*Future][]*Future // tasks to be placed once what they take is done
 	sessions map[*session]struct{}
 	links    map[id.Proc]*sibling
 	streams  map[id.Task]*stream // of own generators that are read
@@ -115,7 +116,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 		stop:      make(chan struct{}), bye: make(chan struct{}), table: owner.NewTable(),
 		objects: map[id.Object]*object{}, dead: map[id.Addr]time.Time{}, asks: map[*borrowing]struct{}{},
 		actors: map[id.Actor]*instance{}, sessions: map[*session]struct{}{}, links: map[id.Proc]*sibling{},
-		streams: map[id.Task]*stream{}, recalled: recalled{}}
+		early: map[*Future][]*Future{}, streams: map[id.Task]*stream{}, recalled: recalled{}}
 	if p.arena, err = arena.Open(fds[:w.ArenaFDs], w.Slot, w.Epoch); err != nil {
 		wire.CloseFDs(fds)
 		cfg.Conn.Close()
@@ -153,6 +154,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 		p.wg.Go(p.carry.watch)
 	}
 	p.wg.Go(p.listen)
+	p.wg.Go(p.watch)
 	p.engine.OnQueued(p.onQueued)
 	return p, nil
 }

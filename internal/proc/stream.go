@@ -214,7 +214,7 @@ func (h *Stream) Next(ctx context.Context) (f *Future, more bool, err error) {
 			return nil, false, s.p.FailureOf(s.f)
 		}
 		if s.gate == nil {
-			s.gate = newRaw(s.p)
+			s.gate = newGate(s.p, itemGate)
 		}
 		g := s.gate
 		s.mu.Unlock()

@@ -88,7 +88,17 @@ func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, ask boo
 		return
 	}
 	left, _ := remaining(ctx)
+	if len(deps) > 0 {
+		p.mu.Lock()
+		p.early[f] = deps
+		p.mu.Unlock()
+	}
 	p.whenDone(deps, func() {
+		if len(deps) > 0 {
+			p.mu.Lock()
+			delete(p.early, f)
+			p.mu.Unlock()
+		}
 		rec, _, err := p.specify(f, k, left)
 		if err != nil {
 			f.Fail(err)

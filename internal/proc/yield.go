@@ -84,7 +84,7 @@ func (y *Yielder) room() (bool, error) {
 			y.mu.Unlock()
 			return y.f.Failure() == nil, nil
 		}
-		y.gate = newRaw(y.p)
+		y.gate = newGate(y.p, readerGate)
 		g := y.gate
 		y.mu.Unlock()
 		if err := y.p.engine.Await(&y.f.Task, &g.Task); err != nil {

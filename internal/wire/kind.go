@@ -39,6 +39,8 @@ const (
 	KCancel                  // owner -> process that runs or has queued the tasks: Cancel
 	KItem                    // executor -> owner of a stream: Item; replied to (empty) once it has been read, refused when nobody reads any more
 	KWorker                  // process -> node: empty; reply Placed: the job's worker process of this node, once it runs
+	KWaits                   // process -> node: some of its tasks have waited for long
+	KBreak                   // node -> process: Break
 	kindEnd
 )
 
@@ -47,7 +49,8 @@ var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTa
 	KPlace: "place", KLocate: "locate", KPublish: "publish", KJob: "job", KJobEnd: "job-end", KDead: "dead",
 	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
 	KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room",
-	KHave: "have", KDelete: "delete", KCancel: "cancel", KItem: "item", KWorker: "worker"}
+	KHave: "have", KDelete: "delete", KCancel: "cancel", KItem: "item", KWorker: "worker",
+	KWaits: "waits", KBreak: "break"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {

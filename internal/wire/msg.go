@@ -200,7 +200,15 @@ type LogLine struct {
 	Line string
 }
 
-// StatusQuery asks for one view of a node: "status", "events", "nodes", "workers", "memory".
+// Break ends a wait of a process with an error.
+type Break struct {
+	_     struct{} `cbor:",toarray"`
+	Wait  uint64
+	Chain []string // who waits for whom, one line each
+}
+
+// StatusQuery asks for one view of a node: "status", "events", "nodes", "workers", "memory" and so on; or of a process:
+// "tasks", or "waits" for those that wait alone.
 type StatusQuery struct {
 	_    struct{} `cbor:",toarray"`
 	What string

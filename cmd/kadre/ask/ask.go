@@ -20,7 +20,11 @@ const (
 	Status  = "status"
 	Events  = "events"
 	Nodes   = "nodes"
-	Workers = "workers"
+	Workers = "all workers" // of all nodes, as the next: lists, see [node.List]
+	Tasks   = "all tasks"
+	Waits   = "all waits" // tasks that wait
+	Jobs    = "all jobs"
+	Actors  = "all actors"
 	Memory  = "memory"
 	Objects = "objects" // in parts, see [EachObject]
 	Fsck    = "fsck"

@@ -1,0 +1,88 @@
+package sched
+
+import (
+	"sync"
+	"time"
+)
+
+// roster has the runs of functions that are slow, or not known yet: whoever lists what runs finds those there that no
+// executor's loop has, since getters run tasks too. A fast function pays nothing.
+type roster struct {
+	stripes [rosterStripes]struct {
+		mu   sync.Mutex
+		list *stint
+		free *stint
+		_    [40]byte
+	}
+}
+
+const rosterStripes = 16
+
+// stint is one run.
+type stint struct {
+	t, me      *Task // me is the task whose getter runs t; nil: it is run by none
+	since      time.Time
+	next, prev *stint
+}
+
+func (r *roster) enter(lane uint8, t, me *Task, now time.Time) *stint {
+	x := &r.stripes[lane%rosterStripes]
+	x.mu.Lock()
+	s := x.free
+	if s == nil {
+		s = new(stint)
+	} else {
+		x.free = s.next
+	}
+	*s = stint{t: t, me: me, since: now, next: x.list}
+	if s.next != nil {
+		s.next.prev = s
+	}
+	x.list = s
+	x.mu.Unlock()
+	return s
+}
+
+func (r *roster) leave(lane uint8, s *stint) {
+	x := &r.stripes[lane%rosterStripes]
+	x.mu.Lock()
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		x.list = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	*s = stint{next: x.free}
+	x.free = s
+	x.mu.Unlock()
+}
+
+// Run is a task that runs.
+type Run struct {
+	Task   *Task
+	Getter *Task     // the task that waits for it and runs it on its own goroutine; nil: none
+	Since  time.Time // zero: not known
+}
+
+// Runs lists the tasks that run: those of executors, and those that getters run whose functions are slow or not known
+// yet. Each is in it once. A task that ran on after it was failed is in it, too.
+func (e *Engine) Runs() (all []Run) {
+	known := map[*Task]bool{}
+	for i := range e.roster.stripes {
+		x := &e.roster.stripes[i]
+		x.mu.Lock()
+		for s := x.list; s != nil; s = s.next {
+			all = append(all, Run{s.t, s.me, s.since})
+			known[s.t] = true
+		}
+		x.mu.Unlock()
+	}
+	for t := range e.active() {
+		if !known[t] && !t.Ready() {
+			all = append(all, Run{Task: t})
+		}
+	}
+	return all
+}
