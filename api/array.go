@@ -274,7 +274,7 @@ func (a *Array[T]) EncodeTop(e *codec.Encoder) ([]byte, error) {
 	if err != nil || f == nil {
 		return nil, err
 	}
-	_, err = e.AddRef(f.Process().Escape(f))
+	_, err = e.AddRef(escape(e, f))
 	e.Keep(f)
 	return nil, err
 }
@@ -368,7 +368,7 @@ func (a *Array[T]) view(c *decoding, ref codec.Ref) error {
 	if c.linked {
 		return fmt.Errorf("kadre: object %s is damaged: a reference to an Array leads to another reference", ref.ID)
 	}
-	f := c.p.Borrow(ref, typ)
+	f := c.p.Borrow(proc.Within(c.f, ref), typ)
 	if err := c.p.Await(c.ctx, f); err != nil {
 		return err
 	}

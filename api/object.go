@@ -26,7 +26,7 @@ func Put[T any](ctx context.Context, v T, opts ...PutOption) (Ref[T], error) {
 		f := &future[T]{}
 		f.head.Init(p, typ, nil)
 		copyValue(typ.Plan, &f.v, &v)
-		return Ref[T]{f}, p.PutSet(&f.head)
+		return Ref[T]{f}, p.PutSet(ctx, &f.head)
 	}
 	return putEncoded(ctx, p, typ, v)
 }

@@ -87,13 +87,21 @@ func encodeRef(e *codec.Encoder, f *proc.Future) error {
 	if f.Process() == nil {
 		return fmt.Errorf("kadre: a Ref that carries an error cannot be passed on: %w", f.Failure())
 	}
-	i, err := e.AddRef(f.Process().Escape(f))
+	i, err := e.AddRef(escape(e, f))
 	if err != nil {
 		return err
 	}
 	e.Keep(f)
 	e.Uvarint(uint64(i) + 1)
 	return nil
+}
+
+// escape is what the reference to f carries that is written.
+func escape(e *codec.Encoder, f *proc.Future) codec.Ref {
+	if c, ok := e.Context.(*decoding); ok && c.f != nil {
+		return f.Process().EscapeIn(c.f, f)
+	}
+	return f.Process().Escape(f)
 }
 
 func decodeRef(d *codec.Decoder, typ *proc.Type) (*proc.Future, error) {
@@ -109,7 +117,7 @@ func decodeRef(d *codec.Decoder, typ *proc.Type) (*proc.Future, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.p.Borrow(ref, typ), nil
+	return c.p.Borrow(proc.Within(c.f, ref), typ), nil
 }
 
 // failed is a reference that carries an error.

@@ -113,7 +113,7 @@ func elementsOf[T Number](b []byte) ([]T, error) {
 }
 
 // decoding is the Context of codec's encoders and decoders: whose process the references join, what bounds
-// waiting, and, when it is known, the object whose bytes are decoded.
+// waiting, and, when it is known, the object whose bytes are decoded, or the task whose result is encoded.
 type decoding struct {
 	p   *proc.Process
 	ctx context.Context
@@ -211,7 +211,7 @@ func settleEncoded[R any](ctx context.Context, f *future[R], v R) {
 	if a, ok := any(&v).(array); ok && a.becomeResult(&f.head) {
 		return
 	}
-	e, err := encodeAt(&decoding{f.head.Process(), ctx, nil, false}, f.head.Type().Plan, &v)
+	e, err := encodeAt(&decoding{f.head.Process(), ctx, &f.head, false}, f.head.Type().Plan, &v)
 	if err != nil {
 		f.head.Fail(&TaskError{Func: f.head.Name(), Cause: err})
 		return

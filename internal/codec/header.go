@@ -110,6 +110,9 @@ func Refs(data []byte) ([]Ref, error) {
 	return refs, nil
 }
 
+// HoldsRefs says whether an encoded value has references, of bytes that this process wrote or has checked.
+func HoldsRefs(data []byte) bool { return len(data) >= HeadLen && order.Uint32(data[16:]) != 0 }
+
 // The table is empty without references. Otherwise it is their number u32, and for each its object, size,
 // hash, attempt, the owner's process, the owner's node and the hints; a node is a length of one byte and its name.
 const minRef = len(id.Object{}) + 8 + 8 + 4 + 8 + 1 + 1

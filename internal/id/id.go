@@ -81,6 +81,9 @@ func (o Object) IsZero() bool { return o == Object{} }
 // Task is the task that makes o.
 func (o Object) Task() (t Task) { copy(t[:], o[:16]); return t }
 
+// Index says which of its task's results o is.
+func (o Object) Index() uint32 { return binary.BigEndian.Uint32(o[16:]) }
+
 // Object is result i of t.
 func (t Task) Object(i uint32) (o Object) {
 	copy(o[:], t[:])

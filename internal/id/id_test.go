@@ -15,6 +15,9 @@ func TestObjectNamesItsTask(t *testing.T) {
 	if a == b || a.Task() != k || b.Task() != k {
 		t.Fatal(k, a, b)
 	}
+	if a.Index() != 0 || b.Index() != 1<<31 {
+		t.Error(a, b)
+	}
 	if a.IsZero() || k.IsZero() || !(Object{}).IsZero() || !(Task{}).IsZero() || !(Actor{}).IsZero() {
 		t.Error("zero values")
 	}

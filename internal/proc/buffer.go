@@ -6,7 +6,6 @@ import (
 	"runtime"
 
 	"github.com/kadrehq/kadre/internal/codec"
-	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
 	"github.com/kadrehq/kadre/objstore/owner"
@@ -17,18 +16,17 @@ type Buffer struct {
 	p *Process
 	f *Future
 	w *arena.Writer
-	i id.Object
+	n name
 }
 
 // NewBuffer makes room for an object of so many encoded bytes; f becomes its future when it is sealed.
 func (p *Process) NewBuffer(ctx context.Context, f *Future, size int64) (*Buffer, error) {
-	i := p.ids.Task().Object(0)
-	w, err := p.create(ctx, i, size, 0)
+	w, n, err := p.createUnder(ctx, size)
 	if err != nil {
 		return nil, err
 	}
 	w.Lend() // the caller gets slices of it
-	return &Buffer{p, f, w, i}, nil
+	return &Buffer{p, f, w, n}, nil
 }
 
 // Bytes is the writable memory of the whole encoded object.
@@ -40,7 +38,7 @@ func (b *Buffer) Seal() (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.p.own(b.f, b.i, uint64(len(b.w.Bytes())), nil)
+	b.p.own(b.f, b.n, uint64(len(b.w.Bytes())), nil)
 	return &View{h, b.f}, nil
 }
 

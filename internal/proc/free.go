@@ -14,11 +14,13 @@ import (
 // went wrong where that is another process.
 func (p *Process) Free(ctx context.Context, f *Future) error {
 	o := f.object()
-	if o != nil && o.owner != p.self {
-		return p.freeElsewhere(ctx, f, o)
+	if o != nil {
+		if at := p.ownerOf(o); at != p.self {
+			return p.freeElsewhere(ctx, f, o, at)
+		}
 	}
 	f.setFreed()
-	if o = f.object(); o == nil {
+	if o = f.object(); o == nil || o.apart {
 		return nil // its value is only in this process
 	}
 	p.mu.Lock()
@@ -28,11 +30,21 @@ func (p *Process) Free(ctx context.Context, f *Future) error {
 	return nil
 }
 
+// ownerOf is whose o is.
+func (p *Process) ownerOf(o *object) id.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !o.given.IsZero() {
+		return o.given
+	}
+	return o.owner
+}
+
 // freeElsewhere is Free for an object of another process. Only once its owner has deleted it is it gone here.
-func (p *Process) freeElsewhere(ctx context.Context, f *Future, o *object) error {
-	_, err := p.call(ctx, o.owner, wire.KDelete, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}}))
+func (p *Process) freeElsewhere(ctx context.Context, f *Future, o *object, at id.Addr) error {
+	_, err := p.call(ctx, at, wire.KDelete, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}}))
 	if err != nil {
-		return errorf("kadre: Free: object %s belongs to %s, which did not delete it: %w", o.id, o.owner, err)
+		return errorf("kadre: Free: object %s belongs to %s, which did not delete it: %w", o.id, at, err)
 	}
 	p.mu.Lock()
 	o.info.Holders = nil // they are gone: the next one to ask asks the owner

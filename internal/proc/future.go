@@ -34,6 +34,7 @@ type Cold struct {
 	val    *Value // else: the encoded result in Go memory; nil: the typed value has it, or it lies in the arena
 
 	force   atomic.Bool // cancelled by force
+	name    *name       // of an object that a task of another process made; before it is done
 	obj     atomic.Pointer[object]
 	session atomic.Pointer[session] // an actor's handle: with its actor
 }
@@ -125,9 +126,10 @@ type Func struct {
 
 // inbound is what a task that another process submitted knows of how it came.
 type inbound struct {
-	full  atomic.Pointer[wire.Spec]
-	taken func() // the owner has the result; nil: nobody wants to know
-	items uint32 // of a generator: how many it has sent
+	full   atomic.Pointer[wire.Spec]
+	taken  func()                 // the owner has the result; nil: nobody wants to know
+	items  uint32                 // of a generator: how many it has sent
+	making atomic.Pointer[making] // nil: it has made nothing beside its result
 
 	short *arrival // it came by a short frame
 }

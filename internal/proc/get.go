@@ -137,13 +137,22 @@ func (p *Process) ask(o *object, told func(*wire.ObjectInfo)) {
 			told(lostInfo(o.id, p.self, "its owner has freed it"))
 			return
 		}
+		if to := own.given; !to.IsZero() {
+			p.mu.Unlock()
+			p.askAt(to, o, told)
+			return
+		}
 		own.waiters = append(own.waiters, told)
 		todo := p.stepLocked(owner.Want{ID: o.id})
 		p.mu.Unlock()
 		todo.run()
 		return
 	}
-	p.request(o.owner, wire.KObject, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}}), func(body []byte, err error) {
+	p.askAt(o.owner, o, told)
+}
+
+func (p *Process) askAt(to id.Addr, o *object, told func(*wire.ObjectInfo)) {
+	p.request(to, wire.KObject, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}}), func(body []byte, err error) {
 		var info wire.ObjectInfo
 		if err == nil {
 			err = wire.Unmarshal(body, &info)
@@ -399,6 +408,9 @@ func (p *Process) onCopied(f *wire.Frame) {
 		p.mu.Lock()
 		if o := p.objects[m.ID]; o != nil {
 			o.shared = true
+			if to := o.given; !to.IsZero() {
+				defer p.notify(to, wire.KCopied, append([]byte{}, f.Body...))
+			}
 		}
 		todo := p.stepLocked(owner.Copied{ID: m.ID, Attempt: m.Attempt, Node: m.Node})
 		p.mu.Unlock()

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"runtime"
 	"time"
 	"weak"
@@ -8,6 +9,7 @@ import (
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/objstore/arena"
 	"github.com/kadrehq/kadre/objstore/owner"
 )
 
@@ -16,8 +18,10 @@ import (
 // when no reference is left.
 type object struct {
 	// constant
-	id    id.Object
-	owner id.Addr
+	id      id.Object
+	owner   id.Addr
+	attempt uint32 // own: of the task that made it beside its result
+	apart   bool   // own: another entry stands for the name, this is a value that a later attempt made for it
 
 	// guarded by Process.mu
 	fut      weak.Pointer[Future]
@@ -31,6 +35,7 @@ type object struct {
 	size     int64                    // own and stored here: bytes that Go's collector decides about
 	shared   bool                     // own: another node refers to it
 	asking   bool                     // borrowed: the owner was asked
+	given    id.Addr                  // own: whose it is since it went along with a result
 	replaced bool                     // another entry stands for it: this one's end is nobody's business
 }
 
@@ -60,17 +65,31 @@ func (p *Process) identifyAs(f *Future, num uint64) *object {
 	if num == 0 {
 		num = given
 	}
-	if num == 0 {
-		num = p.ids.Next()
+	n := f.cold().name
+	switch {
+	case num != 0:
+		n = &name{id: id.TaskOf(p.id, num).Object(0)}
+	case n == nil:
+		n = p.newName()
 	}
-	o := &object{id: id.TaskOf(p.id, num).Object(0), owner: p.self}
-	todo := p.stepLocked(owner.Made{ID: o.id}) // can be made again once it has a specification
-	todo = append(todo, p.enterLocked(f, o)...)
+	o := p.newObject(n)
+	todo := p.madeLocked(f, o)
 	release()
 	p.mu.Unlock()
 	todo.run()
 	f.OnDone(func() { p.settled(f, o) })
 	return o
+}
+
+// madeLocked starts the record of an own object. It can be made again once it has a specification, or came with a result.
+func (p *Process) madeLocked(f *Future, o *object) do {
+	if p.objects[o.id] != nil {
+		o.apart = true
+		f.cold().obj.Store(o)
+		return nil
+	}
+	todo := p.stepLocked(owner.Made{ID: o.id, Attempt: o.attempt})
+	return append(todo, p.enterLocked(f, o)...)
 }
 
 // enterLocked binds a future and its entry.
@@ -149,7 +168,10 @@ func (p *Process) settledPut(f *Future, o *object) {
 		p.sealed(f, o, nil, nil, false, err)
 		return
 	}
-	w, err := p.arena.Create(o.id, int64(len(data)), p.job, 0)
+	w, err := p.arena.Create(o.id, int64(len(data)), p.job, o.attempt)
+	if errors.Is(err, arena.ErrExists) && p.replaces(o.id, o.attempt) {
+		w, err = p.arena.Create(o.id, int64(len(data)), p.job, o.attempt)
+	}
 	if err == nil {
 		copy(w.Bytes(), data)
 		_, err = w.Seal(false)
@@ -164,21 +186,25 @@ func (p *Process) sealed(f *Future, o *object, data []byte, keep []any, stored b
 		p.mu.Unlock()
 		return // it has been told
 	}
-	var todo do
+	var ev owner.Event
 	switch {
 	case err != nil:
 		o.err = p.record(f.explain(err), f.Name())
-		todo = p.stepLocked(owner.Failed{ID: o.id})
+		ev = owner.Failed{ID: o.id, Attempt: o.attempt}
 	case !stored:
 		o.val = &Value{Data: data, Keep: keep}
-		todo = p.stepLocked(owner.Sealed{ID: o.id, Size: uint64(len(data))})
+		ev = owner.Sealed{ID: o.id, Attempt: o.attempt, Size: uint64(len(data))}
 	default:
 		o.info.Stored, o.keep, o.size = true, keep, int64(len(data))
-		todo = p.stepLocked(owner.Sealed{ID: o.id, Stored: true, Node: p.self.Node, Size: uint64(len(data))})
+		ev = owner.Sealed{ID: o.id, Attempt: o.attempt, Stored: true, Node: p.self.Node, Size: uint64(len(data))}
+	}
+	var todo do
+	if !o.apart {
+		todo = p.stepLocked(ev)
 	}
 	p.mu.Unlock()
 	todo.run()
-	if stored {
+	if stored && !o.apart {
 		p.grew(int64(len(data)))
 	}
 }
@@ -200,7 +226,7 @@ func (p *Process) stepLocked(ev owner.Event) (todo do) {
 		case owner.ReleaseContained:
 			todo = append(todo, p.unpinLocked(a.IDs)...)
 		case owner.Forget:
-			p.forgetLocked(a.ID)
+			todo = append(todo, p.forgetLocked(a.ID)...)
 		}
 	}
 	return todo
@@ -277,6 +303,9 @@ func (p *Process) freeLocked(i id.Object, attempt uint32, nodes []id.Node) do {
 		o.keep = nil
 		p.pace.held.Add(-o.size)
 		o.size = 0
+		if !o.given.IsZero() {
+			return nil // forgetLocked tells its owner
+		}
 	}
 	return do{func() { p.free(i, attempt, nodes, shared) }}
 }
@@ -291,18 +320,25 @@ func (p *Process) free(i id.Object, attempt uint32, nodes []id.Node, shared bool
 
 // forgetLocked drops the entry of an own object. An actor stays: like a goroutine it does not end because
 // nobody can name it any more.
-func (p *Process) forgetLocked(i id.Object) {
-	if o := p.objects[i]; o != nil {
-		delete(p.objects, i)
-		o.rec, o.val, o.keep = nil, nil, nil
+func (p *Process) forgetLocked(i id.Object) do {
+	o := p.objects[i]
+	if o == nil {
+		return nil
 	}
+	delete(p.objects, i)
+	o.rec, o.val, o.keep = nil, nil, nil
+	if o.given.IsZero() {
+		return nil
+	}
+	to := o.given
+	return do{func() { p.notify(to, wire.KRelease, wire.Marshal(&wire.IDs{IDs: []id.Object{i}})) }}
 }
 
 // pinLocked notes that a value in this process contains references: their objects stay known here.
 func (p *Process) pinLocked(refs []codec.Ref) (ids []id.Object, todo do) {
 	for i := range refs {
 		o := p.objects[refs[i].ID]
-		if refs[i].Owner == p.self {
+		if refs[i].Owner == p.self || o != nil && o.owner == p.self {
 			if o == nil {
 				continue // freed: whoever reads the value is told
 			}
@@ -343,9 +379,12 @@ func hinted(r *codec.Ref) wire.ObjectInfo {
 // Escape gives what a reference to f carries.
 func (p *Process) Escape(f *Future) codec.Ref {
 	o := p.identify(f)
-	r := codec.Ref{ID: o.id, Owner: o.owner}
+	r := codec.Ref{ID: o.id, Owner: o.owner, Attempt: o.attempt}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !o.given.IsZero() {
+		r.Owner = o.given
+	}
 	if p.dropHints {
 		return r
 	}
@@ -380,7 +419,7 @@ func (p *Process) Borrow(r codec.Ref, t *Type) *Future {
 	case r.Owner == p.self && o == nil:
 		p.mu.Unlock()
 		return p.newFailed(t, failure(lostInfo(r.ID, p.self, "its owner has freed it").Err))
-	case r.Owner == p.self: // nobody here referred to it, but others did
+	case r.Owner == p.self || o != nil && o.owner == p.self: // nobody here referred to it, but others did
 		todo = p.enterLocked(f, o)
 		o.waiters = append(o.waiters, func(info *wire.ObjectInfo) { p.learn(f, o, info) })
 		todo = append(todo, p.stepLocked(owner.Want{ID: o.id})...)

@@ -21,11 +21,11 @@ func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
 		return ErrClosed
 	}
 	if e.Len() <= LazyPut+codec.HeadLen {
+		f.nameUnder(p, ctx)
 		f.SetValue(&Value{Data: e.Bytes(), Keep: e.Keep})
 		return nil
 	}
-	i := p.ids.Task().Object(0)
-	w, err := p.create(ctx, i, int64(e.Len()), 0)
+	w, n, err := p.createUnder(ctx, int64(e.Len()))
 	if err != nil {
 		return err
 	}
@@ -33,30 +33,35 @@ func (p *Process) Put(ctx context.Context, f *Future, e codec.Encoded) error {
 	if _, err := w.Seal(false); err != nil {
 		return err
 	}
-	p.own(f, i, uint64(e.Len()), e.Keep)
+	p.own(f, n, uint64(e.Len()), e.Keep)
 	return nil
 }
 
 // PutSet makes f, in which package api has stored the typed value, an object of this process.
-func (p *Process) PutSet(f *Future) error {
+func (p *Process) PutSet(ctx context.Context, f *Future) error {
 	if p.Closed() {
 		return ErrClosed
 	}
+	f.nameUnder(p, ctx)
 	f.SetDone()
 	return nil
 }
 
 // own makes f the future of an object that this process has just sealed in the arena.
-func (p *Process) own(f *Future, i id.Object, size uint64, keep []any) {
-	o := &object{id: i, owner: p.self, keep: keep, size: int64(size)}
-	p.grew(int64(size))
+func (p *Process) own(f *Future, n name, size uint64, keep []any) {
+	o := p.newObject(&n)
+	o.keep, o.size = keep, int64(size)
 	o.info.Stored = true
 	p.mu.Lock()
-	todo := p.stepLocked(owner.Made{ID: i})
-	todo = append(todo, p.enterLocked(f, o)...)
-	todo = append(todo, p.stepLocked(owner.Sealed{ID: i, Stored: true, Node: p.self.Node, Size: size})...)
+	todo := p.madeLocked(f, o)
+	if !o.apart {
+		todo = append(todo, p.stepLocked(owner.Sealed{ID: o.id, Attempt: o.attempt, Stored: true, Node: p.self.Node, Size: size})...)
+	}
 	p.mu.Unlock()
 	todo.run()
+	if !o.apart {
+		p.grew(int64(size))
+	}
 	f.Finish()
 }
 

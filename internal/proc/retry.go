@@ -29,7 +29,7 @@ func backoff(n int, random float64) time.Duration {
 
 // retries says whether the outcome of an own task is an error after which its caller may want another attempt,
 // and sees to it: the caller's function decides, on a goroutine of its own since it is the user's.
-func (p *Process) retries(m *wire.Result, done func()) bool {
+func (p *Process) retries(m *wire.Result, done func([]id.Object)) bool {
 	if m.Err == nil || m.Err.Class != wire.ErrorTask {
 		return false
 	}
@@ -52,7 +52,7 @@ func (p *Process) retries(m *wire.Result, done func()) bool {
 		n := rec.paused
 		rec.paused++
 		p.mu.Unlock()
-		done()
+		done(nil)
 		time.AfterFunc(backoff(n, rand.Float64()), func() { p.again(rec, m.Attempt) })
 	}()
 	return true

@@ -95,6 +95,10 @@ func (p *Process) report(f *Future) {
 	if err == nil {
 		r.Refs, err = codec.Refs(data)
 	}
+	if err == nil {
+		r.Further = p.furtherOf(in, s)
+		keep = append(keep[:len(keep):len(keep)], in)
+	}
 	if err != nil {
 		r.Err = p.record(err, s.Func)
 		p.send1(s, r, f, in.taken)
@@ -113,6 +117,8 @@ func (p *Process) report(f *Future) {
 		}
 		if err != nil {
 			r.Err, r.Refs = p.record(err, s.Func), nil
+			p.notTaken(s.Owner, furtherIDs(r))
+			r.Further = nil
 			p.send1(s, r, keep, in.taken)
 			return
 		}
@@ -157,13 +163,15 @@ func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any, taken func()) {
 		}
 	}
 	if s.Owner == p.self {
-		p.result(r, func() {})
+		p.result(r, func([]id.Object) {})
 		done()
 		return
 	}
 	p.afterBorrows(func() {
-		p.request(s.Owner, wire.KResult, wire.Marshal(r), func([]byte, error) {
+		p.publishFurther(s.Owner, r)
+		p.request(s.Owner, wire.KResult, wire.Marshal(r), func(b []byte, err error) {
 			runtime.KeepAlive(keep)
+			p.tookFurther(s.Owner, r, b, err)
 			if taken != nil {
 				go taken()
 			}

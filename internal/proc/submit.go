@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
+	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/owner"
@@ -261,7 +263,7 @@ func (p *Process) ExportArg(f *Future) (wire.Arg, error) {
 			if err != nil {
 				return wire.Arg{}, err
 			}
-			if len(data) <= maxArg && len(keep) == 0 {
+			if len(data) <= maxArg && len(keep) == 0 && !codec.HoldsRefs(data) {
 				return wire.Arg{Value: data}, nil
 			}
 		}
@@ -279,11 +281,11 @@ func (p *Process) ExportValue(data []byte, keep []any, err error) (wire.Arg, []a
 		return wire.Arg{Value: data}, keep, err
 	}
 	f := rawType.New(p)
-	i := p.ids.Task().Object(0)
-	if err := p.putBytes(p.ctx, i, data, 0); err != nil {
+	n := name{id: p.ids.Task().Object(0)}
+	if err := p.putBytes(p.ctx, n.id, data, 0); err != nil {
 		return wire.Arg{}, nil, err
 	}
-	p.own(f, i, uint64(len(data)), keep)
+	p.own(f, n, uint64(len(data)), keep)
 	r := p.Escape(f)
 	return wire.Arg{Ref: &r}, []any{f}, nil
 }
@@ -484,6 +486,11 @@ func (p *Process) addrDead(a id.Addr, why string) {
 			todo = append(todo, p.retryLocked(o.rec, why)...)
 		}
 	}
+	for _, o := range p.objects {
+		if is(o.given) {
+			o.given = id.Addr{}
+		}
+	}
 	for s := range p.sessions {
 		gone = append(gone, s)
 	}
@@ -565,18 +572,24 @@ func (p *Process) onResult(f *wire.Frame) {
 	}
 	to := *f
 	to.Body = nil
-	p.result(&m, func() { p.reply(&to, nil) })
+	p.result(&m, func(not []id.Object) {
+		if len(not) == 0 {
+			p.reply(&to, nil)
+			return
+		}
+		p.reply(&to, wire.Marshal(&wire.IDs{IDs: not}))
+	})
 }
 
 // result takes an outcome in, unless another attempt is to come; done is called when the references inside are
-// registered here.
-func (p *Process) result(m *wire.Result, done func()) {
+// registered here, with what of the further objects stays with who made them.
+func (p *Process) result(m *wire.Result, done func(notTaken []id.Object)) {
 	if !p.retries(m, done) {
 		p.settleResult(m, done)
 	}
 }
 
-func (p *Process) settleResult(m *wire.Result, done func()) {
+func (p *Process) settleResult(m *wire.Result, done func(notTaken []id.Object)) {
 	p.mu.Lock()
 	o := p.objects[m.Task.Object(0)]
 	if o == nil || o.rec == nil || p.closed != nil {
@@ -584,11 +597,12 @@ func (p *Process) settleResult(m *wire.Result, done func()) {
 		if m.Stored {
 			p.free(m.Task.Object(0), m.Attempt, []id.Node{m.By.Node}, true)
 		}
-		done()
+		done(furtherIDs(m))
 		return
 	}
 	rec := o.rec
 	var todo do
+	var not []id.Object
 	f := rec.f
 	accepted := false
 	if m.Err != nil {
@@ -598,9 +612,14 @@ func (p *Process) settleResult(m *wire.Result, done func()) {
 		todo = p.stepLocked(owner.Failed{ID: o.id, Attempt: m.Attempt})
 		accepted = f != nil && m.Attempt == rec.attempt
 	} else {
-		pins, more := p.pinLocked(m.Refs)
-		todo = more
 		before, _ := p.table.Info(o.id)
+		var further []owner.Further
+		after := func() do { return nil }
+		if before.State == owner.StatePending && before.Attempt == m.Attempt {
+			further, after, todo = p.takeFurther(m)
+		}
+		pins, more := p.pinLocked(notFurther(m))
+		todo = append(todo, more...)
 		if before.State == owner.StatePending && before.Attempt == m.Attempt {
 			accepted = true
 			if m.Stored {
@@ -610,7 +629,9 @@ func (p *Process) settleResult(m *wire.Result, done func()) {
 			}
 		}
 		todo = append(todo, p.stepLocked(owner.Sealed{ID: o.id, Attempt: m.Attempt, Stored: m.Stored,
-			Node: m.By.Node, Size: max(m.Size, uint64(len(m.Inline))), Hash: m.Hash, Contains: pins})...)
+			Node: m.By.Node, Size: max(m.Size, uint64(len(m.Inline))), Hash: m.Hash, Contains: pins, Further: further})...)
+		todo = append(todo, after()...)
+		not = p.notTakenLocked(m)
 	}
 	if m.Stored && p.isDeadLocked(id.Addr{Node: m.By.Node}) { // the news of its death overtook the result
 		todo = append(todo, p.stepLocked(owner.Dropped{ID: o.id, Node: m.By.Node})...)
@@ -624,7 +645,7 @@ func (p *Process) settleResult(m *wire.Result, done func()) {
 		if m.By.Node != p.self.Node {
 			o.shared = true
 		}
-		p.endRecordLocked(rec, m.Stored)
+		p.endRecordLocked(rec, m.Stored || slices.ContainsFunc(m.Further, func(x wire.Further) bool { return x.Stored && x.Again }))
 	}
 	p.mu.Unlock()
 	todo.run()
@@ -644,5 +665,5 @@ func (p *Process) settleResult(m *wire.Result, done func()) {
 		}
 		sess.arrived(seq)
 	}
-	p.afterBorrows(done)
+	p.afterBorrows(func() { done(not) })
 }

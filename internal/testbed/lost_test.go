@@ -102,6 +102,56 @@ func chained(_ context.Context, b []byte) ([]byte, error) {
 
 var Chained = api.Func1(chained)
 
+// Kin is a value that refers to what its task made beside it.
+type Kin struct {
+	Filled api.Array[byte]
+	Put    api.Ref[[]byte]
+	In     api.Ref[[]api.Ref[[]byte]]
+}
+
+func makeKin(ctx context.Context, n int) (k Kin, err error) {
+	if k.Filled, err = api.ArrayOf(ctx, pattern(n, 3)); err != nil {
+		return k, err
+	}
+	if k.Put, err = api.Put(ctx, pattern(n, 4)); err != nil {
+		return k, err
+	}
+	in, err := api.Put(ctx, pattern(n, 5))
+	if err != nil {
+		return k, err
+	}
+	k.In, err = api.Put(ctx, []api.Ref[[]byte]{in})
+	return k, err
+}
+
+var MakeKin = api.Func1(makeKin)
+
+// checkKin reads all of it. Its result is in no message: what it refers to was lost, and it was not.
+func checkKin(ctx context.Context, r api.Ref[Kin]) error {
+	k, err := r.Get(ctx)
+	if err != nil {
+		return fmt.Errorf("a value with an Array that was lost: %w", err)
+	}
+	put, err := k.Put.Get(ctx)
+	if err != nil {
+		return fmt.Errorf("what the task had put: %w", err)
+	}
+	in, err := k.In.Get(ctx)
+	if err != nil {
+		return fmt.Errorf("what the task had put with a reference inside: %w", err)
+	}
+	last, err := in[0].Get(ctx)
+	if err != nil {
+		return fmt.Errorf("what that refers to: %w", err)
+	}
+	for i, b := range [][]byte{k.Filled.Data(), put, last} {
+		if digest(b) != digest(pattern(blockSize, 3+i)) {
+			return fmt.Errorf("further object %d that was made again is another one", i)
+		}
+	}
+	return nil
+}
+
 // makeAgain makes objects on a node that the test then kills, and gets them.
 func makeAgain(ctx context.Context, s *testbed.Stage) error {
 	node := ""
@@ -111,6 +161,10 @@ func makeAgain(ctx context.Context, s *testbed.Stage) error {
 	there, elsewhere := api.OnNode(api.NodeID(node), false), api.OnNode(api.NodeID(node), true)
 	first := Block.Options(elsewhere).Remote(ctx, blockSize, 1)
 	second := Chained.Options(elsewhere).With(ctx, first)
+	kin := MakeKin.Options(elsewhere).Remote(ctx, blockSize)
+	if _, _, err := api.Wait(ctx, []api.Ref[Kin]{kin}); err != nil {
+		return err
+	}
 	bound := Block.Options(there).Remote(ctx, blockSize, 2)
 	ready, rest, err := api.Wait(ctx, []api.Ref[[]byte]{first, second, bound}, api.NumReturns(3))
 	if err != nil || len(rest) > 0 {
@@ -130,6 +184,11 @@ func makeAgain(ctx context.Context, s *testbed.Stage) error {
 	if digest(got) != digest(want) {
 		return errors.New("the object that was made again is another one")
 	}
+	for range 2 { // the second time it is there
+		if err := checkKin(ctx, kin); err != nil {
+			return err
+		}
+	}
 	_, err = bound.Get(ctx)
 	if err == nil || ctx.Err() != nil {
 		return fmt.Errorf("an object that only the dead node may make: %w", err)
@@ -148,8 +207,8 @@ func TestObjectMadeAgain(t *testing.T) {
 	var said string
 	d.Tell(away.ID)
 	d.Hear(&said)
-	if s := away.Status(); s.Store.Bytes < 3*blockSize {
-		t.Fatalf("the store of the node has %+v, and three blocks were made there", s.Store)
+	if s := away.Status(); s.Store.Bytes < 6*blockSize {
+		t.Fatalf("the store of the node has %+v, and six blocks were made there", s.Store)
 	}
 	if s := home.Status(); s.Store.Bytes >= blockSize {
 		t.Fatalf("the store of the driver's node has %+v: not the only copies", s.Store)

@@ -7,7 +7,7 @@ import (
 )
 
 // Version of frames and messages. Neighbours of another version are refused when they attach or connect.
-const Version = 1
+const Version = 2
 
 // Flags of a frame.
 const (

@@ -226,7 +226,21 @@ type Result struct {
 	Hash    uint64
 	Refs    []codec.Ref // found inside the value; the executor holds them until this is replied to
 	Err     *ErrorRecord
-	Items   uint32 // of a generator: how many it has sent
+	Items   uint32    // of a generator: how many it has sent
+	Further []Further // what it made beside that, and the value refers to; the reply names those that were not taken
+}
+
+// Further is an object that a task made beside its result, and that goes to the result's owner with it.
+type Further struct {
+	_       struct{} `cbor:",toarray"`
+	ID      id.Object
+	Attempt uint32
+	Stored  bool // in the arenas of Nodes; else Inline is the value
+	Inline  []byte
+	Size    uint64
+	Nodes   []id.Node
+	Refs    []codec.Ref // found inside the value
+	Again   bool        // another attempt makes it again
 }
 
 // ErrorClass tells the user's failures from the system's.

@@ -14,7 +14,7 @@ func (t *Table) check() error {
 		switch {
 		case r.state == StatePending:
 			want = pinNeeded
-		case (r.state == StateReady || r.state == StateFreed) && r.stored && r.remakeable:
+		case (r.state == StateReady || r.state == StateFreed) && r.kept() && r.remakeable:
 			want = pinLineage
 		}
 		if r.pin != want {
@@ -45,7 +45,7 @@ func (t *Table) check() error {
 		case r.state == StatePending || r.referenced():
 		case r.lineage == 0:
 			return fmt.Errorf("%v is %v and kept for nothing", o, r.state)
-		case r.state == StateReady && r.stored:
+		case r.state == StateReady && r.kept():
 			return fmt.Errorf("%v: its data is kept for nothing", o)
 		}
 	}

@@ -14,6 +14,8 @@
 //	Ready   -> Lost     the same, but it cannot be made again
 //	Freed   -> Pending  made again: an object made from it is, or somebody wants it
 //	Freed   -> Lost     the same, but it cannot be made again
+//	Freed   -> Ready    it came again, with the result that is made with it
+//	Pending -> Lost     that result came, and it did not
 //
 // A Ready object may have no copy left: that is found out when somebody wants it, because until then a copy
 // on its way may still be reported. From every state but Pending a record is forgotten once nothing counts on it.
@@ -27,6 +29,14 @@
 //
 // References found inside a value (Contains) are held by the shell: it takes a hold on each before it reports
 // the seal, and the table says with ReleaseContained when to give it back, also when the seal was refused.
+//
+// # Further objects
+//
+// A task may make objects beside its result: what it puts, and what it fills in place. Those that its result refers to
+// come with it (Further) and are this table's from then on; the result holds them as it does what its value contains.
+// Such an object has no attempts of its own: it is made again with the result, which is restarted for it even where its
+// own value is still there, and the next attempt's replaces it. Where that attempt does not make it, or one of another
+// size, it is lost: whoever has a reference means the old one.
 //
 // # Attempts
 //

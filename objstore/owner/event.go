@@ -12,6 +12,7 @@ type Made struct {
 	ID         id.Object
 	Remakeable bool        // its task may run again when the last copy is lost
 	Args       []id.Object // arguments of its task; those this table does not own are ignored
+	Attempt    uint32      // the one that may seal first
 }
 
 // Sealed says that an attempt ended with a value: in Node's arena where Stored, else inside the message.
@@ -23,6 +24,21 @@ type Sealed struct {
 	Size     uint64
 	Hash     uint64
 	Contains []id.Object // found inside the value; the shell took a hold on each
+	Further  []Further   // objects of their own that the same attempt made
+}
+
+// Further is an object that a task made beside its result, and that the result refers to: directly, or by way of others.
+// It becomes the owner's with the result, in which the table counts it as contained.
+type Further struct {
+	ID       id.Object
+	Attempt  uint32
+	Stored   bool
+	Nodes    []id.Node // where its copies are
+	Size     uint64
+	Contains []id.Object // as of Sealed
+	Within   []id.Object // further objects of the same result, before it in the list, that it refers to too
+	Maker    id.Addr     // a process that refers to it as if it were its own; zero: none
+	Again    bool        // another attempt of the task makes it again
 }
 
 // Failed says that an attempt ended with an error, for good.

@@ -42,9 +42,11 @@ type answered struct {
 }
 
 type spec struct {
-	put    bool
-	inline bool
-	args   []id.Object
+	put     bool
+	inline  bool
+	args    []id.Object
+	further int       // objects that it makes beside its result
+	of      id.Object // it is one of those of that
 }
 
 // exec is an attempt that runs somewhere.
@@ -59,6 +61,11 @@ func nodeID(n int) id.Node { return id.Node('a' + rune(n)) }
 func (w *world) state(o id.Object) State {
 	i, _ := w.t.Info(o)
 	return i.State
+}
+
+func (w *world) attempt(o id.Object) uint32 {
+	i, _ := w.t.Info(o)
+	return i.Attempt
 }
 
 // referenced is what the table is to know, found by looking at everything.
@@ -105,6 +112,12 @@ func (w *world) act(a Action, before map[id.Object]Info) error {
 		delete(w.wanted, a.ID)
 		i, ok := w.t.Info(a.ID)
 		if ok && i.State == StateReady && before[a.ID].State == StatePending {
+			if of := w.specs[a.ID].of; of != (id.Object{}) {
+				if oi, _ := w.t.Info(of); i.Attempt != oi.Attempt {
+					return fmt.Errorf("attempt %d of %v came with attempt %d", i.Attempt, of, oi.Attempt)
+				}
+				return nil
+			}
 			if w.sealed[a.ID][i.Attempt] || i.Attempt != before[a.ID].Attempt {
 				return fmt.Errorf("attempt %d sealed twice, or fenced", i.Attempt)
 			}
@@ -120,6 +133,9 @@ func (w *world) act(a Action, before map[id.Object]Info) error {
 	case Remake:
 		if w.specs[a.ID].put && before[a.ID].State != StatePending {
 			return fmt.Errorf("a put cannot be made again")
+		}
+		if w.specs[a.ID].of != (id.Object{}) {
+			return fmt.Errorf("it has no task of its own")
 		}
 		w.start(a.ID, a.Attempt)
 	case Refuse:
@@ -151,12 +167,12 @@ func (w *world) act(a Action, before map[id.Object]Info) error {
 	return nil
 }
 
-// free deletes a copy. The accepted one must not go while somebody refers to it.
+// free deletes a copy. The accepted one must not go while somebody refers to it, unless the object is just made again.
 func (w *world) free(o id.Object, attempt uint32, n id.Node, before map[id.Object]Info) error {
 	if i, _ := w.t.Info(o); i.State == StateReady && slices.Contains(i.Holders, n) {
 		return fmt.Errorf("the copy on %s is on record", n)
 	}
-	if b := before[o]; b.State == StateReady && b.Attempt == attempt && slices.Contains(b.Holders, n) && w.referenced(o) {
+	if b := before[o]; b.State == StateReady && b.Attempt == attempt && slices.Contains(b.Holders, n) && w.referenced(o) && w.state(o) != StatePending && w.attempt(o) == attempt {
 		return fmt.Errorf("the data is referenced")
 	}
 	arena := w.nodes[n[0]-'a']
@@ -177,6 +193,9 @@ func (w *world) start(o id.Object, attempt uint32) {
 func (w *world) submit() error {
 	o := obj(uint64(len(w.ids) + 1))
 	s := spec{put: w.r.IntN(4) == 0, inline: w.r.IntN(4) == 0}
+	if !s.put && w.r.IntN(3) == 0 {
+		s.further = 1 + w.r.IntN(2)
+	}
 	for _, a := range w.ids {
 		if !s.put && w.local[a] > 0 && len(s.args) < 3 && w.r.IntN(3) == 0 {
 			s.args = append(s.args, a)
@@ -184,7 +203,7 @@ func (w *world) submit() error {
 	}
 	w.ids, w.specs[o], w.sealed[o], w.borrow[o] = append(w.ids, o), s, map[uint32]bool{}, map[id.Addr]bool{}
 	w.local[o]++
-	if err := w.step(Made{o, !s.put, s.args}); err != nil {
+	if err := w.step(Made{ID: o, Remakeable: !s.put, Args: s.args}); err != nil {
 		return err
 	}
 	if err := w.step(Hold{o}); err != nil {
@@ -222,6 +241,17 @@ func (w *world) finish(i int) error {
 		}
 		w.nodes[e.node][e.id] = e.attempt
 	}
+	for k := range s.further {
+		f := Further{ID: e.id.Task().Object(uint32(k + 1)), Attempt: e.attempt, Stored: true, Nodes: []id.Node{nodeID(e.node)}, Size: 1, Again: true}
+		if had, ok := w.nodes[e.node][f.ID]; ok && had > e.attempt || !w.calm && w.r.IntN(30) == 0 { // it makes fewer this time
+			break
+		}
+		if !w.calm && w.r.IntN(30) == 0 {
+			f.Size++ // or another one
+		}
+		w.nodes[e.node][f.ID] = e.attempt
+		m.Further = append(m.Further, f)
+	}
 	for _, o := range w.ids { // references inside of the value: of what is referenced anyway
 		if o != e.id && w.local[o] > 0 && len(m.Contains) < 2 && w.r.IntN(8) == 0 && o[14] < e.id[14] {
 			m.Contains = append(m.Contains, o)
@@ -251,9 +281,37 @@ func (w *world) arrive(i int) error {
 				return err
 			}
 		}
-		return w.step(s)
+		return w.take(s)
 	}
 	return w.step(ev)
+}
+
+// take gives the table a result. What came with it is known, and held by it, where it was accepted; else who made it
+// deletes it.
+func (w *world) take(s Sealed) error {
+	before, _ := w.t.Info(s.ID)
+	accepted := before.State == StatePending && before.Attempt == s.Attempt
+	for i := range s.Further {
+		f := &s.Further[i]
+		if accepted && w.specs[f.ID].of == (id.Object{}) {
+			w.ids = append(w.ids, f.ID)
+			w.specs[f.ID], w.sealed[f.ID], w.borrow[f.ID] = spec{of: s.ID}, map[uint32]bool{}, map[id.Addr]bool{}
+		}
+		if accepted {
+			w.local[f.ID]++
+			delete(w.gone, f.ID)
+		}
+	}
+	if err := w.step(s); err != nil {
+		return err
+	}
+	for _, f := range s.Further {
+		in, ok := w.t.Info(f.ID)
+		if n := f.Nodes[0]; !(ok && in.Attempt == f.Attempt && slices.Contains(in.Holders, n)) && w.nodes[n[0]-'a'][f.ID] == f.Attempt {
+			delete(w.nodes[n[0]-'a'], f.ID)
+		}
+	}
+	return nil
 }
 
 func (w *world) die(n int) error {
@@ -284,7 +342,7 @@ func (w *world) die(n int) error {
 	// The process tries again what ran there, and what it has no outcome of.
 	w.execs = slices.DeleteFunc(w.execs, func(e exec) bool { return e.node == n })
 	for _, o := range w.ids {
-		if i, ok := w.t.Info(o); ok && i.State == StatePending && !w.running(o, i.Attempt) {
+		if i, ok := w.t.Info(o); ok && i.State == StatePending && w.specs[o].of == (id.Object{}) && !w.running(o, i.Attempt) {
 			ev := Event(Retry{o})
 			if w.specs[o].put || w.r.IntN(4) == 0 {
 				ev = Failed{o, i.Attempt}

@@ -44,6 +44,8 @@ type record struct {
 	contains   []id.Object // held for this value
 	args       []id.Object // arguments of its task that have records here
 	pin        pin         // how this record counts on its args
+	of         id.Object   // the result with which it is made again; zero: it is one itself. Then args is that
+	led        bool        // there were further objects with it that can be made again
 	local      int         // holds of this process
 	needed     int         // records whose pin on this one is pinNeeded
 	lineage    int         // records whose pin on this one is pinLineage
@@ -62,6 +64,12 @@ const (
 func (r *record) referenced() bool {
 	return r.local > 0 || r.needed > 0 || len(r.borrowers) > 0
 }
+
+// isResult says whether a task is run for the object, which is not one that comes with the result of another.
+func (r *record) isResult() bool { return r.of == (id.Object{}) }
+
+// kept says whether lineage counts on the record's task: a value that can be lost, or others made with it can.
+func (r *record) kept() bool { return r.stored || r.led }
 
 // gone says whether the value exists nowhere although it did.
 func (r *record) gone() bool {

@@ -22,12 +22,14 @@ func (t *Table) remake(o id.Object, r *record) {
 	seen := map[id.Object]bool{o: true}
 	for i := 0; i < len(chain); i++ {
 		c := t.recs[chain[i]]
-		if c.state == StateLost || !c.remakeable || c.remakes >= MaxRemakes {
+		if c.state == StateLost || c.state == StateFailed || !c.remakeable || c.remakes >= MaxRemakes {
 			t.lose(o, r)
 			return
 		}
 		for _, a := range c.args {
-			if arg := t.recs[a]; !seen[a] && (arg.gone() || arg.state == StateLost) {
+			arg := t.recs[a]
+			led := c.of == a && arg.state != StatePending // it comes with that one's next attempt, or not at all
+			if !seen[a] && (led || arg.gone() || arg.state == StateLost) {
 				seen[a] = true
 				chain = append(chain, a)
 			}
@@ -41,11 +43,17 @@ func (t *Table) remake(o id.Object, r *record) {
 func (t *Table) restart(o id.Object) {
 	r := t.recs[o]
 	t.letGo(r)
+	if len(r.holders) > 0 { // it is made again for what was made with it
+		t.do(Free{o, r.attempt, r.holders})
+		r.holders = nil
+	}
 	r.state, r.stored = StatePending, false
 	r.remakes++
-	r.attempt++
 	t.repin(r, pinNeeded)
-	t.do(Remake{o, r.attempt})
+	if r.isResult() {
+		r.attempt++
+		t.do(Remake{o, r.attempt})
+	}
 }
 
 func (t *Table) lose(o id.Object, r *record) {

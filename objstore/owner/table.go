@@ -94,7 +94,7 @@ func (t *Table) made(e Made) {
 	r := t.recs[e.ID]
 	switch {
 	case r == nil:
-		r = &record{state: StatePending}
+		r = &record{state: StatePending, attempt: e.Attempt}
 	case r.state != StatePending || len(r.args) > 0:
 		return
 	}
@@ -167,7 +167,7 @@ func (t *Table) settle(o id.Object) {
 	if r == nil || r.state == StatePending || r.referenced() {
 		return
 	}
-	if r.state == StateReady && r.stored {
+	if r.state == StateReady && r.kept() {
 		if len(r.holders) > 0 {
 			t.do(Free{o, r.attempt, r.holders})
 		}

@@ -1,0 +1,153 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/kadrehq/kadre/api"
+)
+
+// family is a value that refers to what its task made beside it.
+type family struct {
+	PID    int
+	Filled api.Array[int64]
+	Put    api.Array[int64] // an object before it was returned
+	Count  api.Ref[int]
+	Text   api.Ref[string]
+	Large  api.Ref[[]byte]
+	Nested api.Ref[[]api.Ref[[]byte]]
+}
+
+func makeFamily(ctx context.Context, n int) (f family, err error) {
+	put := func(of error) {
+		if err == nil {
+			err = of
+		}
+	}
+	f.PID = os.Getpid()
+	var e error
+	f.Filled, e = counted(ctx, n)
+	put(e)
+	f.Put, e = counted(ctx, n+1)
+	put(e)
+	_, e = api.Put(ctx, f.Put)
+	put(e)
+	f.Count, e = api.Put(ctx, n)
+	put(e)
+	f.Text, e = api.Put(ctx, strings.Repeat("x", n))
+	put(e)
+	f.Large, e = api.Put(ctx, random(200<<10))
+	put(e)
+	inner, e := api.Put(ctx, random(n))
+	put(e)
+	f.Nested, e = api.Put(ctx, []api.Ref[[]byte]{inner, f.Large})
+	put(e)
+	return f, err
+}
+
+// checkFamily reads all that f refers to.
+func checkFamily(ctx context.Context, f family, n int) error {
+	if f.Filled.Len() != n || f.Filled.Data()[n-1] != int64(n-1) || f.Put.Len() != n+1 || f.Put.Data()[n] != int64(n) {
+		return errors.New("another Array")
+	}
+	if c, err := f.Count.Get(ctx); err != nil || c != n {
+		return errors.Join(errors.New("another number"), err)
+	}
+	if s, err := f.Text.Get(ctx); err != nil || s != strings.Repeat("x", n) {
+		return errors.Join(errors.New("another text"), err)
+	}
+	if b, err := f.Large.Get(ctx); err != nil || !bytes.Equal(b, random(200<<10)) {
+		return errors.Join(errors.New("other bytes"), err)
+	}
+	in, err := f.Nested.Get(ctx)
+	if err != nil || len(in) != 2 {
+		return errors.Join(errors.New("other references"), err)
+	}
+	if in[1] != f.Large {
+		return errors.New("the same object is another reference")
+	}
+	if b, err := in[0].Get(ctx); err != nil || !bytes.Equal(b, random(n)) {
+		return errors.Join(errors.New("other bytes behind two references"), err)
+	}
+	return nil
+}
+
+// putFirst returns an Array that is an object already.
+func putFirst(ctx context.Context, n int) (api.Array[int64], error) {
+	a, err := counted(ctx, n)
+	if err == nil {
+		_, err = api.Put(ctx, a)
+	}
+	return a, err
+}
+
+func checkOf(ctx context.Context, f family, n int) (api.None, error) {
+	return api.None{}, checkFamily(ctx, f, n)
+}
+
+var (
+	familyFunc   = api.Func1(makeFamily)
+	checkFunc    = api.Func2(checkOf)
+	putFirstFunc = api.Func1(putFirst)
+)
+
+// killWorker kills the process of the tasks and waits until there is another one.
+func killWorker(t *testing.T, c context.Context, pid int) {
+	t.Helper()
+	if pid == os.Getpid() {
+		t.Fatal("the task ran here")
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for must(whoFunc.Remote(c).Get(c))(t).PID == pid {
+		if c.Err() != nil {
+			t.Fatal("the worker lives")
+		}
+	}
+}
+
+// TestFurtherResults reads what a task made beside its result: in the driver, in a task, and after the worker was killed,
+// by who had looked at it before and by who had not.
+func TestFurtherResults(t *testing.T) {
+	const n = 1000
+	t.Run("here", func(t *testing.T) {
+		c := start(t)
+		ref := familyFunc.Remote(c, n)
+		if err := checkFamily(c, must(ref.Get(c))(t), n); err != nil {
+			t.Error(err)
+		}
+		must(checkFunc.With(c, ref, api.Value(n)).Get(c))(t)
+	})
+	t.Run("elsewhere", func(t *testing.T) {
+		c := startIsolated(t)
+		seen, unseen, passed := familyFunc.Remote(c, n), familyFunc.Remote(c, n), familyFunc.Remote(c, n)
+		whole := putFirstFunc.Remote(c, n)
+		if err := checkFamily(c, must(seen.Get(c))(t), n); err != nil {
+			t.Error("before: ", err)
+		}
+		must(checkFunc.With(c, passed, api.Value(n)).Get(c))(t)
+		if _, _, err := api.Wait(c, []api.AnyRef{unseen, whole}, api.NumReturns(2)); err != nil {
+			t.Fatal(err)
+		}
+		killWorker(t, c, must(seen.Get(c))(t).PID)
+		for name, r := range map[string]api.Ref[family]{"seen": seen, "unseen": unseen, "passed": passed} {
+			must(checkFunc.With(c, r, api.Value(n)).Get(c))(t)
+			f, err := r.Get(c)
+			if err == nil {
+				err = checkFamily(c, f, n)
+			}
+			if err != nil {
+				t.Error(name, "after its maker was killed: ", err)
+			}
+		}
+		if a := must(whole.Get(c))(t); a.Len() != n || a.Data()[n-1] != n-1 {
+			t.Error("another Array")
+		}
+	})
+}
