@@ -11,6 +11,8 @@ import (
 
 const (
 	objects    = 200 // IDs that the victims share
+	contested  = 199 // the one that several create at the same time
+	contests   = 100 // how often they do between two looks at what they are told
 	wanted     = 10  // the first of them, for which getters wait more often
 	mostHeld   = 8   // objects that a goroutine holds at a time
 	smallBytes = 3000
@@ -117,12 +119,15 @@ func (l *life) drop(h *arena.Hold) {
 // mischief is one random thing that a process may do.
 func (l *life) mischief(r *rand.Rand) (*arena.Hold, int, error) {
 	n := r.IntN(objects)
-	if l.deadly.Load() == int64(arena.BeforeWake) { // somebody is to wait for what it seals
+	switch int(l.deadly.Load()) {
+	case arena.BeforeWake: // somebody is to wait for what it seals
 		n = r.IntN(wanted)
 		if l.a.Delete(objectOf(n)) {
 			return nil, 0, nil
 		}
 		return l.create(r, n)
+	case arena.RivalMarked: // somebody is to create the same at the same time
+		return nil, 0, l.compete()
 	}
 	switch r.IntN(10) {
 	case 0, 1, 2:
@@ -181,4 +186,18 @@ func (l *life) create(r *rand.Rand, n int) (*arena.Hold, int, error) {
 	}
 	h, err := w.Seal(r.IntN(2) == 0)
 	return h, n, err
+}
+
+// compete creates one and the same empty object over and over, as other goroutines of the process do meanwhile.
+func (l *life) compete() error {
+	l.a.Delete(objectOf(contested))
+	for range contests {
+		w, err := l.a.Create(objectOf(contested), 0, killJob, contested)
+		if err == nil {
+			w.Abort()
+		} else if !errors.Is(err, arena.ErrExists) && !errors.Is(err, arena.ErrFull) {
+			return err
+		}
+	}
+	return nil
 }

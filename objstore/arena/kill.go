@@ -53,6 +53,8 @@ const (
 	KillPoints = int(killPoints)
 	// BeforeWake is the one between a seal and the wake-up of who waits for it.
 	BeforeWake = int(killSealed)
+	// RivalMarked is the one at which a creator has told another one of the same ID that it lost.
+	RivalMarked = int(killMarked)
 )
 
 // Provoke is for tests that kill processes: f is called at each kill point, with its number, by the goroutine
