@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kadrehq/kadre/internal/invariant"
 	"github.com/kadrehq/kadre/internal/shm"
 )
 
@@ -78,6 +79,10 @@ func TestAllClients(t *testing.T) {
 // TestMillion fills an arena with as many objects as there can be. Most of them are empty and own no block.
 func TestMillion(t *testing.T) {
 	const blocks = 10_000
+	maxEntries := maxEntries
+	if invariant.Enabled { // the slower run of the two
+		maxEntries = 100_000
+	}
 	c := newArena(t, Config{Size: 64 << 20, Entries: maxEntries}, 1, 40)
 	all := c.all()
 	for n := range maxEntries {
