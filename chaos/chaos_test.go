@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/kadrehq/kadre/api"
 	"github.com/kadrehq/kadre/internal/invariant"
 	"github.com/kadrehq/kadre/internal/testbed"
 	"github.com/kadrehq/kadre/internal/testnet"
@@ -16,6 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	RunChild()
+	api.RunWorker()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		testbed.Clean()
 		os.Exit(code)
@@ -90,6 +92,31 @@ func TestMissedMarksAreTold(t *testing.T) {
 	all := []testnet.Took{{For: 3}, {For: 1}, {For: 2, Err: "no"}}
 	if quantile(all, 0.5) != 3 || quantile(all, 0.99) != time.Hour || quantile(nil, 0.5) != 0 {
 		t.Error("a quantile is wrong")
+	}
+}
+
+// TestWorkerKill has few runs; KADRE_RUNS asks for more, KADRE_SEED for other choices.
+func TestWorkerKill(t *testing.T) {
+	o := Options{Runs: 20, Seed: uint64(time.Now().UnixNano())}
+	if s := os.Getenv("KADRE_RUNS"); s != "" {
+		o.Runs, _ = strconv.Atoi(s)
+	}
+	if s := os.Getenv("KADRE_SEED"); s != "" {
+		o.Seed, _ = strconv.ParseUint(s, 10, 64)
+	}
+	var log strings.Builder
+	o.Log = &log
+	plan, err := Find("worker-kill")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = plan.Run(t.Context(), o)
+	t.Log(log.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "0 tasks lost") {
+		t.Error("the end is missing")
 	}
 }
 

@@ -20,6 +20,7 @@ type Plan struct {
 // Options say how hard a plan tries. What a plan does not name in its text it does not look at.
 type Options struct {
 	Kills    int           // store-kill: how many processes are killed; default [DefaultKills]
+	Runs     int           // worker-kill: how many runs; default [DefaultRuns]
 	Seed     uint64        // of the random choices
 	Nodes    int           // silent-death, partition: how many; default: the plan's
 	Share    int           // silent-death: percent of the nodes that die; default [DefaultShare]
@@ -35,6 +36,7 @@ type Options struct {
 // Defaults of the options.
 const (
 	DefaultKills = 300
+	DefaultRuns  = 20
 	DefaultShare = 30
 	DefaultBusy  = time.Minute
 	DefaultSplit = 30 * time.Second
@@ -96,6 +98,11 @@ func Plans() []Plan {
 		Does: "cuts a cluster of --nodes nodes (60), each in a network namespace of its own, into halves for --split, and heals it; all must " +
 			"have one view again within 10 s, and every object that both halves held must still be there and be found from all sides. Needs root",
 		Run: partition,
+	}, {
+		Name: "worker-kill",
+		Does: "in each of --runs runs submits tasks of several kinds that all run in a worker process, and kills that at random; " +
+			"every result must be right, and a task without retries must have started at most once",
+		Run: workerKill,
 	}}
 }
 
