@@ -12,7 +12,7 @@ import (
 // Scenarios is the table: every row that can be measured.
 func Scenarios() []Scenario {
 	return slices.Concat(walk(), []Scenario{firstResult()}, store(), storeProcs(), storeAPI(), directoryRows(), cluster(), netRows(),
-		local(), []Scenario{wordcount()})
+		local(), []Scenario{wordcount()}, process())
 }
 
 // burst is how many calls are out at once in the -async rows.
