@@ -25,4 +25,10 @@
 // A drill is a plan on a cluster of processes, each in a network namespace of its own (internal/testnet); packets are
 // dropped there by the packet filter, so connections neither break nor answer. What a drill measures it holds to a
 // mark; it goes on when one is missed, and fails at its end with all of them.
+//
+// # worker-kill
+//
+// A driver with KADRE_ISOLATE=1 submits tasks of all kinds, half of them at most once, while the worker that runs them
+// is killed now and then. Each result is right; each at-most-once task, which notes its starts in a file, has started
+// at most once, and just once where it gave a result.
 package chaos

@@ -12,11 +12,15 @@
 // once, and what a [Buffer] fills in place is there from the start. Go's collector counts references within a process; the owner's
 // table counts processes.
 //
+// A driver all of whose tasks run in a worker process has a feed (feed.go): a task there is a slot and a short frame on
+// the ring that the two share, and the worker's intake (intake.go) starts it on the poll goroutine itself where it is
+// short (carry.go).
+//
 // Concurrency: everything exported may be called by any goroutine. Frames are handled on one poll
 // goroutine, which never blocks: what waits (decoding, pulling, constructing) runs on goroutines or on
 // the engine.
 //
-// Lock order: Process.mu, then links' and calls' own locks. No callback of users runs under Process.mu,
+// Lock order: Process.mu, then feed.mu, then links' and calls' own locks. No callback of users runs under Process.mu,
 // nor does a future finish under it.
 //
 // Rejected: reference counting by hand (Go values are copied freely); a table entry for every task (the
