@@ -94,8 +94,8 @@ func (c *carrier) round(turn uint64, in *carried) bool {
 		}
 		if !kept {
 			c.p.engine.Repay() // the slot was this goroutine's
-			c.mu.Lock()        // until the next one has its turn
-			c.mu.Unlock()
+			c.mu.Lock()
+			c.mu.Unlock() //lint:ignore SA2001 until the next one has its turn
 			return true
 		}
 	}
