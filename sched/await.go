@@ -107,6 +107,9 @@ func (b *batch) run(t *Task, i int) bool {
 	}
 	if t.claim() {
 		b.w.exec(t, b.depth, b.me)
+		if b.me != nil && b.e.press.Load() {
+			b.e.turnOf(b.me)
+		}
 	}
 	if i%runAllLook == 0 {
 		b.w.q.DropStale()
@@ -174,6 +177,9 @@ func (e *Engine) inline(me, t *Task) bool {
 			w := e.worker(me)
 			w.q.DropStale()
 			w.exec(t, me.depth+1, me)
+			if e.press.Load() {
+				e.turnOf(me)
+			}
 		}
 		return true
 	}

@@ -26,6 +26,7 @@ func (w *words) Claim() bool {
 }
 func (w *words) Release()     { w.free.Add(1) }
 func (w *words) Wanted() bool { return w.wanted.Load() }
+func (w *words) Over() bool   { return w.wanted.Load() }
 
 func TestWords(t *testing.T) {
 	w := &words{}

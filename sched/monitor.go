@@ -93,7 +93,7 @@ func (m *monitor) look() bool {
 	if e.cpu != nil && e.waiting.Load() > 0 {
 		e.grant()
 	}
-	e.press.Store(e.wides.Load() > 0 || e.running.Load() > e.limit.Load() || e.cpu != nil && e.running.Load() > 0 && e.cpu.Wanted())
+	e.press.Store(e.wides.Load() > 0 || e.running.Load() > e.limit.Load() || e.cpu != nil && e.running.Load() > 0 && e.cpu.Over())
 	return e.busy()
 }
 

@@ -10,7 +10,8 @@ import (
 type CPUs interface {
 	Claim() bool  // takes a word; false when there is none, and then notes that this process waits for one
 	Release()     // gives one back
-	Wanted() bool // another process waits, and this one has more than its share
+	Wanted() bool // another process waits for one
+	Over() bool   // and this one has more than its share
 }
 
 // slots is a counting semaphore whose slow path is first in, first out. It counts what runs tasks or

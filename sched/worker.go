@@ -167,6 +167,21 @@ func (w *worker) next() *Task {
 	return w.steal(true, stealEarly)
 }
 
+// WordsFreed is to be called when CPU words may have been given back.
+func (e *Engine) WordsFreed() {
+	if e.waiting.Load() > 0 {
+		e.grant()
+	}
+}
+
+// turnOf is turn for a goroutine of t, whose slots are t's.
+func (e *Engine) turnOf(t *Task) {
+	if t.slots() > 0 && t.state.CompareAndSwap(stRun, stRun|stGiven) {
+		e.release(int32(t.slots()))
+		e.takeBack(t)
+	}
+}
+
 var searchPause atomic.Int32
 
 func (w *worker) search() *Task {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -151,6 +152,7 @@ func (n *Node) admit(c *net.UnixConn, h *wire.Hello, pid int, since uint64) (p *
 		p.link.Close()
 		return nil, err
 	}
+	n.arena.SetCPUParty(p.slot, binary.BigEndian.Uint32(p.job[:])|1<<31) // no slot is like it
 	n.poller.Add(p.link, func(b []byte) { n.fromProcess(p, b) }, func(err error) {
 		n.log.Warn("node: a process wrote nonsense into its ring; it is dropped", "pid", p.pid, "err", err)
 		p.conn.Close()

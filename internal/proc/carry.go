@@ -50,7 +50,7 @@ func (c *carrier) run(turn uint64) {
 			in.f.inbound().answer(in.f)
 		}
 	}()
-	mine := p.poller.Run(turn, p.pollEnd.Load, wire.Hooks{Work: func() bool { return c.round(turn, &in) }, Spin: p.idleCPU, Rest: c.rest})
+	mine := p.poller.Run(turn, p.pollEnd.Load, wire.Hooks{Work: func() bool { return c.round(turn, &in) }, Each: p.engine.WordsFreed, Spin: p.idleCPU, Rest: c.rest})
 	normal = true
 	if mine {
 		c.rest()

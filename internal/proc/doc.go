@@ -20,9 +20,15 @@
 // goroutine, which never blocks: what waits (decoding, pulling, constructing) runs on goroutines or on
 // the engine.
 //
+// CPUs of the node are words in shared memory that its processes share without anybody's help: each writes what it
+// has and whether it wants more, and each knows from that who is next. A process above its job's fair share gives a
+// word up between two tasks; where words cannot be halved, those who wait take turns of some 20 ms. A free word is
+// left for 10 ms at most to who deserves it more: that one may be stopped.
+//
 // Lock order: Process.mu, then feed.mu, then links' and calls' own locks. No callback of users runs under Process.mu,
 // nor does a future finish under it.
 //
 // Rejected: reference counting by hand (Go values are copied freely); a table entry for every task (the
-// in-process call would cost three times as much).
+// in-process call would cost three times as much); the node as who hands out CPUs (a message for each task that
+// blocks); giving a word to who waits longest (a job of many processes then gets more than one of one).
 package proc

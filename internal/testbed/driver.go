@@ -47,7 +47,11 @@ func Main(drivers map[string]func(*Stage) error) {
 // program with its arguments that runs it.
 func (b *Bed) Driver(name string, at Place, prefix ...string) *Process {
 	b.t.Helper()
-	exe := must[string](b.t, "own executable")(os.Executable())
+	return b.driverOf(must[string](b.t, "own executable")(os.Executable()), name, at, prefix...)
+}
+
+func (b *Bed) driverOf(exe, name string, at Place, prefix ...string) *Process {
+	b.t.Helper()
 	at.Env = append([]string{driverName + "=" + name}, at.Env...)
 	return b.Run("driver "+name, at, append(prefix, exe)...)
 }
@@ -56,4 +60,10 @@ func (b *Bed) Driver(name string, at Place, prefix ...string) *Process {
 func (n *Node) Driver(name string, env ...string) *Process {
 	n.bed.t.Helper()
 	return n.bed.Driver(name, n.at("KADRE_SOCKET="+n.Socket, env...))
+}
+
+// DriverOf is Driver with a copy of the test binary that is another program to the node.
+func (n *Node) DriverOf(exe, name string, env ...string) *Process {
+	n.bed.t.Helper()
+	return n.bed.driverOf(exe, name, n.at("KADRE_SOCKET="+n.Socket, env...))
 }

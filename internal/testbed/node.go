@@ -130,6 +130,7 @@ type Status struct {
 	RecordsHeld  int `json:"records_held"`
 	Directory    struct{ Hits, Misses int }
 	Store        struct{ Objects, Holders, Blocks, Bytes int64 }
+	CPUs         struct{ Total, Free float64 }
 	Jobs         []struct{ Job string }
 	Drivers      []struct{ PID int }
 	Workers      []struct {

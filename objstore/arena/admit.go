@@ -26,6 +26,8 @@ func (a *Arena) Admit(pid int, epoch uint64) (client int, err error) {
 		}
 		s.pid.Store(uint64(pid))
 		s.hint.Store(0)
+		s.cpuUsed.Store(0)
+		s.party.Store(uint32(c))
 		for i := range s.stats {
 			s.stats[i].Store(0)
 		}

@@ -107,6 +107,64 @@ func (a *Arena) CPUWaiters() *atomic.Uint32 {
 	return (*atomic.Uint32)(unsafe.Pointer(&a.sp.cpuWait)) // its low half, on the little-endian machines we run on
 }
 
+// CPUUser is a client that has CPU words or wants one.
+type CPUUser struct {
+	Client int
+	Party  uint32 // who shares its share with it
+	Words  int    // that it has
+	Wants  bool
+	Used   uint64 // what it had so far, as it says itself: the unit is that of the layer above
+}
+
+// CPUUsers appends all of them to dst. Each word is read by itself: the whole may never have been so.
+func (a *Arena) CPUUsers(dst []CPUUser) []CPUUser {
+	var has [maxClients]uint16
+	words := a.cpuWords()
+	for i := range words {
+		if c := cpuOwner(words[i].Load()); c >= 0 && c < maxClients {
+			has[c]++
+		}
+	}
+	for c := range a.clientHigh() {
+		k := &a.clients[c]
+		if wants := k.wantCPU.Load() != 0; wants || has[c] > 0 {
+			dst = append(dst, CPUUser{c, k.party.Load(), int(has[c]), wants, k.cpuUsed.Load()})
+		}
+	}
+	return dst
+}
+
+// SetCPUUsed is what CPUUsers tells of this client from now on.
+func (a *Arena) SetCPUUsed(used uint64) {
+	if !a.closed.Load() {
+		a.clients[a.client].cpuUsed.Store(used)
+	}
+}
+
+// CPUParty is this client's own.
+func (a *Arena) CPUParty() uint32 {
+	if a.closed.Load() {
+		return 0
+	}
+	return a.clients[a.client].party.Load()
+}
+
+// CPUCount is the number of words there are.
+func (a *Arena) CPUCount() int {
+	if a.closed.Load() {
+		return 0
+	}
+	return len(a.cpuWords())
+}
+
+// SetCPUParty says whom a client shares its share with; by itself it has one of its own. The node calls it when it
+// has admitted the client.
+func (a *Arena) SetCPUParty(client int, party uint32) {
+	if !a.closed.Load() && client > 0 && client < len(a.clients) {
+		a.clients[client].party.Store(party)
+	}
+}
+
 // countCPUWaiters counts the flags again. The version makes a count fail that another one overtook, so the
 // last one has seen every flag.
 func (a *Arena) countCPUWaiters() {

@@ -2,6 +2,7 @@ package arena
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -33,6 +34,13 @@ func TestCPUs(t *testing.T) {
 	two.WantCPU(true)
 	if n := one.CPUWaiters().Load(); n != 1 {
 		t.Fatal("waiters:", n)
+	}
+	two.SetCPUUsed(77)
+	c.SetCPUParty(2, 9)
+	c.SetCPUParty(maxClients, 9) // nobody
+	users := []CPUUser{{1, 0, 3, false, 0}, {2, 9, 0, true, 77}}
+	if got := one.CPUUsers(nil); !slices.Equal(got, users) {
+		t.Fatal(got)
 	}
 	bell := two.Doorbell(2).Load()
 	one.ReleaseCPU(1)

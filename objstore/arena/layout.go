@@ -58,7 +58,9 @@ type client struct {
 	epoch   atomic.Uint64 // 0: the slot is free; with pid written by the node
 	pid     atomic.Uint64
 	wantCPU atomic.Uint32 // by the client
-	_       [44]byte
+	party   atomic.Uint32 // by the node: clients of one party have one share of the CPUs
+	cpuUsed atomic.Uint64 // by the client: see CPUUser.Used
+	_       [32]byte
 
 	bell atomic.Uint32 // bumped by all
 	_    uint32
