@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"syscall"
@@ -14,9 +15,11 @@ import (
 )
 
 const (
-	joinFor   = 4 * time.Second // all join addresses together
+	joinFor   = 4 * time.Second  // until an address where nobody answers is given up
+	joinMost  = 12 * time.Second // and one where somebody does, who is too busy to finish a handshake
 	joinRetry = 200 * time.Millisecond
-	maxHosts  = 64 // addresses of one DNS name that are tried
+	retryMost = 2 * time.Second // between two tries
+	maxHosts  = 64              // addresses of one DNS name that are tried
 
 	reuniteEvery = 5 * time.Second
 	resolveEach  = 6 // times that, where there are members
@@ -32,7 +35,7 @@ func (h *Host) join(ctx context.Context) error {
 	if len(h.cfg.Join) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, joinFor)
+	ctx, cancel := context.WithTimeout(ctx, joinMost)
 	defer cancel()
 	defer context.AfterFunc(h.ctx, cancel)()
 	res := make(chan error, len(h.cfg.Join))
@@ -62,13 +65,15 @@ func (h *Host) join(ctx context.Context) error {
 	return nil
 }
 
-// joinAddr tries one address until ctx ends: its node may be starting too.
+// joinAddr tries one address until ctx ends, or sooner where nobody is: its node may be starting too, or have many
+// to let in.
 func (h *Host) joinAddr(ctx context.Context, addr string) error {
 	t, err := parseTarget(addr)
 	if err != nil {
 		return err
 	}
-	for {
+	begin := time.Now()
+	for wait := joinRetry; ; {
 		err := h.joinTarget(ctx, t, nil)
 		if err == nil {
 			return nil
@@ -76,15 +81,31 @@ func (h *Host) joinAddr(ctx context.Context, addr string) error {
 		if barred(err) {
 			return err // trying again will not help
 		}
-		select {
-		case <-ctx.Done():
-			if errors.Is(err, syscall.ECONNREFUSED) {
-				return fmt.Errorf("nothing listens there: is the node running, and is the port right? (%w)", err)
-			}
-			return fmt.Errorf("no node answers there: is the address right and reachable? (%w)", err)
-		case <-time.After(joinRetry):
+		slow := unfinished(err)
+		if slow {
+			wait = min(2*wait, retryMost)
 		}
+		if slow || time.Since(begin) < joinFor {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait/2 + rand.N(wait)): // who started together do not try together
+				continue
+			}
+		}
+		switch {
+		case slow:
+			return fmt.Errorf("somebody answers there and does not finish the handshake: is it a node, or too busy? (%w)", err)
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return fmt.Errorf("nothing listens there: is the node running, and is the port right? (%w)", err)
+		}
+		return fmt.Errorf("no node answers there: is the address right and reachable? (%w)", err)
 	}
+}
+
+// unfinished says that a connection was there, and time ran out before both sides had said all.
+func unfinished(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op != "dial" && (op.Timeout() || errors.Is(op, net.ErrClosed))
 }
 
 // joinTarget makes one attempt at every address that t's name stands for, all at once, but for those that skip

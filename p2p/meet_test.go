@@ -109,7 +109,7 @@ func TestJoinErrors(t *testing.T) {
 	var wg sync.WaitGroup
 	for addr, want := range map[string]string{
 		free(t):                "nothing listens there",
-		silent.Addr().String(): "no node answers there",
+		silent.Addr().String(): "does not finish the handshake",
 		"nonsense":             "host:port or a multiaddr",
 		"/ip4/1.2.3.4/udp/5":   "only TCP",
 	} {
@@ -119,7 +119,7 @@ func TestJoinErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) {
 				t.Errorf("joining %s: %v", addr, err)
 			}
-			if d := time.Since(t0); d > 5*time.Second {
+			if d := time.Since(t0); d > time.Minute {
 				t.Errorf("joining %s took %v", addr, d)
 			}
 		})

@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	maxDials  = 32              // at once
-	maxShakes = 1024            // accepted connections in their handshake; the ports bound those of strangers
-	dialFor   = 2 * time.Second // all addresses of a node, with the handshake
+	maxDials  = 32                     // at once
+	maxShakes = 1024                   // accepted connections in their handshake; the ports bound those of strangers
+	dialFor   = 5 * time.Second        // all addresses of a node, with the handshake: a busy one takes its time
+	directFor = 500 * time.Millisecond // the addresses of a node that names a relay too: where they do not work, nothing answers
 	dialNext  = 250 * time.Millisecond
 	maxBulkIn = 16 // bulk lanes a peer may have open here
 )
@@ -275,7 +276,7 @@ func (h *Host) reach(ctx context.Context, n id.Node, addrs []string) (*lane.Conn
 		return h.dialAny(ctx, ts)
 	}
 	if len(ts) > 0 {
-		direct, cancel := context.WithTimeout(ctx, dialFor/4) // where it does not work, nothing answers
+		direct, cancel := context.WithTimeout(ctx, directFor)
 		defer cancel()
 		if c, err := h.dialAny(direct, ts); err == nil {
 			return c, nil

@@ -19,6 +19,9 @@ const alpn = "kadre-lane/1"
 // handshakeFor bounds all of an accepted connection's handshake: TLS, admission and hello.
 const handshakeFor = 5 * time.Second
 
+// connectFor bounds connecting: where the machine lives its kernel answers at once, however busy the node is.
+const connectFor = 2 * time.Second
+
 // ErrPeer says that another node than the expected one answered at an address.
 var ErrPeer = errors.New("lane: another node answers at this address")
 
@@ -61,7 +64,7 @@ const (
 // Dial connects to addr ("ip:port", or a path for the network "unix"), where want must answer unless it is empty. ctx's deadline bounds the
 // whole handshake, hello included.
 func (e *Endpoint) Dial(ctx context.Context, network, addr string, want peer.ID) (*Conn, error) {
-	var d net.Dialer
+	d := net.Dialer{Timeout: connectFor}
 	c, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, fmt.Errorf("lane: %w", err)

@@ -30,7 +30,7 @@
 // back only under a higher epoch. A lane under an epoch lower than the known one is refused: a zombie gets no word in.
 //
 // Up needs a lane and not only a claim. Every node dials all members (the lower ID of two first) and keeps the lane:
-// silent ones cost a beat every beatEvery, and any frame shows that its sender lives. A member that cannot be
+// silent ones cost a beat of either side every beatEvery, and any frame shows that its sender lives. A member that cannot be
 // reached from here for the time called alone is down here, whatever the gossip says; Said and State then differ.
 //
 // One side alone decides which lane counts, the node with the lower ID, within the handshake: no lane is

@@ -14,7 +14,8 @@ const (
 // Times, in nanoseconds. Those of the gossip are in probe.go and suspect.go.
 const (
 	TickEvery   = 100 * ms
-	beatEvery   = 5 * sec  // on each lane
+	beatEvery   = 5 * sec  // on each lane that brought nothing for so long
+	beatSpread  = sec      // which of its two sides beats is chance
 	silentFor   = 12 * sec // a lane that brings nothing for so long is dialed anew
 	alone       = 10 * sec // a member that this node cannot reach for so long is down here, whatever the others say
 	yieldFor    = sec      // the higher ID lets the lower one dial first

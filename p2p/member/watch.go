@@ -88,6 +88,21 @@ func (m *Machine) tick(now int64) {
 	m.chat(now)
 }
 
+// beat says something on a lane that brought nothing for a while. Where the other side was quicker its beat and the
+// echo have shown both that the other lives; whose turn it is next is chance, so that both measure the round trip.
+func (m *Machine) beat(p *peer, now int64) {
+	switch {
+	case p.beat == 0: // a new lane; the next beats of all lanes spread out
+		p.beat = now + int64(m.gossip.random(int(beatEvery)))
+	case p.RTT != 0 && now-p.heard < beatEvery:
+		p.beat = p.heard + beatEvery + int64(m.gossip.random(int(beatSpread)))
+		return
+	default:
+		p.beat = now + beatEvery
+	}
+	m.send(p, Beat{Now: now})
+}
+
 // watch looks after the lane to p.
 func (m *Machine) watch(p *peer, now int64) {
 	switch {
@@ -105,12 +120,7 @@ func (m *Machine) watch(p *peer, now int64) {
 		return
 	}
 	if now >= p.beat {
-		if p.beat == 0 { // the next ones of all lanes spread out
-			p.beat = now + int64(m.gossip.random(int(beatEvery)))
-		} else {
-			p.beat = now + beatEvery
-		}
-		m.send(p, Beat{Now: now})
+		m.beat(p, now)
 	}
 	if p.sums > 0 && now >= p.nextSum {
 		p.sums, p.nextSum = p.sums-1, now+sumEvery
