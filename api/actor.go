@@ -86,7 +86,7 @@ func (a *Actor[S]) DecodeSpecial(d *codec.Decoder) error {
 // class is what the remote classes share: a remote function whose result says where the actor lives.
 type class[S, A any] struct{ *remote[A, proc.Location] }
 
-func newClass[S, A any](fn any, opts []ClassOption, run func(context.Context, *A) (*S, error), pos []position[A]) class[S, A] {
+func newClass[S, A any](fn any, opts []ClassOption, run func(context.Context, *A) (*S, error), pos []position) class[S, A] {
 	var c class[S, A]
 	c.remote = newRemote(fn, applying(opts, ClassOption.applyClass), func(ctx context.Context, a *A) (l proc.Location, err error) {
 		s, err := run(ctx, a)
@@ -107,7 +107,7 @@ func (c class[S, A]) create(ctx context.Context, a A, rest []argument) Actor[S] 
 	if err != nil {
 		return Actor[S]{failed[proc.Location](p, c.typ, err).f}
 	}
-	p.Create(ctx, &k.future.head, &c.opts, k.deps())
+	p.Create(ctx, &k.future.head, &c.opts, deps(&k.future.head))
 	return Actor[S]{&k.future}
 }
 
@@ -125,7 +125,7 @@ func (c class[S, A]) changed(opts []ClassOption) class[S, A] {
 // method is what the remote methods share: a remote function that runs where its actor lives.
 type method[S, A, R any] struct{ *remote[A, R] }
 
-func newMethod[S, A, R any](fn any, opts []MethodOption, run func(*S, context.Context, *A) (R, error), pos []position[A]) method[S, A, R] {
+func newMethod[S, A, R any](fn any, opts []MethodOption, run func(*S, context.Context, *A) (R, error), pos []position) method[S, A, R] {
 	var m method[S, A, R]
 	m.remote = newRemote(fn, applying(opts, MethodOption.applyMethod), func(ctx context.Context, a *A) (r R, err error) {
 		on := proc.Receiver(ctx)
@@ -148,7 +148,7 @@ func (m method[S, A, R]) call(ctx context.Context, on Actor[S], a A, rest []argu
 	if err != nil {
 		return failed[R](p, m.typ, err)
 	}
-	p.Call(ctx, h, &c.future.head, &m.opts, c.deps())
+	p.Call(ctx, h, &c.future.head, &m.opts, deps(&c.future.head))
 	return Ref[R]{&c.future}
 }
 

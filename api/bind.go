@@ -11,7 +11,7 @@ import (
 // call has its own copy.
 func (f *RemoteFunc2[A, B, R]) Bind(a Arg[A]) *RemoteFunc1[B, R] {
 	b := &bound[A]{a: a}
-	one := &remote[tuple1[B], R]{fn: f.r.fn, typ: f.r.typ, opts: f.r.opts}
+	one := &remote[tuple1[B], R]{fn: f.r.fn, typ: f.r.typ, sig: f.r.sig, opts: f.r.opts}
 	one.via = func(ctx context.Context, o *proc.Options, t tuple1[B], rest []argument) Ref[R] {
 		r := f.r
 		if o != &one.opts { // Options was called on what Bind gave

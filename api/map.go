@@ -53,8 +53,8 @@ func (f *remote[A, R]) all(ctx context.Context, n int, values bool, one func(i i
 			continue
 		}
 		refs[i] = Ref[R]{&c.future}
-		if deps := c.deps(); !allReady(deps) {
-			p.Submit(ctx, &c.future.head, &f.opts, deps)
+		if ds := deps(&c.future.head); !allReady(ds) {
+			p.Submit(ctx, &c.future.head, &f.opts, ds)
 		} else {
 			c.future.head.SetOptions(&f.opts)
 			if to.Prepare(&c.future.head.Task, &f.fn.Run) {

@@ -102,7 +102,7 @@ func (r *reduction[T]) arrived(ref Ref[T], lo, hi int) {
 	r.over = whole
 	r.mu.Unlock()
 	if whole {
-		args := r.last.args()
+		args := argsOf(&r.last.future.head)
 		args[0].dep, args[1].dep = left.ref.base(), right.ref.base()
 		r.gate.head.SetDone() // from here on the call may run
 		return

@@ -84,7 +84,7 @@ type generator[A, R any] struct {
 }
 
 // newStream registers a generator task; fn is the user's, for its name, and run calls it.
-func newStream[R, A any](fn any, opts []TaskOption, run func(context.Context, *A) iter.Seq2[R, error], pos []position[A]) generator[A, R] {
+func newStream[R, A any](fn any, opts []TaskOption, run func(context.Context, *A) iter.Seq2[R, error], pos []position) generator[A, R] {
 	typ, err := typeOf[R]()
 	if err != nil {
 		_, where := caller()
@@ -130,7 +130,7 @@ func (g generator[A, R]) submit(ctx context.Context, a A, rest []argument) Strea
 	if err != nil {
 		return Stream[R]{f: failed[None](p, g.r.typ, err).f}
 	}
-	return Stream[R]{&c.future, p.SubmitStream(ctx, &c.future.head, &g.r.opts, c.deps(), g.item)}
+	return Stream[R]{&c.future, p.SubmitStream(ctx, &c.future.head, &g.r.opts, deps(&c.future.head), g.item)}
 }
 
 func (g generator[A, R]) with(ctx context.Context, w given[A]) Stream[R] {
@@ -150,7 +150,7 @@ type RemoteStream0[R any] struct{ g generator[tuple0, R] }
 
 // Stream0 registers a generator task.
 func Stream0[R any](fn func(context.Context) iter.Seq2[R, error], opts ...TaskOption) *RemoteStream0[R] {
-	return &RemoteStream0[R]{newStream[R](fn, opts, func(ctx context.Context, _ *tuple0) iter.Seq2[R, error] { return fn(ctx) }, []position[tuple0](nil))}
+	return &RemoteStream0[R]{newStream[R](fn, opts, func(ctx context.Context, _ *tuple0) iter.Seq2[R, error] { return fn(ctx) }, nil)}
 }
 
 // Remote starts the generator and gives its stream at once.

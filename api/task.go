@@ -60,17 +60,6 @@ func newObject[R any](p *proc.Process, typ *proc.Type) *future[R] {
 // newExtra is what the engine makes for a call of a slab that needs it after all.
 func newExtra() *sched.Ext { return &new(extra).Ext }
 
-// beside gives what lies beside a call; nil where there is nothing.
-func (c *call[A, R]) beside() *extra { return (*extra)(unsafe.Pointer(c.future.head.HasExt())) }
-
-// args are the arguments that are not in the tuple yet.
-func (c *call[A, R]) args() []argument {
-	if x := c.beside(); x != nil {
-		return x.args
-	}
-	return nil
-}
-
 // argument is one argument until the task runs.
 type argument struct {
 	data []byte         // an encoded value

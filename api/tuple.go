@@ -23,26 +23,6 @@ type (
 	}
 )
 
-func positions1[A any]() []position[tuple1[A]] {
-	return []position[tuple1[A]]{at(func(t *tuple1[A]) *A { return &t.a })}
-}
-
-func positions2[A, B any]() []position[tuple2[A, B]] {
-	type T = tuple2[A, B]
-	return []position[T]{at(func(t *T) *A { return &t.a }), at(func(t *T) *B { return &t.b })}
-}
-
-func positions3[A, B, C any]() []position[tuple3[A, B, C]] {
-	type T = tuple3[A, B, C]
-	return []position[T]{at(func(t *T) *A { return &t.a }), at(func(t *T) *B { return &t.b }), at(func(t *T) *C { return &t.c })}
-}
-
-func positions4[A, B, C, D any]() []position[tuple4[A, B, C, D]] {
-	type T = tuple4[A, B, C, D]
-	return []position[T]{at(func(t *T) *A { return &t.a }), at(func(t *T) *B { return &t.b }),
-		at(func(t *T) *C { return &t.c }), at(func(t *T) *D { return &t.d })}
-}
-
 // given are the arguments of With, taken apart: a tuple of the values that are known, and the rest.
 type given[T any] struct {
 	values T
