@@ -109,9 +109,9 @@ var (
 		api.RetryErrors(func(error) bool { return true }), api.Timeout(time.Second)}
 	taskLater = map[string]api.TaskOption{"HeapMemory": api.HeapMemory(1), "Priority": api.Priority(1),
 		"InBundle": api.InBundle(nil, 0)}
-	streamOptions = []api.TaskOption{api.Buffer(1)}
-	classOptions  = []api.ClassOption{api.NumCPUs(0), api.Resources(nil), api.OnNode("n", false), api.OwnProcess(), api.RegisterAs("c1")}
-	classLater    = map[string]api.ClassOption{"HeapMemory": api.HeapMemory(1),
+	_            = []api.TaskOption{api.Buffer(1)}
+	classOptions = []api.ClassOption{api.NumCPUs(0), api.Resources(nil), api.OnNode("n", false), api.OwnProcess(), api.RegisterAs("c1")}
+	classLater   = map[string]api.ClassOption{"HeapMemory": api.HeapMemory(1),
 		"InBundle": api.InBundle(nil, 0), "Name": api.Name("n"), "Namespace": api.Namespace("n"), "GetIfExists": api.GetIfExists(),
 		"Detached": api.Detached(), "MaxRestarts": api.MaxRestarts(1), "MaxTaskRetries": api.MaxTaskRetries(1),
 		"MaxConcurrency": api.MaxConcurrency(1), "MaxPendingCalls": api.MaxPendingCalls(1)}

@@ -157,7 +157,7 @@ func TestCancel(t *testing.T) {
 
 		note = filepath.Join(t.TempDir(), "note")
 		ctx, cancel := context.WithCancel(c)
-		ref = hangFunc.Remote(ctx, note)
+		hangFunc.Remote(ctx, note)
 		awaitNote(t, c, note, "runs")
 		cancel()
 		awaitNote(t, c, note, "ended") // the same by the context of the call
