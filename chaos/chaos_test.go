@@ -130,3 +130,22 @@ func TestFindNamesThePlans(t *testing.T) {
 		}
 	}
 }
+
+// TestStuck holds the reports to times that only a hang exceeds.
+func TestStuck(t *testing.T) {
+	o := Options{Runs: 40, Seed: uint64(time.Now().UnixNano()), Slack: 10}
+	var log strings.Builder
+	o.Log = &log
+	plan, err := Find("stuck")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = plan.Run(t.Context(), o)
+	t.Log(log.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(log.String(), "deadlock with its chain"); got != 8 {
+		t.Errorf("%d deadlocks", got)
+	}
+}

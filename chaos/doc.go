@@ -31,4 +31,10 @@
 // A driver with KADRE_ISOLATE=1 submits tasks of all kinds, half of them at most once, while the worker that runs them
 // is killed now and then. Each result is right; each at-most-once task, which notes its starts in a file, has started
 // at most once, and just once where it gave a result.
+//
+// # stuck
+//
+// Two nodes in processes of their own, and this process as the driver. Each case plants something that cannot go on and
+// waits until a member has the error with the chain, or until the list of waits names what is lacking. The healthy runs
+// are made in tasks and actors, 64 at a time, and one in six rests for longer than a wait has to last to be looked at.
 package chaos

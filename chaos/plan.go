@@ -20,7 +20,7 @@ type Plan struct {
 // Options say how hard a plan tries. What a plan does not name in its text it does not look at.
 type Options struct {
 	Kills    int           // store-kill: how many processes are killed; default [DefaultKills]
-	Runs     int           // worker-kill: how many runs; default [DefaultRuns]
+	Runs     int           // worker-kill, stuck: how many runs; default: the plan's
 	Seed     uint64        // of the random choices
 	Nodes    int           // silent-death, partition: how many; default: the plan's
 	Share    int           // silent-death: percent of the nodes that die; default [DefaultShare]
@@ -45,6 +45,7 @@ const (
 // Bounds of the options.
 const (
 	MaxKills = 1_000_000
+	MaxRuns  = 1_000_000
 	MinNodes = 4
 	MaxNodes = testnet.MaxNodes
 	MinShare = 1
@@ -103,6 +104,13 @@ func Plans() []Plan {
 		Does: "in each of --runs runs submits tasks of several kinds that all run in a worker process, and kills that at random; " +
 			"every result must be right, and a task without retries must have started at most once",
 		Run: workerKill,
+	}, {
+		Name: "stuck",
+		Does: "plants deadlocks and starvation on two nodes: actors and tasks that wait for each other, in a process, in several and on both nodes, " +
+			"for arguments, for resources that the other one holds or somebody for ever, a stream that nobody reads, a process that is stopped; each must be reported " +
+			"within 5 s with its chain, or be listed as waiting for what it lacks; then makes --runs random runs (1000) that wait long and " +
+			"in many ways and end, of which none may be reported",
+		Run: stuck,
 	}}
 }
 

@@ -34,7 +34,11 @@ func RunChild() {
 	if os.Getenv(roleEnv) == "" {
 		return
 	}
-	if err := victim(); err != nil {
+	run := victim
+	if os.Getenv(roleEnv) == stuckRole {
+		run = stuckNode
+	}
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

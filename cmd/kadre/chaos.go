@@ -54,7 +54,7 @@ the machine's, so that a seed does not repeat a run exactly.`,
 	cmd.Flags().BoolVar(&list, "list", false, "tell what each plan does, and break nothing")
 	f := cmd.Flags()
 	f.IntVar(&o.Kills, "kills", chaos.DefaultKills, "how many processes to kill")
-	f.IntVar(&o.Runs, "runs", chaos.DefaultRuns, "how many runs, for a plan that has runs")
+	f.IntVar(&o.Runs, "runs", 0, "how many runs, for a plan that has runs (default: the plan's)")
 	f.IntVar(&o.Nodes, "nodes", 0, "how many nodes to start (default: the plan's)")
 	f.IntVar(&o.Share, "share", chaos.DefaultShare, "percent of the nodes that die")
 	f.DurationVar(&o.Busy, "busy", chaos.DefaultBusy, "how long to keep all CPUs busy")
@@ -69,8 +69,8 @@ func checkChaos(cmd *cobra.Command, o chaos.Options) error {
 	switch {
 	case o.Kills < 1 || o.Kills > chaos.MaxKills:
 		return usagef("--kills %d: want 1 to %d", o.Kills, chaos.MaxKills)
-	case o.Runs < 1 || o.Runs > chaos.MaxKills:
-		return usagef("--runs %d: want 1 to %d", o.Runs, chaos.MaxKills)
+	case cmd.Flags().Changed("runs") && (o.Runs < 1 || o.Runs > chaos.MaxRuns):
+		return usagef("--runs %d: want 1 to %d", o.Runs, chaos.MaxRuns)
 	case cmd.Flags().Changed("nodes") && (o.Nodes < chaos.MinNodes || o.Nodes > chaos.MaxNodes):
 		return usagef("--nodes %d: want %d to %d", o.Nodes, chaos.MinNodes, chaos.MaxNodes)
 	case o.Share < chaos.MinShare || o.Share > chaos.MaxShare:

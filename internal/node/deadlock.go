@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -15,8 +16,12 @@ import (
 const (
 	// confirmAfter is the pause between two looks that confirm a cycle.
 	confirmAfter = 200 * time.Millisecond
-	// farEvery is how often all nodes are asked for waits that lead to other nodes, where none of them is new.
+	// farEvery is how often the other nodes are asked for their waits, where none here is new; farLeast is the pause
+	// between two times in any case.
 	farEvery = 4 * time.Second
+	farLeast = 500 * time.Millisecond
+	// farTwice is how often they are asked about waits that are new: the other ends may be newer still.
+	farTwice = 2
 	// maxTold bounds the cycles that are remembered since they were told and nobody can end them.
 	maxTold = 256
 )
@@ -28,8 +33,9 @@ type deadlocks struct {
 	again   bool // somebody said so while one looked
 
 	// The looker's.
-	far    time.Time      // when all nodes were asked last
+	far    time.Time      // when the other nodes were asked last
 	known  uint64         // of the waits then
+	fresh  int            // how often to ask about these again soon
 	silent map[string]int // cycles without a victim that were told, by their marks
 }
 
@@ -91,24 +97,32 @@ func (n *Node) findDeadlocks(ctx context.Context) {
 	}
 }
 
-// wantsFar says whether to ask other nodes: some wait leads there, and is new or was not followed for a while.
+// wantsFar says whether to ask other nodes: what is waited for may be there, and some wait is new or was not followed
+// for a while.
 func (n *Node) wantsFar(rows []waits.Row) bool {
+	here := map[string]bool{}
+	for i := range rows {
+		here[rows[i].Key] = true
+	}
 	var away []string
 	for _, r := range rows {
-		if r.Wait != 0 && slices.ContainsFunc(r.For, func(t waits.Target) bool { return t.Away }) {
-			away = append(away, r.Key)
+		if r.Wait != 0 && slices.ContainsFunc(r.For, func(t waits.Target) bool { return !here[t.Key] }) {
+			away = append(away, fmt.Sprint(r.Key, r.Wait))
 		}
 	}
-	if len(away) == 0 {
+	d := &n.deadlocks
+	if len(away) == 0 || len(n.peers()) == 0 || time.Since(d.far) < farLeast {
 		return false
 	}
 	slices.Sort(away)
-	d := &n.deadlocks
-	if h := waitNumber(away); h != d.known || time.Since(d.far) >= farEvery {
-		d.known, d.far = h, time.Now()
-		return true
+	if h := waitNumber(away); h != d.known {
+		d.known, d.fresh = h, farTwice
 	}
-	return false
+	if d.fresh--; d.fresh < 0 && time.Since(d.far) < farEvery {
+		return false
+	}
+	d.far = time.Now()
+	return true
 }
 
 // breakCycle ends one wait of a cycle with an error, where that wait is of this node.

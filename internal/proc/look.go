@@ -147,18 +147,26 @@ func (l *looker) row(t *sched.Task) *waits.Row {
 func (l *looker) target(t *sched.Task, how string) waits.Target {
 	f := futureOf(t)
 	x := waits.Target{Key: l.key(f), Func: f.Name(), How: how}
-	if o := f.object(); o != nil {
-		l.p.mu.Lock()
-		x.Away = o.owner.Node != l.p.self.Node || o.rec != nil && o.rec.at.Node != "" && o.rec.at.Node != l.p.self.Node
-		l.p.mu.Unlock()
-		if x.Func == "" {
-			x.Func = "object " + o.id.String()
-		}
+	if o := f.object(); o != nil && x.Func == "" {
+		x.Func = "object " + o.id.String()
 	}
 	if x.Func == "" {
 		x.Func = f.kind().Run.Name
 	}
 	return x
+}
+
+// whereIs says where a task is that left; zero: it is on its way.
+func (p *Process) whereIs(rec *record) id.Addr {
+	p.mu.Lock()
+	at, s := rec.at, rec.session
+	p.mu.Unlock()
+	if s != nil { // a call is where its actor is
+		s.mu.Lock()
+		at = s.loc.addr()
+		s.mu.Unlock()
+	}
+	return at
 }
 
 // number makes a wait's number of what does not change while it lasts.

@@ -12,11 +12,13 @@ import (
 func (l *looker) sent() {
 	p := l.p
 	var sessions []*session
+	var recs []*record
 	early := map[*Future][]*Future{}
 	p.mu.Lock()
 	for _, o := range p.objects {
 		if o.rec != nil && o.rec.f != nil {
-			l.gone[&o.rec.f.Task] = o.rec.at
+			recs = append(recs, o.rec)
+			l.gone[&o.rec.f.Task] = id.Addr{}
 		}
 	}
 	for f, deps := range p.early {
@@ -26,6 +28,14 @@ func (l *looker) sent() {
 		sessions = append(sessions, s)
 	}
 	p.mu.Unlock()
+	for _, rec := range recs {
+		at := p.whereIs(rec)
+		p.mu.Lock()
+		if rec.f != nil {
+			l.gone[&rec.f.Task] = at
+		}
+		p.mu.Unlock()
+	}
 	for t := range l.gone {
 		if l.full {
 			l.away(t)

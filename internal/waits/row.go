@@ -44,8 +44,7 @@ type Row struct {
 type Target struct {
 	Key  string `json:"key"`
 	Func string `json:"func"`
-	How  string `json:"how,omitempty"`  // in words, where it is not its result that is waited for
-	Away bool   `json:"away,omitempty"` // it is on another node
+	How  string `json:"how,omitempty"` // in words, where it is not its result that is waited for
 }
 
 // Tasks is how many tasks a row stands for.
