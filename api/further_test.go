@@ -151,3 +151,52 @@ func TestFurtherResults(t *testing.T) {
 		}
 	})
 }
+
+// fragile has its process killed when it is made again for the first time.
+func fragile(ctx context.Context, n int) ([]byte, error) {
+	if i, _ := api.FromContext(ctx); i.Attempt == 1 {
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+	return random(n), nil
+}
+
+var fragileFunc = api.Func1(fragile)
+
+// TestMadeAgainTwice loses a result, and kills the process that makes it again.
+func TestMadeAgainTwice(t *testing.T) {
+	c := startIsolated(t)
+	ref := fragileFunc.Remote(c, 200<<10)
+	if _, err := ref.Get(c); err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Free(c, ref); err != nil {
+		t.Fatal(err)
+	}
+	got := must(insideFunc.Remote(c, []api.Ref[[]byte]{ref}).Get(c))(t)
+	if !bytes.Equal(got, random(200<<10)) {
+		t.Error("other bytes")
+	}
+}
+
+// TestResultsOutliveTheirProcess reads results of a worker that was killed: inside of messages, and in the arena.
+func TestResultsOutliveTheirProcess(t *testing.T) {
+	c := startIsolated(t)
+	var refs []api.Ref[[]byte]
+	for _, n := range []int{1, 90 << 10, 200 << 10, 3 << 20} {
+		refs = append(refs, echoBytes.Remote(c, random(n)))
+	}
+	if _, _, err := api.Wait(c, refs, api.NumReturns(len(refs))); err != nil {
+		t.Fatal(err)
+	}
+	killWorker(t, c, must(whoFunc.Remote(c).Get(c))(t).PID)
+	for _, r := range refs {
+		b := must(r.Get(c))(t)
+		if !bytes.Equal(b, random(len(b))) {
+			t.Errorf("other bytes, %d of them", len(b))
+		}
+		if there := must(echoBytes.With(c, r).Get(c))(t); !bytes.Equal(b, there) {
+			t.Errorf("a task got other bytes, %d of them", len(there))
+		}
+	}
+}

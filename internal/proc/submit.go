@@ -19,7 +19,8 @@ import (
 // in an arena and may be lost, for as long as somebody refers to it. Process.mu guards it.
 type record struct {
 	o       *object
-	f       *Future // nil once it is done
+	f       *Future // nil once it is done, also while it is made again
+	out     bool    // an attempt has no outcome yet
 	spec    []byte
 	keep    []any // what the specification refers to and must outlive it
 	deps    []any // the objects it takes: held until it is done
@@ -151,7 +152,7 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	o := p.identify(f)
 	s := wire.Spec{Kind: k, Job: p.job, Task: o.id.Task(), Epoch: p.epoch, Owner: p.self, Func: f.Name(),
 		Args: args, Left: left, CPU: 1000, Hops: 1}
-	rec := &record{o: o, f: f, left: DefaultRetries, actor: k == wire.KindCreate}
+	rec := &record{o: o, f: f, out: true, left: DefaultRetries, actor: k == wire.KindCreate}
 	if x := f.options(); x != nil {
 		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.Resources, x.OwnProcess, x.OnNode, x.Soft
 		s.Labels, s.Spread, s.Timeout = x.Labels, x.Spread, x.Timeout
@@ -249,7 +250,7 @@ func (p *Process) failRecord(rec *record, err error) {
 
 // endRecordLocked lets go of what a task that is done does not need any more.
 func (p *Process) endRecordLocked(rec *record, stored bool) {
-	rec.f, rec.deps = nil, nil
+	rec.f, rec.deps, rec.out = nil, nil, false
 	if !stored && !rec.actor {
 		rec.o.rec, rec.keep, rec.spec = nil, nil, nil
 	}
@@ -440,7 +441,7 @@ func (p *Process) moved(t id.Task, n, step uint32, to id.Addr) {
 		return
 	}
 	o := p.objects[t.Object(0)]
-	if o != nil && o.rec != nil && o.rec.f != nil && !to.IsZero() && n == o.rec.attempt && step >= o.rec.step {
+	if o != nil && o.rec != nil && o.rec.out && !to.IsZero() && n == o.rec.attempt && step >= o.rec.step {
 		o.rec.at, o.rec.step = to, step
 		if p.isDeadLocked(to) {
 			todo = p.retryLocked(o.rec, "it had ended before the task got there")
@@ -482,7 +483,7 @@ func (p *Process) addrDead(a id.Addr, why string) {
 	todo := p.stepLocked(owner.AddrDead{Addr: a})
 	var gone []*session
 	for _, o := range p.objects {
-		if o.rec != nil && o.rec.f != nil && o.rec.session == nil && is(o.rec.at) {
+		if o.rec != nil && o.rec.out && o.rec.session == nil && is(o.rec.at) {
 			todo = append(todo, p.retryLocked(o.rec, why)...)
 		}
 	}
@@ -513,11 +514,20 @@ func (p *Process) addrDead(a id.Addr, why string) {
 	}
 }
 
+// name is what rec runs.
+func (rec *record) name() string {
+	if rec.f != nil {
+		return rec.f.Name()
+	}
+	s, _ := wire.ParseSpec(rec.spec)
+	return s.Func
+}
+
 // retryLocked runs a task again whose process or node is gone, or fails it when it has used its retries up.
 func (p *Process) retryLocked(rec *record, why string) do {
 	if rec.left <= 0 {
 		at := rec.at
-		name := rec.f.Name()
+		name := rec.name()
 		actor := rec.actor
 		return do{func() {
 			if actor {
@@ -539,7 +549,7 @@ func (p *Process) remakeLocked(i id.Object, attempt uint32) do {
 		return nil
 	}
 	rec := o.rec
-	rec.attempt, rec.at, rec.step = attempt, id.Addr{}, 0
+	rec.attempt, rec.at, rec.step, rec.out = attempt, id.Addr{}, 0, true
 	if s := p.streams[i.Task()]; s != nil {
 		s.restart(attempt)
 	}
@@ -611,6 +621,7 @@ func (p *Process) settleResult(m *wire.Result, done func(notTaken []id.Object)) 
 		}
 		todo = p.stepLocked(owner.Failed{ID: o.id, Attempt: m.Attempt})
 		accepted = f != nil && m.Attempt == rec.attempt
+		rec.out = rec.out && m.Attempt != rec.attempt
 	} else {
 		before, _ := p.table.Info(o.id)
 		var further []owner.Further
@@ -635,6 +646,13 @@ func (p *Process) settleResult(m *wire.Result, done func(notTaken []id.Object)) 
 	}
 	if m.Stored && p.isDeadLocked(id.Addr{Node: m.By.Node}) { // the news of its death overtook the result
 		todo = append(todo, p.stepLocked(owner.Dropped{ID: o.id, Node: m.By.Node})...)
+	}
+	for i := range m.Further {
+		for _, n := range m.Further[i].Nodes {
+			if p.isDeadLocked(id.Addr{Node: n}) {
+				todo = append(todo, p.stepLocked(owner.Dropped{ID: m.Further[i].ID, Node: n})...)
+			}
+		}
 	}
 	val := o.val
 	sess, seq := rec.session, rec.seq

@@ -10,7 +10,7 @@ import (
 // further takes an object in that came with the result of, whose record is r, and holds it for that.
 func (t *Table) further(of id.Object, r *record, e *Further) {
 	f := t.recs[e.ID]
-	again := e.Again && e.Stored && r.remakeable
+	again := e.Again && e.Stored && r.remakeable && e.ID != of && e.ID.Task() == of.Task()
 	switch {
 	case f == nil:
 		f = &record{}
