@@ -37,6 +37,7 @@ type hunt struct {
 	file    *os.File // the arena's
 	all     []*prey
 	epochs  uint64
+	chosen  int                   // kills at a point in turn
 	found   arena.ReapStats       // what the dead left
 	reached [arena.KillPoints]int // deaths at each kill point
 }
@@ -96,7 +97,8 @@ func (h *hunt) hunt(ctx context.Context) error {
 		case 0:
 			point = arena.BeforeWake
 		case 2, 4, 6:
-			point = n / 2 % arena.KillPoints
+			point = h.chosen % arena.KillPoints
+			h.chosen++
 		}
 		if err := h.kill(ctx, point); err != nil {
 			at := "at any instruction"
@@ -161,15 +163,21 @@ func (h *hunt) kill(ctx context.Context, point int) error {
 	return nil
 }
 
-// choose draws a victim; for a step with a further holder word one that has its bit there.
+// choose draws a victim; for a step with one kind of holder bit one that has it.
 func (h *hunt) choose(point int) int {
 	i := h.r.IntN(len(h.all))
-	if point != anywhere && strings.HasPrefix(arena.KillPoint(point), "far-") {
-		for h.all[i].slot < lowSlots {
-			i = (i + 1) % len(h.all)
-		}
+	if point == anywhere {
+		return i
 	}
-	return i
+	name := arena.KillPoint(point)
+	for {
+		low := h.all[i].slot < lowSlots
+		if strings.HasPrefix(name, "far-") && low || strings.HasPrefix(name, "near-") && !low {
+			i = (i + 1) % len(h.all)
+			continue
+		}
+		return i
+	}
 }
 
 // rest has all victims rest, and says how many objects each holds, by slot. All have stopped before any is asked,

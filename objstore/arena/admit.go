@@ -24,6 +24,12 @@ func (a *Arena) Admit(pid int, epoch uint64) (client int, err error) {
 		if s.epoch.Load() != 0 {
 			continue
 		}
+		a.mu.Lock() // so that fd is open
+		err := commitKept(a.fd, &a.geometry, c)
+		a.mu.Unlock()
+		if err != nil {
+			return 0, fmt.Errorf("arena: admit process %d: %w", pid, err)
+		}
 		s.pid.Store(uint64(pid))
 		s.hint.Store(0)
 		s.cpuUsed.Store(0)

@@ -40,8 +40,10 @@ type Arena struct {
 	blocks  []atomic.Uint64
 	entries []entry
 	fars    []far
+	kepts   []atomic.Uint64 // by client up to nearClients, then by entry
+	kept    []atomic.Uint64 // those of this client; nil where it is not among them
 
-	local  []atomic.Uint32 // per entry: how many Holds this process has, see hold.go
+	local  []atomic.Uint32 // for other clients, by entry: how many Holds this process has, see far.go
 	closed atomic.Bool
 	done   chan struct{} // closed by Close
 	wait   waits
@@ -69,7 +71,11 @@ func Create(cfg Config) (*Arena, error) {
 	if err != nil {
 		return nil, fmt.Errorf("arena: create: %w", err)
 	}
-	if err := shm.Commit(fd, 0, g.offEntries); err != nil {
+	err = shm.Commit(fd, 0, g.offEntries)
+	if err == nil {
+		err = commitKept(fd, &g, 0)
+	}
+	if err != nil {
 		shm.CloseFD(fd)
 		return nil, fmt.Errorf("arena: create: %w", err)
 	}
@@ -110,7 +116,8 @@ func Open(fds []int, client int, epoch uint64) (*Arena, error) {
 		shm.Unmap(a.ro)
 		return nil, fmt.Errorf("arena: open: slot %d belongs to epoch %d, not to our %d: this process was reaped; attach again", client, got, epoch)
 	}
-	a.client, a.epoch, a.nearBit = client, epoch, nearBit(client)
+	a.epoch = epoch
+	a.become(client)
 	return a, nil
 }
 
@@ -178,14 +185,32 @@ func attach(fd int, g geometry, backing shm.Backing) (*Arena, error) {
 		blocks:  within[atomic.Uint64](mem, g.offBlocks, g.granules*perGranule),
 		entries: within[entry](mem, g.offEntries, g.entries),
 		fars:    within[far](mem, g.offFars, g.entries),
-		local:   make([]atomic.Uint32, g.entries),
+		kepts:   within[atomic.Uint64](mem, g.offKepts, min(g.clients, nearClients)*g.entries),
 		done:    make(chan struct{}),
 	}
 	a.trimUnit = hugePage / Granule
-	a.nearBit = nearBit(0)
+	a.become(0)
 	force := strings.Contains(os.Getenv("KADRE_CHECK"), "seal")
 	a.guard.open(g.granules, backing.Kind == shm.KindHuge || force, force)
 	return a, nil
+}
+
+// become makes this view that of a client.
+func (a *Arena) become(client int) {
+	a.client, a.nearBit = client, nearBit(client)
+	if client < nearClients {
+		a.kept = a.kepts[client*len(a.entries) : (client+1)*len(a.entries)]
+	} else {
+		a.kept, a.local = nil, make([]atomic.Uint32, len(a.entries))
+	}
+}
+
+// commitKept gives a client's kept words their pages.
+func commitKept(fd int, g *geometry, client int) error {
+	if client >= nearClients {
+		return nil
+	}
+	return shm.Commit(fd, g.offKepts+int64(client)*g.entries*8, g.entries*8)
 }
 
 // FDs are the descriptors to pass to a process that is to [Open] the arena. They stay the arena's.

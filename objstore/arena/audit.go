@@ -82,6 +82,7 @@ func (a *Arena) Audit() Audit {
 	}
 	slots := a.auditIndex(&u)
 	a.auditEntries(&u, slots)
+	a.auditKept(&u)
 	a.auditRoom(&u)
 	for i := range a.shards {
 		for j := range a.shards[i] {
@@ -190,6 +191,27 @@ func (a *Arena) auditEntries(u *Audit, slots map[uint32]int) {
 		}
 		if n := a.untagged(e, genOf(w)); n != 0 {
 			u.problem("entry %d misses %d words of its room", e, n)
+		}
+	}
+}
+
+// auditKept checks that kept words and holder bits agree.
+func (a *Arena) auditKept(u *Audit) {
+	for c := range min(a.clientHigh(), nearClients) {
+		admitted := c == 0 || slices.Contains(u.Clients, c)
+		for e := range a.high() {
+			v, w := a.keptOf(c, e).Load(), a.entries[e].main.Load()
+			bit := stateOf(w) == sealed && lowOf(w)>>c&1 != 0
+			switch {
+			case v&keptBusy != 0:
+				u.problem("client %d is setting its bit of entry %d", c, e)
+			case v != 0 && !admitted:
+				u.problem("client %d keeps entry %d and is not admitted", c, e)
+			case v&keptSet != 0 && (uint32(v>>32) != genOf(w) || !bit && stateOf(w) != doomed):
+				u.problem("client %d keeps generation %d of entry %d, which is at %d", c, v>>32, e, genOf(w))
+			case v&keptSet == 0 && bit:
+				u.problem("entry %d has the bit of client %d, which does not keep it", e, c)
+			}
 		}
 	}
 }

@@ -273,7 +273,7 @@ func TestClose(t *testing.T) {
 	p.ReleaseCPU(0)
 	p.WantCPU(true)
 	p.DoorbellWait(0, time.Second)
-	p.release(0)
+	p.lastReleased(0, 0)
 	if _, err := p.Create(oid(4), 1, testJob, 0); !errors.Is(err, ErrClosed) {
 		t.Fatal(err)
 	}

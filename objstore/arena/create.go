@@ -148,7 +148,7 @@ func (w *Writer) seal(keep bool) error {
 	}
 	ok := a.entries[w.e].move(word(creating, w.gen, uint32(a.client)|phaseSettled), word(sealed, w.gen, low))
 	if keep {
-		a.local[w.e].Store(uint32(count(ok)))
+		a.postSeal(w.e, w.gen, ok)
 	}
 	if !ok {
 		return fmt.Errorf("%w: object %s was taken from client %d: was this process declared dead?", ErrSettled, a.entries[w.e].key().id(), a.client)
@@ -161,23 +161,27 @@ func (w *Writer) seal(keep bool) error {
 // prehold prepares the creator's own hold before anyone can see the object: the process's count is busy, a
 // further holder bit is set. It returns the holder bits for the main word.
 func (a *Arena) prehold(e, gen uint32) uint32 {
-	for !a.local[e].CompareAndSwap(0, busy) {
+	if a.kept == nil {
+		a.preholdFar(e, gen)
+		return 0
+	}
+	for {
+		if v := a.kept[e].Load(); v&keptBusy == 0 && a.kept[e].CompareAndSwap(v, keptWord(gen, keptBusy)) {
+			return uint32(a.nearBit)
+		}
 		runtime.Gosched()
 	}
-	if a.client < nearClients {
-		return 1 << a.client
-	}
-	w, bit := a.farWord(e, a.client)
-	for {
-		v := w.Load()
-		bits := bit
-		if farGen(v) == gen {
-			bits |= uint32(v)
-		}
-		if w.CompareAndSwap(v, farWord(gen, bits)) {
-			a.at(killFarSeal)
-			return 0
-		}
+}
+
+// postSeal counts the creator's own hold, once it is sealed, or not.
+func (a *Arena) postSeal(e, gen uint32, ok bool) {
+	switch {
+	case a.kept == nil:
+		a.local[e].Store(uint32(count(ok)))
+	case ok:
+		a.kept[e].Store(keptWord(gen, keptSet|1))
+	default:
+		a.kept[e].Store(0)
 	}
 }
 

@@ -50,8 +50,8 @@ func (a *Arena) bury(h uint64, e, gen uint32) {
 }
 
 // Evict deletes one attempt's sealed object if nobody holds it, and frees its room at once. It is for copies
-// that are elsewhere too, or spilled. False when there is none, it is of another attempt, or held. A client
-// from 32 on that takes a hold in the very same moment keeps it, as with [Arena.Delete].
+// that are elsewhere too, or spilled. False when there is none, it is of another attempt, or held. Who takes
+// a hold in the very same moment keeps it, as with [Arena.Delete].
 func (a *Arena) Evict(o ID, attempt uint32) bool {
 	if a.closed.Load() {
 		return false
@@ -61,11 +61,11 @@ func (a *Arena) Evict(o ID, attempt uint32) bool {
 	e, w, ok := a.find(k, h)
 	gen := genOf(w)
 	// What is read is of the generation that the CAS insists on.
-	if !ok || uint32(a.entries[e].idc.Load()>>32) != attempt || a.heldFar(e, gen) {
+	if !ok || uint32(a.entries[e].idc.Load()>>32) != attempt || a.heldNear(e, w) || a.heldFar(e, gen) {
 		return false
 	}
 	a.at(killFound)
-	if !a.entries[e].move(word(sealed, gen, 0), word(doomed, gen, 0)) {
+	if !a.entries[e].move(w, word(doomed, gen, lowOf(w))) {
 		return false
 	}
 	a.bury(h, e, gen)

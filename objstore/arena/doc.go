@@ -20,8 +20,9 @@
 //
 // FREE -> CREATING by any client, which then owns the entry. CREATING -> CREATING when it is found to be the
 // only one of its ID, or not. CREATING -> SEALED by the owner alone; -> FREE when the owner gives up. SEALED
-// and DOOMED follow themselves when holders come and go (to DOOMED none comes). SEALED -> DOOMED by anyone:
-// from here on lookups do not find it, and its index slot goes. DOOMED -> EVICTING by anyone who sees no
+// and DOOMED follow themselves when holder bits come and go (to DOOMED none comes). SEALED -> DOOMED by anyone:
+// from here on lookups do not find it, and its index slot goes. A holder bit stays when its client has released
+// the object, until somebody deletes it and takes the bit back (kept.go). DOOMED -> EVICTING by anyone who sees no
 // holder, who then owns the entry, frees its room, and makes it FREE. What the owner of a CREATING or EVICTING
 // entry did not finish, the node does after its death.
 //
@@ -33,8 +34,8 @@
 // its generation. So what a kill leaves is a word with a dead owner, or a stale one, and putting it right is
 // an idempotent CAS. Lists of what is free are private hints, checked by the CAS that takes it.
 //
-// Four pairs of writes and reads make it hold together, each drawn where it is: waiting and sealing (wait.go),
-// taking a further holder bit and freeing (holder.go), claiming a block and closing its slab (slab.go), two
+// Five pairs of writes and reads make it hold together, each drawn where it is: waiting and sealing (wait.go),
+// releasing a kept bit and freeing (kept.go), taking a further holder bit and freeing (holder.go), claiming a block and closing its slab (slab.go), two
 // creators of one ID (settle, in index.go).
 //
 // Pages are there before anyone claims room: a mark says how far the data has them, and it never falls. What

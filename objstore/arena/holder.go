@@ -1,8 +1,12 @@
 package arena
 
-import "sync/atomic"
+import (
+	"math/bits"
+	"runtime"
+	"sync/atomic"
+)
 
-// Clients 0 to 31 have their holder bit in the main word, where one CAS both checks the state and takes it.
+// Clients 0 to 31 have their holder bit in the main word, where one CAS both checks the state and takes it (kept.go).
 // For the others the two are apart:
 //
 //	take                                 free
@@ -26,19 +30,65 @@ func (a *Arena) farWord(e uint32, client int) (w *atomic.Uint64, bit uint32) {
 	return &a.fars[e].w[client/32-1], 1 << (client % 32)
 }
 
-// take makes sure that this client's holder bit is set, if the entry is SEALED in this generation. Another
-// goroutine of the process may have set it, or be just about to.
-func (a *Arena) take(en *entry, e, gen uint32) bool {
-	if a.nearBit == 0 {
-		return a.takeFar(e, gen)
-	}
+// busy in a further client's count of an entry says that one goroutine is just dropping the process's holder bit, or
+// setting it with its own seal. The others wait for it; it takes no lock and never sleeps.
+const busy = 1 << 31
+
+// retainFar is retain of a further client. The count comes first: while it is not 0 nobody of this process drops the
+// bit.
+func (a *Arena) retainFar(e, gen uint32) bool {
+	l := &a.local[e]
 	for {
-		w := en.main.Load()
-		if genOf(w) != gen || stateOf(w) != sealed {
-			return false
+		n := l.Load()
+		if n&busy == 0 && l.CompareAndSwap(n, n+1) {
+			break
+		} else if n&busy != 0 {
+			runtime.Gosched()
 		}
-		if w&a.nearBit != 0 || en.move(w, w|a.nearBit) {
-			return true
+	}
+	if !a.takeFar(e, gen) {
+		a.releaseFar(e)
+		return false
+	}
+	return true
+}
+
+// releaseFar counts one hold less, and drops the process's holder bit with the last.
+func (a *Arena) releaseFar(e uint32) {
+	l := &a.local[e]
+	for !a.closed.Load() {
+		switch n := l.Load(); {
+		case n&busy != 0:
+			runtime.Gosched()
+		case n == 0:
+			return
+		case n > 1:
+			if l.CompareAndSwap(n, n-1) {
+				return
+			}
+		case l.CompareAndSwap(1, busy):
+			a.dropFar(e, genOf(a.entries[e].main.Load()), a.client)
+			l.Store(0)
+			return
+		}
+	}
+}
+
+// preholdFar is prehold of a further client.
+func (a *Arena) preholdFar(e, gen uint32) {
+	for !a.local[e].CompareAndSwap(0, busy) {
+		runtime.Gosched()
+	}
+	w, bit := a.farWord(e, a.client)
+	for {
+		v := w.Load()
+		bits := bit
+		if farGen(v) == gen {
+			bits |= uint32(v)
+		}
+		if w.CompareAndSwap(v, farWord(gen, bits)) {
+			a.at(killFarSeal)
+			return
 		}
 	}
 }
@@ -68,33 +118,26 @@ func (a *Arena) takeFar(e, gen uint32) bool {
 	return genOf(m) == gen && stateOf(m) == sealed
 }
 
-// drop clears a client's holder bit, and evicts the object if it is DOOMED and that was the last one. It is
-// idempotent.
-func (a *Arena) drop(e, gen uint32, client int) {
+// dropDead clears the holder bit of a dead client, whose kept word is 0, and evicts the object if it is DOOMED and that
+// was the last one. It is idempotent.
+func (a *Arena) dropDead(e, gen uint32, client int) {
 	if client >= nearClients {
 		a.dropFar(e, gen, client)
 		return
 	}
 	for {
 		w := a.entries[e].main.Load()
-		if genOf(w) != gen || stateOf(w) != sealed && stateOf(w) != doomed {
+		if genOf(w) != gen || stateOf(w) != sealed && stateOf(w) != doomed || lowOf(w)>>client&1 == 0 {
 			return
 		}
-		left := w &^ (1 << client)
-		if left == w {
-			return
-		}
-		if !a.entries[e].move(w, left) {
-			continue
-		}
-		if stateOf(w) == doomed && lowOf(left) == 0 {
-			a.at(killDropped)
+		if a.entries[e].move(w, w&^(1<<client)) {
 			a.tryEvict(e, gen)
+			return
 		}
-		return
 	}
 }
 
+// dropFar is a release of a further client's last hold.
 func (a *Arena) dropFar(e, gen uint32, client int) {
 	w, bit := a.farWord(e, client)
 	for {
@@ -130,12 +173,33 @@ func (a *Arena) tryEvict(e, gen uint32) bool {
 	return true
 }
 
-// claimEviction moves an entry that nobody holds from DOOMED to EVICTING: one CAS decides who frees it.
+// claimEviction moves an entry that nobody holds from DOOMED to EVICTING: one CAS decides who frees it. Before that
+// it takes the bits of clients away that only kept them.
 func (a *Arena) claimEviction(e, gen uint32) bool {
-	w := word(doomed, gen, 0)
-	if a.entries[e].main.Load() != w || a.heldFar(e, gen) || !a.entries[e].move(w, word(evicting, gen, uint32(a.client))) {
-		return false
+	en := &a.entries[e]
+	for {
+		w := en.main.Load()
+		if genOf(w) != gen || stateOf(w) != doomed {
+			return false
+		}
+		if lowOf(w) == 0 {
+			if a.heldFar(e, gen) {
+				return false
+			}
+			if en.move(w, word(evicting, gen, uint32(a.client))) {
+				a.at(killEvicting)
+				return true
+			}
+			continue
+		}
+		for m := lowOf(w); m != 0; m &= m - 1 {
+			if !a.revoke(bits.TrailingZeros32(m), e, gen) {
+				return false
+			}
+		}
+		a.at(killRevoked)
+		if en.move(w, word(doomed, gen, 0)) {
+			a.at(killDropped)
+		}
 	}
-	a.at(killEvicting)
-	return true
 }

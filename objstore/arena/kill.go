@@ -23,12 +23,16 @@ const (
 	killFarSeal                   // the creator's further holder bit is set, the entry still CREATING
 	killSealed                    // SEALED, nobody woken
 	killFound                     // an object is found, nothing taken
+	killNearLook                  // it is seen SEALED, the client's kept word not yet read
+	killKeeping                   // the client's kept word is busy, its holder bit not yet set
 	killFarLook                   // it is seen SEALED, the further holder bit not yet set
 	killHeld                      // holder bit taken
 	killFarHeld                   // further holder bit set, main word not yet read again
 	killFarDrop                   // further holder bit cleared, main word not yet read
+	killReleased                  // the last hold is released, main word not yet read
 	killDoomed                    // DOOMED, index slot still there
 	killUnlinked                  // index slot gone
+	killRevoked                   // the kept words of a DOOMED entry are clear, its holder bits still there
 	killDropped                   // the last holder bit of a DOOMED entry is gone
 	killEvicting                  // EVICTING
 	killMidFree                   // half of a run of granules is free
@@ -71,7 +75,7 @@ func (h *Hold) Ident() uint64 { return tag(h.e, genOf(h.a.entries[h.e].main.Load
 var pointNames = [killPoints]string{
 	killClaimed: "claimed", killNamed: "named", killIndexed: "indexed", killMarked: "rival-marked", killSettled: "settled",
 	killIntent: "intent", killBlock: "block", killMidRun: "half-run", killCreated: "created", killSealing: "sealing",
-	killFarSeal: "far-seal", killSealed: "sealed-before-wake", killFound: "found", killFarLook: "far-look", killHeld: "held",
+	killFarSeal: "far-seal", killSealed: "sealed-before-wake", killFound: "found", killNearLook: "near-look", killKeeping: "near-keeping", killReleased: "near-released", killRevoked: "revoked", killFarLook: "far-look", killHeld: "held",
 	killFarHeld: "far-held", killFarDrop: "far-dropped", killDoomed: "doomed", killUnlinked: "unlinked", killDropped: "last-dropped",
 	killEvicting: "evicting", killMidFree: "half-freed", killFreed: "freed", killEmpty: "slab-empty", killClosing: "slab-closing",
 	killPunching: "giving-back", killRefilled: "refilled", killWaiting: "waiting", killCPU: "cpu",

@@ -31,7 +31,7 @@ const (
 	hugePage = 2 << 20
 
 	magic   = 0x4b61647265417231
-	version = 6
+	version = 7
 )
 
 // super is the superblock. The first group is written once, before anyone else maps the arena.
@@ -111,11 +111,12 @@ type geometry struct {
 	near, buckets, hintWords   int64 // powers of two: buckets that are tried first, and the others
 
 	offClients, offCPUs, offShards, offBuckets, offHints, offGrans int64
-	offEntries, offFars, offBlocks, offData, size                  int64
+	offEntries, offFars, offKepts, offBlocks, offData, size        int64
 }
 
 // place fills in what follows from entries, granules and clients. Up to offEntries all is committed at once,
-// entries and further holder words as the high-water mark rises, block words and data with the granules.
+// entries and further holder words as the high-water mark rises, a client's kept words when it is admitted, block
+// words and data with the granules.
 func (g *geometry) place() {
 	g.buckets = 1
 	for g.buckets < (g.entries+3)/4 {
@@ -138,6 +139,7 @@ func (g *geometry) place() {
 	g.offGrans = put(g.granules * 8)
 	g.offEntries = put(g.entries * int64(unsafe.Sizeof(entry{})))
 	g.offFars = put(g.entries * int64(unsafe.Sizeof(far{})))
+	g.offKepts = put(min(g.clients, nearClients) * g.entries * 8)
 	g.offBlocks = put(g.granules * perGranule * 8)
 	at = (at + hugePage - 1) &^ (hugePage - 1)
 	g.offData = put(g.granules * Granule)

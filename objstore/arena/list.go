@@ -51,7 +51,7 @@ func (a *Arena) Idle(f func(Entry) bool) {
 	for e := range a.high() {
 		en := &a.entries[e]
 		w := en.main.Load()
-		if stateOf(w) != sealed || lowOf(w) != 0 || a.heldFar(e, genOf(w)) {
+		if stateOf(w) != sealed || a.heldNear(e, w) || a.heldFar(e, genOf(w)) {
 			continue
 		}
 		if x := en.show(w); en.main.Load() == w && !f(x) {
@@ -76,7 +76,7 @@ func (a *Arena) holders(e uint32, w uint64) (cs []int) {
 		return []int{owner(w)}
 	}
 	for c := range nearClients {
-		if lowOf(w)>>c&1 != 0 {
+		if lowOf(w)>>c&1 != 0 && a.holds(c, e, genOf(w)) {
 			cs = append(cs, c)
 		}
 	}

@@ -60,6 +60,7 @@ func (a *Arena) Reap(client int) (s ReapStats) {
 
 // reapEntry does what the client would have done with one entry.
 func (a *Arena) reapEntry(e uint32, client int, s *ReapStats) {
+	held := a.forget(client, e)
 	w := a.entries[e].main.Load()
 	gen := genOf(w)
 	switch stateOf(w) {
@@ -69,10 +70,15 @@ func (a *Arena) reapEntry(e uint32, client int, s *ReapStats) {
 			s.Finished++
 		}
 	case sealed, doomed:
-		if a.dropDead(e, w, client) {
-			s.Held++
+		if client >= nearClients {
+			v, bit := a.farWord(e, client)
+			held = farGen(v.Load()) == gen && uint32(v.Load())&bit != 0
 		}
-		// It may have died between dooming it, or clearing its bit, and evicting. Where others still hold it, its
+		s.Held += count(held)
+		if held || client < nearClients {
+			a.dropDead(e, gen, client)
+		}
+		// It may have died between dooming it, or its last release, and evicting. Where others still hold it, its
 		// index slot goes nevertheless: twice does no harm.
 		if stateOf(w) == doomed {
 			h := a.entries[e].key().hash()
@@ -82,19 +88,6 @@ func (a *Arena) reapEntry(e uint32, client int, s *ReapStats) {
 			}
 		}
 	}
-}
-
-// dropDead drops the holder bit of a dead client, if it has one.
-func (a *Arena) dropDead(e uint32, w uint64, client int) bool {
-	if client < nearClients {
-		if lowOf(w)>>client&1 == 0 {
-			return false
-		}
-	} else if v, bit := a.farWord(e, client); farGen(v.Load()) != genOf(w) || uint32(v.Load())&bit == 0 {
-		return false
-	}
-	a.drop(e, genOf(w), client)
-	return true
 }
 
 // wakeWaiters clears the wait bits of a dead client and wakes every other client that has one.
