@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -133,6 +134,9 @@ func (f *remote[A, R]) runTask(t *sched.Task) {
 	v, err := f.run(ctx, a)
 	clear1(&c.a)
 	if err != nil {
+		if end := t.Err(); end != nil && errors.Is(err, end) { // it heeds the end of its context
+			err = &sched.CancelledError{Cause: err}
+		}
 		t.Fail(&TaskError{Func: f.fn.Run.Name, Cause: err})
 		return
 	}

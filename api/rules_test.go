@@ -1,0 +1,385 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kadrehq/kadre/api"
+)
+
+// The rules that hold wherever a task runs, each a test named after it, in three places: in the driver's process, in a
+// worker process of its node, on another node.
+
+// place is where a rule's tasks run.
+type place struct {
+	task  []api.TaskOption
+	class []api.ClassOption
+	node  api.NodeID // where it is another one
+}
+
+// rules are the tests. Their tasks tell of themselves by files in a folder.
+var rules = []struct {
+	name string
+	test func(t *testing.T, c context.Context, at place, dir string)
+}{
+	{"the end of its context ends a running task", ruleRunning},
+	{"the end of its context drops a queued task", ruleQueued},
+	{"a deadline is inherited as time remaining", ruleDeadline},
+	{"the values of a context never travel", ruleValues},
+	{"WithoutCancel detaches", ruleDetached},
+	{"a task's return ends its context and not what it started", ruleReturn},
+	{"a creating context bounds only the construction of an actor", ruleCreation},
+	{"Get's context bounds only the waiting", ruleGet},
+	{"blocked tasks give their CPU back", ruleNesting},
+	{"a panic is a TaskError with its stack", rulePanic},
+	{"Goexit fails the task", ruleGoexit},
+	{"the end of its process is a WorkerDiedError, and retried", ruleExit},
+	{"an error keeps its text and its sentinels", ruleErrors},
+	{"FromContext tells of the task", ruleInfo},
+}
+
+func TestRules(t *testing.T) {
+	all := func(t *testing.T, c context.Context, at place) {
+		for _, r := range rules {
+			t.Run(r.name, func(t *testing.T) {
+				c, cancel := context.WithTimeout(context.WithoutCancel(c), 2*within)
+				defer cancel()
+				r.test(t, c, at, t.TempDir())
+			})
+		}
+	}
+	t.Run("in process", func(t *testing.T) { all(t, start(t), place{}) })
+	t.Run("in a worker", func(t *testing.T) { all(t, startIsolated(t), place{}) })
+	t.Run("on another node", func(t *testing.T) {
+		c, other := startTwo(t)
+		all(t, c, place{[]api.TaskOption{api.OnNode(other, false)}, []api.ClassOption{api.OnNode(other, false)}, other})
+	})
+}
+
+// startTwo starts two nodes in this process and gives a context of the first and the name of the second.
+func startTwo(t *testing.T) (context.Context, api.NodeID) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts worker processes")
+	}
+	dir, err := os.MkdirTemp("", "k") // sockets' paths are short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	t.Setenv("XDG_STATE_HOME", dir)
+	c := start(t, api.Cluster("rules"))
+	d := start(t, api.Cluster("rules"))
+	first := must(whoFunc.Remote(c).Get(c))(t).Node
+	if second := must(whoFunc.Remote(d).Get(d))(t).Node; second == first {
+		t.Fatal("both runtimes are of one node")
+	}
+	for {
+		for _, n := range must(api.Nodes(c))(t) {
+			if n.ID != first {
+				return c, n.ID
+			}
+		}
+		if c.Err() != nil {
+			t.Fatal("the nodes do not meet")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// note leaves a file.
+func note(dir, name string) { os.WriteFile(filepath.Join(dir, name), nil, 0o600) }
+
+// noted waits for a file.
+func noted(ctx context.Context, dir, name string) error {
+	for {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no file %s: %w", name, ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// held runs until its context ends.
+func held(ctx context.Context, dir, name string) (int, error) {
+	note(dir, name+" began")
+	<-ctx.Done()
+	note(dir, name+" ended")
+	return 0, ctx.Err()
+}
+
+// released runs until there is a file "go".
+func released(ctx context.Context, dir string) (int, error) {
+	note(dir, "began")
+	if err := noted(ctx, dir, "go"); err != nil {
+		return 0, err
+	}
+	return 7, nil
+}
+
+// parent starts a task and returns its reference; a goroutine stays behind until its context ends.
+func parent(ctx context.Context, dir string, detached bool) (api.Ref[int], error) {
+	go func() {
+		<-ctx.Done()
+		note(dir, "context ended")
+	}()
+	child := ctx
+	if detached {
+		child = context.WithoutCancel(ctx)
+	}
+	return rulesReleased.Remote(child, dir), nil
+}
+
+// Context is what a task sees of its context, and a task that it starts of its own.
+type Context struct {
+	Left  time.Duration // until its deadline; 0: none
+	Value bool
+	Err   string
+	Child *Context
+}
+
+type ruleKey struct{}
+
+func contextOf(ctx context.Context, depth int) (Context, error) {
+	var c Context
+	if d, ok := ctx.Deadline(); ok {
+		c.Left = time.Until(d)
+	}
+	c.Value = ctx.Value(ruleKey{}) != nil
+	if depth == 0 {
+		return c, nil
+	}
+	child, err := rulesContext.Remote(ctx, depth-1).Get(ctx)
+	c.Child = &child
+	return c, err
+}
+
+func nest(ctx context.Context, n int) (int, error) {
+	if n == 0 {
+		return 0, nil
+	}
+	v, err := rulesNest.Remote(ctx, n-1).Get(ctx)
+	return v + 1, err
+}
+
+// fails ends as it is told.
+func fails(ctx context.Context, how, dir string) (int, error) {
+	switch how {
+	case "panic":
+		panic("boom")
+	case "goexit":
+		runtime.Goexit()
+	case "deadline":
+		return 0, fmt.Errorf("of its own: %w", context.DeadlineExceeded)
+	case "exit":
+		if _, err := os.Stat(filepath.Join(dir, "exited")); err == nil {
+			return 3, nil
+		}
+		note(dir, "exited")
+		os.Exit(5)
+	}
+	return 0, fmt.Errorf("as %s: %w", how, fs.ErrNotExist)
+}
+
+var (
+	rulesHeld     = api.Func2(held)
+	rulesReleased = api.Func1(released)
+	rulesParent   = api.Func2(parent)
+	rulesFails    = api.Func2(fails)
+	rulesContext  *api.RemoteFunc1[int, Context]
+	rulesNest     *api.RemoteFunc1[int, int]
+)
+
+func init() { rulesContext, rulesNest = api.Func1(contextOf), api.Func1(nest) }
+
+func ruleRunning(t *testing.T, c context.Context, at place, dir string) {
+	bound, cancel := context.WithCancel(c)
+	defer cancel()
+	ref := rulesHeld.Options(at.task...).Remote(bound, dir, "it")
+	must(0, noted(c, dir, "it began"))(t)
+	cancel()
+	if _, err := ref.Get(c); !errors.Is(err, api.ErrCancelled) || !errors.Is(err, context.Canceled) {
+		t.Errorf("Get gives %v", err)
+	}
+	must(0, noted(c, dir, "it ended"))(t)
+}
+
+func ruleQueued(t *testing.T, c context.Context, at place, dir string) {
+	all := append([]api.TaskOption{api.NumCPUs(4)}, at.task...) // the whole node
+	first, release := context.WithCancel(c)
+	defer release()
+	rulesHeld.Options(all...).Remote(first, dir, "first")
+	must(0, noted(c, dir, "first began"))(t)
+	bound, cancel := context.WithCancel(c)
+	defer cancel()
+	ref := rulesHeld.Options(all...).Remote(bound, dir, "second")
+	must(whoFunc.Options(append([]api.TaskOption{api.NumCPUs(0)}, at.task...)...).Remote(c).Get(c))(t) // it is there then
+	cancel()
+	if _, err := ref.Get(c); !errors.Is(err, api.ErrCancelled) {
+		t.Errorf("Get gives %v", err)
+	}
+	release()
+	note(dir, "go")
+	must(rulesReleased.Options(all...).Remote(c, dir).Get(c))(t) // after both
+	if _, err := os.Stat(filepath.Join(dir, "second began")); err == nil {
+		t.Error("it ran")
+	}
+}
+
+func ruleDeadline(t *testing.T, c context.Context, at place, _ string) {
+	bound, cancel := context.WithTimeout(c, within/2)
+	defer cancel()
+	begin := time.Now()
+	v := must(rulesContext.Options(at.task...).Remote(bound, 2).Get(c))(t)
+	least := within/2 - time.Since(begin)
+	for p := &v; p != nil; p = p.Child {
+		if p.Left < least || p.Left > within/2 {
+			t.Errorf("%v left, which is not between %v and %v", p.Left, least, within/2)
+		}
+	}
+}
+
+func ruleValues(t *testing.T, c context.Context, at place, _ string) {
+	v := must(rulesContext.Options(at.task...).Remote(context.WithValue(c, ruleKey{}, 1), 1).Get(c))(t)
+	if v.Value || v.Child.Value {
+		t.Error("a value travelled")
+	}
+}
+
+func ruleDetached(t *testing.T, c context.Context, at place, dir string) {
+	bound, cancel := context.WithCancel(c)
+	child := must(rulesParent.Options(at.task...).Remote(bound, dir, true).Get(c))(t)
+	must(0, noted(c, dir, "began"))(t)
+	cancel()
+	note(dir, "go")
+	if v, err := child.Get(c); v != 7 || err != nil {
+		t.Errorf("a task under WithoutCancel gives %d, %v", v, err)
+	}
+}
+
+func ruleReturn(t *testing.T, c context.Context, at place, dir string) {
+	child := must(rulesParent.Options(at.task...).Remote(c, dir, false).Get(c))(t)
+	must(0, noted(c, dir, "context ended"))(t)
+	note(dir, "go")
+	if v, err := child.Get(c); v != 7 || err != nil {
+		t.Errorf("what it started gives %d, %v", v, err)
+	}
+}
+
+func ruleCreation(t *testing.T, c context.Context, at place, _ string) {
+	bound, cancel := context.WithCancel(c)
+	a := ruleActor.Options(at.class...).Remote(bound)
+	must(0, a.Ready(c))(t)
+	cancel()
+	if v, err := ruleAdd.Remote(c, a, 3).Get(c); v != 3 || err != nil {
+		t.Errorf("a call gives %d, %v", v, err)
+	}
+	if _, err := ruleAdd.Remote(bound, a, 3).Get(c); !errors.Is(err, api.ErrCancelled) {
+		t.Errorf("a call under a context that has ended gives %v", err)
+	}
+	must(0, a.Kill(c))(t)
+}
+
+func ruleGet(t *testing.T, c context.Context, at place, dir string) {
+	ref := rulesReleased.Options(at.task...).Remote(c, dir)
+	must(0, noted(c, dir, "began"))(t)
+	short, cancel := context.WithTimeout(c, 10*time.Millisecond)
+	defer cancel()
+	if _, err := ref.Get(short); err != context.DeadlineExceeded {
+		t.Errorf("Get under a context that ends: %v", err)
+	}
+	note(dir, "go")
+	if v, err := ref.Get(c); v != 7 || err != nil {
+		t.Errorf("afterwards the task gives %d, %v", v, err)
+	}
+	var task *api.TaskError
+	if _, err := rulesFails.Options(at.task...).Remote(c, "deadline", dir).Get(c); !errors.As(err, &task) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a task's own error: %v", err)
+	}
+}
+
+func ruleNesting(t *testing.T, c context.Context, at place, _ string) {
+	if v := must(rulesNest.Options(at.task...).Remote(c, 40).Get(c))(t); v != 40 {
+		t.Errorf("40 tasks deep: %d", v)
+	}
+}
+
+func rulePanic(t *testing.T, c context.Context, at place, dir string) {
+	_, err := rulesFails.Options(at.task...).Remote(c, "panic", dir).Get(c)
+	var task *api.TaskError
+	if !errors.As(err, &task) || !strings.Contains(err.Error(), "boom") || !strings.Contains(task.Stack, "rules_test.go") {
+		t.Errorf("%v, with the stack %q", err, task.Stack)
+	}
+}
+
+func ruleGoexit(t *testing.T, c context.Context, at place, dir string) {
+	ref := rulesFails.Options(at.task...).Remote(c, "goexit", dir)
+	api.Wait(c, []api.Ref[int]{ref}) // Get may run it, and end with it
+	var task *api.TaskError
+	if _, err := ref.Get(c); !errors.As(err, &task) {
+		t.Errorf("%v", err)
+	}
+}
+
+func ruleExit(t *testing.T, c context.Context, at place, dir string) {
+	own := rulesFails.Options(append([]api.TaskOption{api.OwnProcess(), api.MaxRetries(0)}, at.task...)...)
+	var died *api.WorkerDiedError
+	if _, err := own.Remote(c, "exit", dir).Get(c); !errors.As(err, &died) || !strings.Contains(err.Error(), "exit status 5") {
+		t.Errorf("without retries: %v", err)
+	}
+	must(0, os.Remove(filepath.Join(dir, "exited")))(t)
+	if v, err := own.Options(api.MaxRetries(1)).Remote(c, "exit", dir).Get(c); v != 3 || err != nil {
+		t.Errorf("with one: %d, %v", v, err)
+	}
+}
+
+func ruleErrors(t *testing.T, c context.Context, at place, dir string) {
+	_, err := rulesFails.Options(at.task...).Remote(c, "usual", dir).Get(c)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(err.Error(), "as usual: file does not exist") {
+		t.Errorf("%v", err)
+	}
+}
+
+func ruleInfo(t *testing.T, c context.Context, at place, _ string) {
+	i := must(whoFunc.Options(at.task...).Remote(c).Get(c))(t)
+	if i.Task == "" || i.Job == "" || i.PID == 0 || i.Attempt != 0 || at.node != "" && (i.Node != at.node || i.PID == os.Getpid()) {
+		t.Errorf("%+v", i)
+	}
+}
+
+// TestBoundOfWhatATaskStarted ends a context after the task has returned that it was given to: what that has started
+// under its own context ends too. In other processes it goes on: see docs/gaps.md.
+func TestBoundOfWhatATaskStarted(t *testing.T) {
+	c, dir := start(t), t.TempDir()
+	bound, cancel := context.WithCancel(c)
+	child := must(rulesParent.Remote(bound, dir, false).Get(c))(t)
+	must(0, noted(c, dir, "began"))(t)
+	cancel()
+	if _, err := child.Get(c); !errors.Is(err, api.ErrCancelled) {
+		t.Errorf("it gives %v", err)
+	}
+}
+
+// Sum is an actor of the rules.
+type Sum struct{ n int }
+
+// Add adds.
+func (s *Sum) Add(_ context.Context, n int) (int, error) { s.n += n; return s.n, nil }
+
+var (
+	ruleActor = api.Class0(func(context.Context) (*Sum, error) { return &Sum{}, nil }, api.RegisterAs("rules.Sum"))
+	ruleAdd   = api.Method1((*Sum).Add)
+)
