@@ -26,7 +26,17 @@ func (n *Node) queuedOf(p *process) int {
 }
 
 // poked is called by the poll goroutine in each round: some process may have queued tasks.
-func (s *stealer) poked() { s.look(lookPause) }
+func (s *stealer) poked() {
+	s.look(lookPause)
+	s.n.stir()
+}
+
+// alone says whether there is nobody to steal from.
+func (s *stealer) alone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.peers) == 0
+}
 
 // look tells the machine how much is queued here and whether this node is idle, unless that was done less
 // than a pause ago.
@@ -35,10 +45,7 @@ func (s *stealer) look(pause time.Duration) {
 	if last := s.looked.Load(); now-last < int64(pause) || !s.looked.CompareAndSwap(last, now) {
 		return
 	}
-	s.mu.Lock()
-	alone := len(s.peers) == 0
-	s.mu.Unlock()
-	if alone {
+	if s.alone() {
 		return
 	}
 	queued := 0

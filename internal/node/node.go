@@ -63,6 +63,9 @@ type Node struct {
 	told      told      // what the peers know of us; the ticker's
 	collected time.Time // when idle processes were last asked to collect; the ticker's
 	tide      tide      // how much of the arena was in use; the ticker's
+	worked    time.Time // when there was work last; the ticker's
+	drowsy    atomic.Bool
+	stirred   chan struct{} // wakes the ticker
 
 	closing  sync.Once
 	closed   chan struct{} // closed when Close is through
@@ -105,7 +108,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, started: time.Now(),
-		ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
+		stirred: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, workers: map[uint64]*worker{},
 		members: map[id.Node]*member{}, deadlocks: deadlocks{silent: map[string]int{}},
 	}

@@ -277,6 +277,7 @@ func (s *stealer) run(from id.Node, tasks []steal.Task) {
 	s.mu.Unlock()
 	s.n.stats.stealsGranted.Add(1)
 	s.calm.Store(time.Now().Add(settle).UnixNano())
+	s.n.stir()
 	var errands []*errand
 	for _, t := range tasks {
 		spec, err := wire.ParseSpec(t)

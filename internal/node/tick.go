@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	tickBusy     = 5 * time.Millisecond // while a job is known anywhere in the cluster
-	tickIdle     = 250 * time.Millisecond
 	tickSteal    = 50 * time.Millisecond
 	tickSlow     = time.Second
 	collectPause = 10 * time.Second // between garbage collections of idle processes that hold objects
@@ -29,6 +27,7 @@ func (n *Node) tick() {
 		case <-n.ctx.Done():
 			return
 		case <-t.C:
+		case <-n.stirred:
 		}
 		now := time.Now()
 		busy := n.clusterBusy()
@@ -52,11 +51,7 @@ func (n *Node) tick() {
 			n.collectIdle(now)
 			n.giveBack()
 		}
-		if busy {
-			t.Reset(tickBusy)
-		} else {
-			t.Reset(tickIdle)
-		}
+		t.Reset(n.pause(now, busy))
 	}
 }
 
