@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kadrehq/kadre/internal/trace"
 )
 
 const (
@@ -71,6 +73,7 @@ type Engine struct {
 	slots
 	roster roster
 	waits  waitRegister
+	tape   trace.Tape
 
 	// atomic
 	idle      atomic.Int32 // len(idleQ)

@@ -1,6 +1,10 @@
 package sched
 
-import "context"
+import (
+	"context"
+
+	"github.com/kadrehq/kadre/internal/trace"
+)
 
 // External makes t a task that somebody else finishes, under ctx as Submit would have it: the end of ctx
 // fails t, and t as a context stands on ctx.
@@ -12,6 +16,9 @@ func (e *Engine) External(ctx context.Context, t *Task, f *Func) {
 		return
 	}
 	t.InitExternal(f, r)
+	if trace.On() {
+		e.markSubmit(t, TaskOf(ctx))
+	}
 	t.Leash()
 }
 

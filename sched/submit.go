@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"sync/atomic"
+
+	"github.com/kadrehq/kadre/internal/trace"
 )
 
 // NoSlot as Opts.Milli says that a task needs no CPU slot: it starts whatever else runs, up to maxFree.
@@ -98,6 +100,9 @@ func (p Place) admit(t *Task) bool {
 	if r.done != nil && r.over() {
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
 		return false
+	}
+	if trace.On() {
+		p.w.e.markSubmit(t, p.w.cur.Load())
 	}
 	return true
 }

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"github.com/kadrehq/kadre/internal/trace"
 )
 
 // Func is one registered function, shared by all its tasks.
@@ -45,6 +47,9 @@ func (f *Func) Sample(t *Task, run func()) {
 		start := time.Now()
 		run()
 		f.measured(time.Since(start), every)
+		if r := t.rootOf(); trace.On() && r != nil && r.e != nil {
+			r.e.markRun(t, start)
+		}
 	}
 	if t.state.Load()&stMask == stFailed {
 		f.runs.failed.Add(1)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"github.com/kadrehq/kadre/internal/trace"
 )
 
 // node is what hangs on a task while it is not done. One of its fields says what: a parked waiter, a
@@ -65,7 +67,7 @@ func (e *Engine) park(ctx context.Context, p *parker, me *Task) error {
 	}
 	p.wait.me = me
 	e.waits.enter(&p.wait)
-	defer e.waits.leave(&p.wait)
+	defer e.endWait(&p.wait)
 	done := ctx.Done()
 	for {
 		select {
@@ -79,6 +81,13 @@ func (e *Engine) park(ctx context.Context, p *parker, me *Task) error {
 			}
 		}
 	}
+}
+
+func (e *Engine) endWait(w *wait) {
+	if trace.On() {
+		e.markWait(w)
+	}
+	e.waits.leave(w)
 }
 
 // Blocked is a goroutine that waits for something beside tasks of the engine, or for several of them.
@@ -107,7 +116,7 @@ func (b *Blocked) Heed() error { return b.wait.heed() }
 
 // Resume ends the wait. It is to be called once.
 func (b *Blocked) Resume() {
-	b.e.waits.leave(&b.wait)
+	b.e.endWait(&b.wait)
 	if b.me != nil {
 		b.e.takeBack(b.me)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kadrehq/kadre/internal/trace"
 	"github.com/kadrehq/kadre/sched/deque"
 )
 
@@ -74,6 +75,9 @@ func (w *worker) exec(t *Task, depth uint8, me *Task) {
 	normal = true
 	if !start.IsZero() {
 		f.measured(time.Since(start), every)
+		if trace.On() {
+			w.e.markRun(t, start)
+		}
 	}
 	if s := t.state.Load(); s&(stMask|stGiven) != stDone {
 		w.returned(t)

@@ -17,10 +17,15 @@ type look struct {
 }
 
 func (l *look) flags(cmd *cobra.Command) {
+	l.nodeFlags(cmd)
+	cmd.Flags().BoolVar(&l.json, "json", false, "print JSON")
+}
+
+// nodeFlags has the flags that say which node is asked.
+func (l *look) nodeFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&l.socket, "socket", "", "the node's socket (default $KADRE_SOCKET, else the cluster's oldest node on this machine)")
 	f.StringVar(&l.cluster, "cluster", "default", "the cluster whose node to ask, or $KADRE_CLUSTER")
-	f.BoolVar(&l.json, "json", false, "print JSON")
 }
 
 // show asks for a view, decodes it into v and prints v: as JSON, or with table.

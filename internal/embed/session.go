@@ -40,7 +40,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 
 // environment gives the variables of this process that workers get too.
 func environment(names []string) (env []string) {
-	for _, n := range names {
+	for _, n := range append([]string{"KADRE_TRACE"}, names...) { // workers record where the driver does
 		if v, ok := os.LookupEnv(n); ok {
 			env = append(env, n+"="+v)
 		}

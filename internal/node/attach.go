@@ -164,6 +164,7 @@ func (n *Node) admit(c *net.UnixConn, h *wire.Hello, pid int, since uint64) (p *
 		n.log.Warn("node: a process went before it was welcome", "pid", pid, "err", err)
 	}
 	n.arena.Ring(n.arena.Client())
+	n.tellRecord(p)
 	n.event("attach", "up", p.addr.String(), int64(pid), p.kind)
 	n.log.Debug("node: attached", "kind", p.kind, "pid", pid, "proc", p.addr.Proc, "job", p.job, "slot", p.slot)
 	return p, nil

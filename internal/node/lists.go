@@ -68,6 +68,22 @@ func (n *Node) lookView(ctx context.Context, what string) (any, bool) {
 			f()
 		}
 	}
+	if d, ok := strings.CutPrefix(view, viewRecord); ok {
+		long, err := time.ParseDuration(d)
+		if err != nil {
+			return err, true
+		}
+		l := &List[Recorder]{Rows: n.record(long)}
+		gather(func() { gatherList(ctx, n, view, l) })
+		return l, true
+	}
+	if which, ok := strings.CutPrefix(view, viewTape); ok {
+		b, err := n.tape(ctx, which)
+		if err != nil {
+			return err, true
+		}
+		return b, true
+	}
 	switch view {
 	case viewTasks, viewWaits:
 		l := &tasks{List[waits.Row]{Rows: n.taskRows(ctx, view == viewTasks)}}

@@ -47,25 +47,26 @@ type Node struct {
 	ready     chan struct{} // closed when Start is through, or has failed
 	done      chan struct{} // closed when the node is told to stop
 
-	early     earlyEvents
-	gate      sync.Mutex // a leaf
-	shutting  bool       // under gate: no new goroutines
-	wg        sync.WaitGroup
-	polling   sync.WaitGroup // the poll goroutine, which outlives the others
-	pollStop  atomic.Bool
-	busy      atomic.Int64 // requests that have a goroutine
-	pressed   atomic.Int64 // when processes were last asked to collect garbage, Unix nanoseconds
-	calls     wire.Calls
-	events    trace.Ring
-	deadlocks deadlocks
-	procs     atomic.Pointer[map[id.Proc]*process] // changed under mu
-	stats     counters
-	told      told      // what the peers know of us; the ticker's
-	collected time.Time // when idle processes were last asked to collect; the ticker's
-	tide      tide      // how much of the arena was in use; the ticker's
-	worked    time.Time // when there was work last; the ticker's
-	drowsy    atomic.Bool
-	stirred   chan struct{} // wakes the ticker
+	early       earlyEvents
+	gate        sync.Mutex // a leaf
+	shutting    bool       // under gate: no new goroutines
+	wg          sync.WaitGroup
+	polling     sync.WaitGroup // the poll goroutine, which outlives the others
+	pollStop    atomic.Bool
+	busy        atomic.Int64 // requests that have a goroutine
+	pressed     atomic.Int64 // when processes were last asked to collect garbage, Unix nanoseconds
+	calls       wire.Calls
+	events      trace.Ring
+	deadlocks   deadlocks
+	procs       atomic.Pointer[map[id.Proc]*process] // changed under mu
+	stats       counters
+	told        told      // what the peers know of us; the ticker's
+	collected   time.Time // when idle processes were last asked to collect; the ticker's
+	tide        tide      // how much of the arena was in use; the ticker's
+	worked      time.Time // when there was work last; the ticker's
+	drowsy      atomic.Bool
+	stirred     chan struct{} // wakes the ticker
+	recordUntil atomic.Int64  // Unix nanoseconds
 
 	closing  sync.Once
 	closed   chan struct{} // closed when Close is through

@@ -98,5 +98,6 @@ func (n *Node) workerEnv(w *worker, job []string) []string {
 		}
 	}
 	env = append(env, job...)
+	env = append(env, n.traceOf()...)
 	return append(env, "KADRE_WORKER=1", "KADRE_SOCKET="+n.socket, "KADRE_WORKER_ID="+strconv.FormatUint(w.num, 10), "KADRE_JOB="+w.job.id.String())
 }

@@ -263,6 +263,9 @@ func (n *Node) Events() []trace.Event { return n.events.Events() }
 // view gives one view of the node for those who ask by socket or message. It may wait for processes and nodes.
 func (n *Node) view(ctx context.Context, what string) (any, error) {
 	if v, ok := n.lookView(ctx, what); ok {
+		if err, bad := v.(error); bad {
+			return nil, err
+		}
 		return v, nil
 	}
 	if cursor, ok := strings.CutPrefix(what, "objects"); ok {

@@ -157,6 +157,7 @@ func (d *feed) sendLocked(f *Future) bool {
 		d.slots = append(d.slots, out{})
 	}
 	d.slots[slot] = out{f, c.Num, end}
+	d.p.markName(f, id.TaskOf(d.p.self.Proc, c.Num))
 	d.flying.Add(1)
 	d.p.stats.exported.Add(1)
 	if f.Leashed() {

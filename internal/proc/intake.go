@@ -106,6 +106,7 @@ func (in *intake) task(b []byte) error {
 	in.lot = in.lot[1:]
 	a.in, a.call, a.short = in, c, a
 	f.cold().in = &a.inbound
+	p.markName(f, id.TaskOf(in.from.Proc, c.Num))
 	in.mu.Lock()
 	for int(c.Slot) >= len(in.at) {
 		in.at = append(in.at, nil)

@@ -38,7 +38,10 @@ func (p *Process) onStatus(f *wire.Frame) {
 	to := *f
 	to.Body = nil
 	go func() {
-		b, err := json.Marshal(p.survey(m.What == "tasks"))
+		b, ok, err := p.traced(m.What)
+		if !ok {
+			b, err = json.Marshal(p.survey(m.What == "tasks"))
+		}
 		if err != nil {
 			p.refuse(&to, err)
 			return

@@ -64,6 +64,7 @@ func (p *Process) importSpec(s wire.Spec) (*Future, []*Future, error) {
 	in := &inbound{}
 	in.full.Store(&s)
 	f.cold().in = in
+	p.markName(f, s.Task)
 	return f, deps, nil
 }
 

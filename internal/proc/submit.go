@@ -150,6 +150,7 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 		return nil, wire.Spec{}, err
 	}
 	o := p.identify(f)
+	p.markName(f, o.id.Task())
 	s := wire.Spec{Kind: k, Job: p.job, Task: o.id.Task(), Epoch: p.epoch, Owner: p.self, Func: f.Name(),
 		Args: args, Left: left, CPU: 1000, Hops: 1}
 	rec := &record{o: o, f: f, out: true, left: DefaultRetries, actor: k == wire.KindCreate}

@@ -25,6 +25,8 @@ const (
 	Waits   = "all waits" // tasks that wait
 	Jobs    = "all jobs"
 	Actors  = "all actors"
+	Record  = "all record " // and for how long: processes record their tasks
+	Tape    = "tape "       // and node, process and part: what was recorded
 	Memory  = "memory"
 	Objects = "objects" // in parts, see [EachObject]
 	Fsck    = "fsck"

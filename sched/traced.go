@@ -1,0 +1,55 @@
+package sched
+
+import (
+	"time"
+
+	"github.com/kadrehq/kadre/internal/trace"
+)
+
+// traced says whether marks of t are recorded while recording is on: of a slow function's tasks all, of a fast one's those
+// that are measured.
+func (t *Task) traced() bool { return t.fn.everyRun() || t.sampled() }
+
+// markSubmit records a submission by me, which is nil outside of tasks.
+func (e *Engine) markSubmit(t, me *Task) {
+	if !t.traced() || t.fn == &spanFunc {
+		return
+	}
+	m := trace.Mark{Kind: trace.Submitted, Task: uint64(t.address()), Func: t.fn.Name, Start: time.Now().UnixNano()}
+	if me != nil {
+		m.Other = uint64(me.address())
+	}
+	e.tape.Add(int(here()), m)
+}
+
+// markRun records a run that begins and ends now.
+func (e *Engine) markRun(t *Task, start time.Time) {
+	if t.fn == &spanFunc || t.fn.Name == "" {
+		return
+	}
+	e.tape.Add(int(here()), trace.Mark{Kind: trace.Ran, Task: uint64(t.address()), Func: t.fn.Name, Start: start.UnixNano(), End: time.Now().UnixNano()})
+}
+
+// markWait records the end of a wait for one task.
+func (e *Engine) markWait(w *wait) {
+	t := w.one
+	if t == nil && w.at != nil && w.n > 0 {
+		t = w.at(w.n - 1) // GetAll waits for the last of those that are left
+	}
+	if t == nil || t.fn == nil || !t.traced() {
+		return
+	}
+	m := trace.Mark{Kind: trace.Waited, Other: uint64(t.address()), Func: t.fn.Name, Start: w.since.UnixNano(), End: time.Now().UnixNano()}
+	if w.me != nil {
+		m.Task = uint64(w.me.address())
+	}
+	e.tape.Add(int(here()), m)
+}
+
+// MarkName records by which ID other processes know a task.
+func (e *Engine) MarkName(t *Task, id string) {
+	e.tape.Add(int(here()), trace.Mark{Kind: trace.Named, Task: uint64(t.address()), ID: id, Start: time.Now().UnixNano()})
+}
+
+// Marks copies a part of what was recorded, and says how many parts there are.
+func (e *Engine) Marks(part int) ([]trace.Mark, int) { return e.tape.Marks(part) }
