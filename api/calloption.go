@@ -79,8 +79,15 @@ func OnNode(node NodeID, soft bool) PlaceOption {
 	}}
 }
 
-// HeapMemory will say how much of Go's heap a task needs.
-func HeapMemory(bytes int64) PlaceOption { return PlaceOption{notYet("HeapMemory")} }
+// HeapMemory says how much memory a task or actor needs beside the object store. It is taken from the node's resource
+// "memory" while the task runs; one with a process of its own (OwnProcess) that takes more is ended, and its error says so.
+func HeapMemory(bytes int64) PlaceOption {
+	return PlaceOption{func(p *proc.Options) {
+		if p.HeapMemory = bytes; bytes <= 0 {
+			fail(p, fmt.Errorf("kadre: HeapMemory(%d) must be above 0", bytes))
+		}
+	}}
+}
 
 // OnLabels runs on nodes that have all of the labels, with these values.
 func OnLabels(labels map[string]string) PlaceOption {

@@ -9,7 +9,7 @@ import (
 // it; an option makes the calls fail that use it; a call without an error result panics with that text.
 // RetryErrors is there for tasks and later for methods. The README's status table is checked against this one.
 //
-//	HeapMemory, Priority                 RetryErrors
+//	Priority                             RetryErrors
 //	InBundle                             NewPlacementGroup
 //	Recursive, Replicas                  Checkpoint
 //	Name, Namespace                      GetIfExists, Detached

@@ -63,6 +63,9 @@ func (pl *placement) init(cfg Config) {
 	for k, v := range cfg.Resources {
 		pl.total[k] = micro(v)
 	}
+	if _, said := cfg.Resources[wire.Memory]; !said {
+		pl.total[wire.Memory] = micro(float64(taskMemory(cfg)))
+	}
 	pl.ownLimit = max(1, int(math.Ceil(cfg.CPUs)))
 }
 

@@ -2,10 +2,12 @@ package proc
 
 import (
 	"log/slog"
+	"maps"
 	"net"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/wire"
 )
 
 // Options are the wishes of one remote function, class or method.
@@ -13,6 +15,7 @@ type Options struct {
 	Name       string             // registered name; default: the symbol
 	CPU        float64            // CPUs; -1: 1 for tasks, 0 for actors
 	Resources  map[string]float64 // other resources; default none
+	HeapMemory int64              // bytes beside the object store; 0: it does not say
 	MaxRetries int                // after failures of the system; -1: DefaultRetries
 	OwnProcess bool               // in a process with nothing else in it
 	OnNode     id.Node            // on this node; default any
@@ -68,9 +71,22 @@ func (o *Options) milli() uint32 {
 	return uint32(o.CPU*1000 + 0.5)
 }
 
+// resources are the named amounts it asks for.
+func (o *Options) resources() map[string]float64 {
+	if o.HeapMemory == 0 {
+		return o.Resources
+	}
+	all := maps.Clone(o.Resources)
+	if all == nil {
+		all = map[string]float64{}
+	}
+	all[wire.Memory] += float64(o.HeapMemory)
+	return all
+}
+
 // placed says whether a node has to choose where it runs.
 func (o *Options) placed() bool {
-	return o.OwnProcess || o.OnNode != "" || o.Spread || len(o.Resources) > 0 || len(o.Labels) > 0
+	return o.OwnProcess || o.OnNode != "" || o.Spread || len(o.Resources) > 0 || len(o.Labels) > 0 || o.HeapMemory > 0
 }
 
 // Plain says that a task needs one CPU and nothing else.

@@ -155,7 +155,7 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 		Args: args, Left: left, CPU: 1000, Hops: 1}
 	rec := &record{o: o, f: f, out: true, left: DefaultRetries, actor: k == wire.KindCreate}
 	if x := f.options(); x != nil {
-		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.Resources, x.OwnProcess, x.OnNode, x.Soft
+		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.resources(), x.OwnProcess, x.OnNode, x.Soft
 		s.Labels, s.Spread, s.Timeout = x.Labels, x.Spread, x.Timeout
 		if x.Generator {
 			s.Stream = uint32(x.buffer())

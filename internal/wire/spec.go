@@ -11,6 +11,9 @@ import (
 // SpecVersion is the version of the task specification.
 const SpecVersion = 2
 
+// Memory is the named resource that HeapMemory asks for, in bytes.
+const Memory = "memory"
+
 // SpecKind says what a specification asks for.
 type SpecKind uint8
 
