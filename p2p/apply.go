@@ -79,6 +79,7 @@ func (h *Host) tellLocked(a member.Tell) {
 	switch e.Kind {
 	case Up:
 		h.kad.unbury(n)
+		h.wrong.over(string(n))
 	case Down:
 		h.kad.bury(n)
 		why := fmt.Errorf("p2p: %s is down: %s", n.Short(), a.Why)

@@ -46,8 +46,9 @@ type Host struct {
 
 	bulkIn, bulkOut atomic.Uint64
 
-	asks   asks   // has its own lock
-	relays relays // likewise
+	asks   asks     // has its own lock
+	relays relays   // likewise
+	wrong  troubles // likewise
 
 	mu     sync.Mutex
 	closed bool

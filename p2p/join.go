@@ -43,6 +43,7 @@ func (h *Host) join(ctx context.Context) error {
 		h.wg.Go(func() {
 			err := h.joinAddr(ctx, addr)
 			if err != nil {
+				h.wrong.note(Trouble{Addr: addr}, err)
 				err = fmt.Errorf("p2p: joining %s: %w", addr, err)
 			}
 			res <- err
@@ -193,7 +194,10 @@ func (h *Host) reunite() {
 			if err != nil || members > 0 && (n%resolveEach != 0 || !isName(t)) {
 				continue
 			}
-			if err := h.joinTarget(h.ctx, t, func(addr string) bool { return at[addr] }); err != nil {
+			if err := h.joinTarget(h.ctx, t, func(addr string) bool { return at[addr] }); err == nil {
+				h.wrong.over(addr)
+			} else if h.ctx.Err() == nil {
+				h.wrong.note(Trouble{Addr: addr}, err)
 				h.cfg.Logger.Debug("p2p: trying a join address again", "addr", addr, "err", err)
 			}
 		}

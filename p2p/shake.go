@@ -87,6 +87,9 @@ func (h *Host) refused(from net.Addr, err error) {
 	level := slog.LevelDebug // anybody can open and close connections
 	if barred(err) {
 		level = slog.LevelWarn
+		if host, _, e := net.SplitHostPort(from.String()); e == nil {
+			h.wrong.note(Trouble{Addr: host, In: true}, err)
+		}
 	}
 	h.cfg.Logger.Log(h.ctx, level, "p2p: refused a connection", "from", from, "err", err)
 }
@@ -232,6 +235,9 @@ func (h *Host) dialLocked(a member.Dial) {
 		d := member.Dialed{ID: a.ID, OK: err == nil || errors.As(err, &td) && (td.duplicate() || td.stale())}
 		if err != nil {
 			d.Why = err.Error()
+			if !d.OK {
+				h.wrong.note(Trouble{Peer: a.ID, Addr: strings.Join(a.Addrs, " ")}, err)
+			}
 			d.Refused = nobody(err)
 			d.Barred = barred(err) || td != nil && td.over()
 			if d.Barred {

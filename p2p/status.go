@@ -28,6 +28,7 @@ type Status struct {
 	Members      []Member        `json:"members"`  // this node first
 	Gone         []Member        `json:"gone"`     // dead and left, not forgotten yet
 	Disputed     []Member        `json:"disputed"` // those of which this node's own view and the gossip differ
+	Troubles     []Trouble       `json:"troubles"` // why nodes are not reached, the latest first
 	Lanes        []LaneStatus    `json:"lanes"`
 	BulkIn       uint64          `json:"bulk_in"`  // bytes of data fetched
 	BulkOut      uint64          `json:"bulk_out"` // and served
@@ -49,7 +50,7 @@ func (h *Host) Status() Status {
 	s := Status{
 		ID: h.id, Epoch: h.epoch, Cluster: h.cfg.Cluster, Addrs: h.Addrs(), Members: h.Members(),
 		BulkIn: h.bulkIn.Load(), BulkOut: h.bulkOut.Load(),
-		RoutingTable: h.RoutingTableSize(), Directory: h.dir.Stats(),
+		RoutingTable: h.RoutingTableSize(), Directory: h.dir.Stats(), Troubles: h.wrong.list(),
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -84,6 +85,9 @@ func (s Status) String() string {
 	}
 	for _, m := range s.Disputed {
 		fmt.Fprintf(&b, "  disputed: %s is %s here and %s by the gossip\n", m.ID, m.State, m.Said)
+	}
+	for _, t := range s.Troubles {
+		fmt.Fprintf(&b, "  trouble: %s %s: %s, %d times: %s\n", t.Peer, t.Addr, t.Kind, t.Times, t.Why)
 	}
 	for _, l := range s.Lanes {
 		fmt.Fprintf(&b, "  lane %s: %d bytes in, %d out\n", l.Peer.Short(), l.In, l.Out)

@@ -36,18 +36,22 @@ type finding struct {
 func newDoctor() *cobra.Command {
 	var asJSON bool
 	var cluster string
+	var r reach
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what this machine offers, and what is missing",
 		Long: `Looks at what nodes and programs need on this machine and says what was found
-and what to do about it. Exits with 1 where something keeps Kadre from working;
+and what to do about it. Where a node runs it says which others that one does not
+reach, and why. With --join it tries an address as a node that joins would: whether
+anybody listens, is a node of this version and cluster, and has the same token.
+Exits with 1 where something keeps Kadre from working;
 advice alone is no failure.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := fromEnv(cmd.Flags(), "cluster"); err != nil {
+			if err := fromEnv(cmd.Flags(), "cluster", "token-file"); err != nil {
 				return err
 			}
-			found := examine(cmd.Context(), cluster)
+			found := append(examine(cmd.Context(), cluster), examineJoin(cmd.Context(), cluster, r)...)
 			out := cmd.OutOrStdout()
 			write := writeFindings
 			if asJSON {
@@ -65,6 +69,8 @@ advice alone is no failure.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
+	cmd.Flags().StringVar(&r.join, "join", "", "an address that a node could be told to join: why can it not?")
+	cmd.Flags().StringVar(&r.tokenFile, "token-file", "", "file with the cluster's token, for --join, or $KADRE_TOKEN_FILE (default: this user's secret)")
 	cmd.Flags().StringVar(&cluster, "cluster", "default", "the cluster to look for, or $KADRE_CLUSTER")
 	return cmd
 }
@@ -110,7 +116,7 @@ func examineNode(ctx context.Context, cluster string) []finding {
 	} else if len(f.Why) > 0 {
 		store.Advice = "no better memory, because: " + strings.Join(f.Why, "; ")
 	}
-	return []finding{store}
+	return append([]finding{store}, examinePeers(ctx, socket)...)
 }
 
 // examineArena makes a small arena.

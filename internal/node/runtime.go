@@ -48,6 +48,9 @@ func runtimeBase() string {
 	return fmt.Sprintf("/tmp/kadre-%d", uid)
 }
 
+// RuntimeDir makes and checks the cluster's folder of this user, where its nodes find each other.
+func RuntimeDir(cluster string) (string, error) { return runtimeDir("", cluster) }
+
 // runtimeDir makes and checks the cluster's runtime folder. base "" is the user's.
 func runtimeDir(base, cluster string) (string, error) {
 	if base == "" {

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"github.com/kadrehq/kadre/internal/trace"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore"
+	"github.com/kadrehq/kadre/p2p"
 	"github.com/kadrehq/kadre/p2p/directory"
 )
 
@@ -35,7 +38,10 @@ type Status struct {
 	Resources  map[string]float64 `json:"resources"`
 	Available  map[string]float64 `json:"available"`
 	Labels     map[string]string  `json:"labels,omitempty"`
-	Members    []MemberStatus     `json:"members"` // this node first
+	Members    []MemberStatus     `json:"members"`  // this node first
+	Gone       []MemberStatus     `json:"gone"`     // dead or left, and not forgotten yet
+	Disputed   []MemberStatus     `json:"disputed"` // on whom this node and the others differ
+	Troubles   []p2p.Trouble      `json:"troubles"` // why nodes are not reached
 	Table      int                `json:"routing_table"`
 	Records    uint64             `json:"records_held"`
 	Directory  directory.Stats    `json:"directory"`
@@ -62,7 +68,25 @@ type MemberStatus struct {
 	Found string   `json:"found"`
 	Via   string   `json:"via"`
 	State string   `json:"state"`
+	Said  string   `json:"said,omitempty"` // the same by the others
 	Epoch uint64   `json:"epoch"`
+	RTTus float64  `json:"rtt_us,omitempty"` // of a control round trip
+	In    uint64   `json:"in,omitempty"`     // bytes of control frames, on the lane there is now
+	Out   uint64   `json:"out,omitempty"`
+}
+
+// membersOf brings together what the host says of members and of the lanes to them.
+func membersOf(ms []p2p.Member, lanes []p2p.LaneStatus) (l []MemberStatus) {
+	by := map[id.Node]p2p.LaneStatus{}
+	for _, x := range lanes {
+		by[x.Peer] = x
+	}
+	for _, m := range ms {
+		x := by[m.ID]
+		l = append(l, MemberStatus{ID: m.ID, Addrs: m.Addrs, Found: m.Found, Via: m.Via, State: m.State, Said: m.Said, Epoch: m.Epoch,
+			RTTus: float64(m.RTT) / float64(time.Microsecond), In: x.In, Out: x.Out})
+	}
+	return l
 }
 
 // StoreStatus is what the arena holds.
@@ -156,10 +180,8 @@ func (n *Node) Status() Status {
 	if n.host != nil {
 		h := n.host.Status()
 		s.Table, s.Directory, s.Records = h.RoutingTable, h.Directory, h.Directory.Held
-		s.Members = nil
-		for _, m := range h.Members {
-			s.Members = append(s.Members, MemberStatus{m.ID, m.Addrs, m.Found, m.Via, m.State, m.Epoch})
-		}
+		s.Members, s.Gone, s.Disputed = membersOf(h.Members, h.Lanes), membersOf(h.Gone, nil), membersOf(h.Disputed, nil)
+		s.Troubles = h.Troubles
 		s.Bytes.In += h.BulkIn
 		s.Bytes.Out += h.BulkOut
 	}
@@ -236,14 +258,7 @@ func (s Status) String() string {
 	fmt.Fprintf(w, "network\t%.1f MiB in, %.1f MiB out\n", mib(int64(s.Bytes.In)), mib(int64(s.Bytes.Out)))
 	fmt.Fprintf(w, "waiting\t%d tasks for resources, %d for a process of their own, %d for a worker\n", s.Queued.Resources, s.Queued.OwnProcess, s.Queued.Worker)
 	w.Flush()
-	fmt.Fprintf(w, "\nnode\tstate\tfound by\taddress\n")
-	for _, m := range s.Members {
-		addr := ""
-		if len(m.Addrs) > 0 {
-			addr = m.Addrs[0]
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID.Short(), m.State, m.Found, addr)
-	}
+	s.writeMembers(w)
 	w.Flush()
 	if len(s.Drivers)+len(s.Workers) > 0 {
 		fmt.Fprintf(w, "\nprocess\tkind\tjob\tqueued\tplaced\tfunction\n")
@@ -253,6 +268,27 @@ func (s Status) String() string {
 		w.Flush()
 	}
 	return b.String()
+}
+
+// writeMembers tells of the other nodes: how they were found, how they are reached, and where views differ.
+func (s Status) writeMembers(w io.Writer) {
+	fmt.Fprintf(w, "\nnode\tstate\tfound by\tvia\tround trip\tKiB in\tKiB out\taddress\n")
+	for _, m := range slices.Concat(s.Members, s.Gone) {
+		addr, trip := "", ""
+		if len(m.Addrs) > 0 {
+			addr = m.Addrs[0]
+		}
+		if m.RTTus > 0 {
+			trip = fmt.Sprintf("%.0f us", m.RTTus)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.1f\t%.1f\t%s\n", m.ID.Short(), m.State, m.Found, m.Via, trip, float64(m.In)/1024, float64(m.Out)/1024, addr)
+	}
+	for _, m := range s.Disputed {
+		fmt.Fprintf(w, "\ndisputed\t%s is %s here, and %s as the others have it\n", m.ID.Short(), m.State, cmp.Or(m.Said, "unknown"))
+	}
+	if len(s.Troubles) > 0 {
+		fmt.Fprintf(w, "\n%d nodes or addresses could not be reached, or did not get in: 'kadre doctor' says why\n", len(s.Troubles))
+	}
 }
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
