@@ -84,7 +84,18 @@ func (n *Node) lookView(ctx context.Context, what string) (any, bool) {
 		}
 		return b, true
 	}
+	if which, ok := strings.CutPrefix(view, viewLog); ok {
+		p, err := n.logPart(ctx, which)
+		if err != nil {
+			return err, true
+		}
+		return p, true
+	}
 	switch view {
+	case viewLogs:
+		l := &List[LogFile]{Rows: n.logFiles()}
+		gather(func() { gatherList(ctx, n, view, l) })
+		return l, true
 	case viewTasks, viewWaits:
 		l := &tasks{List[waits.Row]{Rows: n.taskRows(ctx, view == viewTasks)}}
 		gather(func() {

@@ -20,6 +20,7 @@ const (
 	maxLineRate = 1000     // lines a second that go to the driver; the others are counted
 	tailSize    = 4 << 10  // bytes of standard error that a worker's end is explained with
 	logLinger   = time.Second
+	tellDrops   = 1100 * time.Millisecond // after the first dropped line, their number is told at the latest
 )
 
 // workerLogs takes what a worker writes: into a file, and line by line to the driver.
@@ -88,6 +89,9 @@ func (l *workerLogs) finish() string {
 	if l.file != nil {
 		l.file.Close()
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tellDropped()
 	return strings.ToValidUTF8(string(l.tail), "?")
 }
 
@@ -116,17 +120,29 @@ func (l *workerLogs) line(b []byte, isErr bool) {
 	}
 	l.write(b)
 	if now := time.Now().Unix(); now != l.second {
-		if l.dropped > 0 {
-			l.send(fmt.Sprintf("(%d lines were dropped: more than %d in a second)", l.dropped, maxLineRate))
-		}
-		l.second, l.lines, l.dropped = now, 0, 0
+		l.tellDropped()
+		l.second, l.lines = now, 0
 	}
 	if l.lines++; l.lines > maxLineRate {
-		l.dropped++
+		if l.dropped++; l.dropped == 1 { // nobody may write another line that brings the count
+			time.AfterFunc(tellDrops, func() {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.tellDropped()
+			})
+		}
 		l.n.stats.linesDropped.Add(1)
 		return
 	}
 	l.send(strings.ToValidUTF8(strings.TrimRight(string(b), "\r\n"), "?"))
+}
+
+// tellDropped tells the driver how many lines it did not get.
+func (l *workerLogs) tellDropped() {
+	if l.dropped > 0 {
+		l.send(fmt.Sprintf("(%d lines were dropped here: more than %d in a second; 'kadre logs' has the last of them)", l.dropped, maxLineRate))
+		l.dropped = 0
+	}
 }
 
 func (l *workerLogs) write(b []byte) {

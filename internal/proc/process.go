@@ -40,9 +40,10 @@ type Process struct {
 	root      context.Context // what tasks of other processes stand on
 	wg        sync.WaitGroup
 
-	calls wire.Calls
-	inbox inbox
-	stats struct {
+	calls   wire.Calls
+	inbox   inbox
+	printed printer // workers' lines
+	stats   struct {
 		retried, exported, imported atomic.Int64
 	}
 
@@ -116,7 +117,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 		stop:      make(chan struct{}), bye: make(chan struct{}), table: owner.NewTable(),
 		objects: map[id.Object]*object{}, dead: map[id.Addr]time.Time{}, asks: map[*borrowing]struct{}{},
 		actors: map[id.Actor]*instance{}, sessions: map[*session]struct{}{}, links: map[id.Proc]*sibling{},
-		early: map[*Future][]*Future{}, streams: map[id.Task]*stream{}, recalled: recalled{}}
+		printed: printer{to: os.Stderr}, early: map[*Future][]*Future{}, streams: map[id.Task]*stream{}, recalled: recalled{}}
 	if p.arena, err = arena.Open(fds[:w.ArenaFDs], w.Slot, w.Epoch); err != nil {
 		wire.CloseFDs(fds)
 		cfg.Conn.Close()

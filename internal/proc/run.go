@@ -3,7 +3,6 @@ package proc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 
@@ -232,6 +231,6 @@ func (p *Process) Nodes(ctx context.Context) ([]wire.NodeInfo, error) {
 // onLog prints a line that a worker wrote.
 func (p *Process) onLog(f *wire.Frame) {
 	if m, ok := body[wire.LogLine](p, f); ok && p.cfg.LogToDriver {
-		fmt.Fprintf(os.Stderr, "(%s pid=%d node=%s) %s\n", m.Func, m.PID, m.Node.Short(), m.Line)
+		p.printed.add(&m)
 	}
 }

@@ -1,9 +1,14 @@
 package testbed_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,5 +74,91 @@ func TestTimeline(t *testing.T) {
 	t.Logf("%+v", s)
 	if s.Slices == 0 || s.Flows == 0 || s.Gets == 0 || s.Crossing == 0 || s.Processes < 3 {
 		t.Errorf("the timeline has %+v", s)
+	}
+}
+
+// Flood writes that many lines on standard output.
+var Flood = api.Func1(func(_ context.Context, n int) (int, error) {
+	w := bufio.NewWriter(os.Stdout)
+	for i := range n {
+		fmt.Fprintf(w, "line %d of the flood\n", i)
+	}
+	return n, w.Flush()
+}, api.OwnProcess(), api.RegisterAs("flood"))
+
+func init() {
+	flood := func(opts ...api.InitOption) func(*testbed.Stage) error {
+		return func(s *testbed.Stage) error {
+			ctx := context.Background()
+			rt, err := api.Init(ctx, opts...)
+			if err != nil {
+				return err
+			}
+			defer rt.Close()
+			var lines int
+			if err := s.Hear(&lines); err != nil {
+				return err
+			}
+			n, err := Flood.Remote(ctx, lines).Get(ctx)
+			if err != nil {
+				return err
+			}
+			if err := s.Say(n); err != nil {
+				return err
+			}
+			return s.Hear(new(string))
+		}
+	}
+	drivers["logflood"] = flood()
+	drivers["logquiet"] = flood(api.LogToDriver(false))
+}
+
+var dropped = regexp.MustCompile(`\((\d+) lines were dropped here`)
+
+// TestLogFlood has a worker write a million lines: the driver gets some, and how many it did not get, and 'kadre logs' has
+// the last ones.
+func TestLogFlood(t *testing.T) {
+	const lines = 1_000_000
+	bed := testbed.New(t)
+	n := bed.StartNode(testbed.NodeConfig{Args: []string{"--cpus", "2"}})
+	d := n.Driver("logflood")
+	d.Tell(lines)
+	var got int
+	d.Hear(&got)
+	if got != lines {
+		t.Fatalf("the task gave %d", got)
+	}
+	last := fmt.Sprintf("line %d of the flood", lines-1)
+	testbed.Until(t, 60*time.Second, func() bool {
+		p := bed.Kadre(testbed.Place{}, "logs", "--socket", n.Socket, "-n", "3")
+		return strings.Contains(p.Stdout(), last) && strings.Count(p.Stdout(), "of the flood") == 3
+	}, func() string { return "the last lines are not in the log" })
+	came, missing := 0, 0
+	count := func() bool {
+		came, missing = strings.Count(d.Stderr(), "(flood pid="), 0
+		for _, m := range dropped.FindAllStringSubmatch(d.Stderr(), -1) {
+			k, _ := strconv.Atoi(m[1])
+			missing += k
+			came--
+		}
+		return came+missing == lines
+	}
+	testbed.Until(t, 60*time.Second, count, func() string {
+		return fmt.Sprintf("%d lines came and %d are said to be dropped, of %d", came, missing, lines)
+	})
+	t.Logf("%d lines came, %d were dropped", came, missing)
+	d.Tell("end")
+	d.Succeed(20 * time.Second)
+
+	q := n.Driver("logquiet")
+	q.Tell(10)
+	q.Hear(&got)
+	testbed.Until(t, 60*time.Second, func() bool {
+		return strings.Contains(bed.Kadre(testbed.Place{}, "logs", "--socket", n.Socket).Stdout(), "line 9 of the flood")
+	}, func() string { return "the lines of the quiet driver's worker are not in the log" })
+	q.Tell("end")
+	q.Succeed(20 * time.Second)
+	if strings.Contains(q.Stderr(), "of the flood") {
+		t.Error("lines came to a driver that wants none")
 	}
 }

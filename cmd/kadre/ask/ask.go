@@ -27,6 +27,8 @@ const (
 	Actors  = "all actors"
 	Record  = "all record " // and for how long: processes record their tasks
 	Tape    = "tape "       // and node, process and part: what was recorded
+	Logs    = "all logs"
+	Log     = "log " // and node, file, number and place
 	Memory  = "memory"
 	Objects = "objects" // in parts, see [EachObject]
 	Fsck    = "fsck"

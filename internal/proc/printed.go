@@ -1,0 +1,57 @@
+package proc
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/kadrehq/kadre/internal/wire"
+)
+
+// maxPrinted bounds the workers' lines that wait to be written; more are dropped and counted.
+const maxPrinted = 4096
+
+// printer writes workers' lines, on a goroutine of its own that is there while there are some: a terminal or pipe that
+// nobody reads holds up nothing else.
+type printer struct {
+	to io.Writer
+
+	mu      sync.Mutex
+	lines   []string
+	dropped int
+	writing bool
+}
+
+// add queues a line.
+func (w *printer) add(m *wire.LogLine) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.lines) >= maxPrinted {
+		w.dropped++
+		return
+	}
+	w.lines = append(w.lines, fmt.Sprintf("(%s pid=%d node=%s) %s\n", m.Func, m.PID, m.Node.Short(), m.Line))
+	if !w.writing {
+		w.writing = true
+		go w.write()
+	}
+}
+
+func (w *printer) write() {
+	for {
+		w.mu.Lock()
+		lines, dropped := w.lines, w.dropped
+		w.lines, w.dropped = nil, 0
+		if w.writing = len(lines) > 0; !w.writing {
+			w.mu.Unlock()
+			return
+		}
+		w.mu.Unlock()
+		for _, l := range lines {
+			io.WriteString(w.to, l) // nobody is told where standard error is closed
+		}
+		if dropped > 0 {
+			fmt.Fprintf(w.to, "(%d lines of workers were dropped: they came faster than this process's standard error takes them)\n", dropped)
+		}
+	}
+}
