@@ -22,6 +22,9 @@ func (e *Engine) External(ctx context.Context, t *Task, f *Func) {
 	t.Leash()
 }
 
+// leashedKept is how many tasks of one context may leave the room that their list took.
+const leashedKept = 1024
+
 // Leashed says whether the end of a context fails t.
 func (t *Task) Leashed() bool {
 	r := t.rootOf()
@@ -40,13 +43,16 @@ func (t *Task) Leash() {
 		r.leashed = make(map[*Task]struct{})
 	}
 	r.leashed[t] = struct{}{}
+	r.most = max(r.most, len(r.leashed))
 	r.mu.Unlock()
 	if r.over() { // drop may have been before the entry
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
 	}
 	t.OnDone(func() {
 		r.mu.Lock()
-		delete(r.leashed, t)
+		if delete(r.leashed, t); len(r.leashed) == 0 && r.most > leashedKept {
+			r.leashed, r.most = nil, 0 // a map keeps the room of all that it ever had
+		}
 		r.mu.Unlock()
 	})
 }

@@ -22,6 +22,7 @@ type Root struct {
 	mu      sync.Mutex
 	hung    map[*Task]struct{} // tasks that wait for their Deps; only where done is not nil
 	leashed map[*Task]struct{} // external tasks that end with the context; likewise
+	most    int                // len(leashed) at its longest
 }
 
 // NewRoot gives a context for tasks that come from elsewhere (another process, another node): what is
