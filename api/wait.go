@@ -46,6 +46,9 @@ func firstProcess(fs []*proc.Future) *proc.Process {
 	return nil
 }
 
+// watchAll is up to how many futures are watched for failures also while they are queued.
+const watchAll = 1024
+
 // awaitAll returns when n futures have results; at the first failure its index and error; or -1 and ctx's.
 func awaitAll(ctx context.Context, n int, at func(int) *proc.Future) (int, error) {
 	var p *proc.Process
@@ -72,7 +75,7 @@ func awaitAll(ctx context.Context, n int, at func(int) *proc.Future) (int, error
 		}
 		if failed == nil {
 			failed = make(chan int, 1)
-			watch(left, at, through, failed)
+			watch(left, at, through || left <= watchAll, failed)
 		}
 		if i, err := awaitOr(ctx, left, at, failed); err != nil {
 			return -1, err

@@ -12,6 +12,15 @@ import (
 	"github.com/kadrehq/kadre/api"
 )
 
+var gatedFunc = api.Func1(gatedAt)
+
+// gatedAt is waitAt as a function that is never known to be short: who gets many at once runs those himself.
+func gatedAt(ctx context.Context, n int) (int, error) {
+	n, err := waitAt(ctx, n)
+	time.Sleep(time.Millisecond)
+	return n, err
+}
+
 func TestGetAll(t *testing.T) {
 	c := start(t)
 	refs := make([]api.Ref[int], 1000)
@@ -28,9 +37,13 @@ func TestGetAll(t *testing.T) {
 	}
 	g, open := gate()
 	defer open()
-	mixed := []api.Ref[int]{waitFunc.Remote(c, g), failFunc.Remote(c, "EOF"), refs[0]}
+	mixed := []api.Ref[int]{gatedFunc.Remote(c, g), failFunc.Remote(c, "EOF"), refs[0]}
 	vs, err := api.GetAll(c, mixed)
 	if vs != nil || !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "ref 1:") {
+		t.Error(vs, err)
+	}
+	vs, err = api.GetAll(c, []api.Ref[int]{failFunc.Remote(c, "EOF"), gatedFunc.Remote(c, g)}) // the one that fails first is not the last
+	if vs != nil || !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "ref 0:") {
 		t.Error(vs, err)
 	}
 	open()

@@ -51,7 +51,8 @@ const runAllLook = 64
 // RunAll runs those of the first n tasks that nobody has started, from the last to the first, since thieves come from
 // the other end: on the calling goroutine, where Await would. It does not block. All from left on have finished;
 // the one before has not, or has failed. Through says that none is left that nobody has started and that could be run
-// here.
+// here. Outside of tasks it leaves functions that are slow, or not known yet, to the executors: a task of another one may
+// fail meanwhile, and the caller is to see that.
 func (e *Engine) RunAll(ctx context.Context, n int, at func(int) *Task) (left int, through bool) {
 	me := e.taskOf(ctx)
 	b := batch{e: e, me: me, depth: 1}
@@ -66,7 +67,13 @@ func (e *Engine) RunAll(ctx context.Context, n int, at func(int) *Task) (left in
 		if t.state.Load()&stMask == stHung {
 			e.help(ctx, t)
 		}
-		if t.state.Load()&stMask == stNew && e.mayInline(ctx, me, t) && !b.run(t, i) {
+		if me == nil && n > 1 && t.state.Load()&stMask == stNew && t.fn.Learned() == 0 {
+			left = max(left, i+1)
+			e.pushed(2)
+			return left, false // the next look knows how long it takes
+		}
+		short := me != nil || n == 1 || t.fn.Learned() <= inlineLimit
+		if short && t.state.Load()&stMask == stNew && e.mayInline(ctx, me, t) && !b.run(t, i) {
 			if left == 0 {
 				left = i + 1
 			}
