@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kadrehq/kadre/internal/trace"
 )
 
 // Which way a value gets better.
@@ -79,6 +81,38 @@ func known(table []Scenario) (names []string) {
 		names = append(names, s.Bench+"/"+s.Name)
 	}
 	return names
+}
+
+// recordFor bounds one traced sample.
+const recordFor = 10 * time.Minute
+
+// Traced makes of each row of tasks in one process one that compares it with tracing on to itself with tracing off.
+func Traced(rows []Scenario) (out []Scenario) {
+	for _, s := range rows {
+		if s.Bench != "local" {
+			continue
+		}
+		setup := s.Setup
+		s.Name += "-traced"
+		s.Work = "with tracing on: " + s.Work
+		s.RefName = "the same with tracing off"
+		s.Setup = func(ctx context.Context) (*Run, error) {
+			run, err := setup(ctx)
+			if err != nil {
+				return nil, err
+			}
+			off := run.Ours
+			run.Ref = off
+			run.Ours = func(ctx context.Context, n int) (float64, error) {
+				trace.Record(recordFor)
+				defer trace.Stop()
+				return off(ctx, n)
+			}
+			return run, nil
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // Units of time.

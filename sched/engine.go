@@ -74,6 +74,7 @@ type Engine struct {
 	roster roster
 	waits  waitRegister
 	tape   trace.Tape
+	events trace.Ring // what is rare
 
 	// atomic
 	idle      atomic.Int32 // len(idleQ)

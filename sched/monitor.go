@@ -132,6 +132,7 @@ func (m *monitor) stall(now time.Time, queued int) {
 		m.last = now
 	}
 	n := 1 + e.extra.Load()/4
+	e.note("add slots", "", n)
 	e.cfg.Logger.Debug("sched: nothing progresses, adding slots", "add", n, "queued", queued, "cpu_idle", idle)
 	e.extra.Add(n)
 	e.limit.Add(int32(n))
@@ -151,6 +152,7 @@ func (m *monitor) shrink(full bool) {
 	}
 	m.unused = 0
 	n := 1 + x/4
+	e.note("take slots back", "", n)
 	e.extra.Add(-n)
 	e.limit.Add(-int32(n))
 }
@@ -197,6 +199,7 @@ func (m *monitor) abandon(now time.Time) {
 		}
 		if now.Sub(since) > m.e.cfg.Grace && t.failFrom(&CancelledError{Cause: t.Err()}, stRun) {
 			m.e.abandoned.Add(1)
+			m.e.note("abandon", t.fn.Name, 0)
 			m.e.cfg.Logger.Warn("sched: task ignores its cancelled context, abandoned", "func", t.fn.Name)
 			continue
 		}

@@ -97,6 +97,7 @@ func (w *worker) returned(t *Task) {
 
 // crashed is the end of a run that did not return.
 func (w *worker) crashed(t *Task, r any) {
+	w.e.note("panic", t.fn.Name, 0)
 	if r == nil {
 		t.fn.goexit.Store(true)
 		t.Fail(ErrGoexit)

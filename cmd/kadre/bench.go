@@ -12,7 +12,7 @@ import (
 const maxSamples = 1000
 
 func newBench() *cobra.Command {
-	var list, asJSON bool
+	var list, asJSON, tracing bool
 	var samples int
 	cmd := &cobra.Command{
 		Use:   "bench [NAME…]",
@@ -33,9 +33,14 @@ a row taken while it was high is worth little.`,
 			if cmd.Flags().Changed("samples") && (samples < bench.MinSamples || samples > maxSamples) {
 				return usagef("--samples %d: want %d to %d", samples, bench.MinSamples, maxSamples)
 			}
+			if tracing {
+				if rows = bench.Traced(rows); len(rows) == 0 {
+					return usagef("--tracing: none of the rows is of suite local")
+				}
+			}
 			out := cmd.OutOrStdout()
 			if list {
-				if len(names) == 0 {
+				if len(names) == 0 && !tracing {
 					rows = bench.Scenarios() // also those that are measured only when they are named
 				}
 				return bench.WriteList(out, rows)
@@ -66,6 +71,7 @@ a row taken while it was high is worth little.`,
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "tell each row's exact work, and measure nothing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per row and line")
+	cmd.Flags().BoolVar(&tracing, "tracing", false, "compare rows of suite local with tracing on to the same with tracing off")
 	cmd.Flags().IntVar(&samples, "samples", 0, "samples of each side (default: the row's own number)")
 	return cmd
 }

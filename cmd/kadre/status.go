@@ -21,7 +21,7 @@ func newStatus() *cobra.Command {
 		Short: "What a node of this machine does, or did lately",
 		Long: `Tells what a running node of this machine knows and does: its members and how
 it found them, CPUs, store, directory, steals and bytes moved. With --events the
-last things that it did, oldest first.`,
+last things that it did and that the processes at it did, oldest first.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if events {

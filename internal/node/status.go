@@ -296,6 +296,49 @@ func mib(n int64) float64 { return float64(n) / (1 << 20) }
 // Events are the node's last events, oldest first.
 func (n *Node) Events() []trace.Event { return n.events.Events() }
 
+// allEvents are those of the node and of the processes that are attached to it, in the order of time.
+func (n *Node) allEvents(ctx context.Context) []trace.Event {
+	all := n.Events()
+	for _, es := range n.eventsOf(ctx) {
+		all = append(all, es...)
+	}
+	slices.SortStableFunc(all, func(a, b trace.Event) int { return cmp.Compare(a.Time, b.Time) })
+	return all
+}
+
+// eventsOf asks the processes for theirs. Who does not answer in time is left out.
+func (n *Node) eventsOf(ctx context.Context) (all [][]trace.Event) {
+	ctx, cancel := context.WithTimeout(ctx, processAnswer)
+	defer cancel()
+	body := wire.Marshal(&wire.StatusQuery{What: "events"})
+	procs := *n.procs.Load()
+	said := make(chan []trace.Event, len(procs))
+	for _, p := range procs {
+		n.request(p.addr, wire.KStatus, body, func(b []byte, err error) {
+			var es []trace.Event
+			if err == nil {
+				err = json.Unmarshal(b, &es)
+			}
+			if err != nil {
+				n.log.Debug("node: a process does not tell its events", "pid", p.pid, "err", err)
+			}
+			for i := range es {
+				es[i].Peer = p.addr.String()
+			}
+			said <- es
+		})
+	}
+	for range procs {
+		select {
+		case es := <-said:
+			all = append(all, es)
+		case <-ctx.Done():
+			return all
+		}
+	}
+	return all
+}
+
 // view gives one view of the node for those who ask by socket or message. It may wait for processes and nodes.
 func (n *Node) view(ctx context.Context, what string) (any, error) {
 	if v, ok := n.lookView(ctx, what); ok {
@@ -311,7 +354,7 @@ func (n *Node) view(ctx context.Context, what string) (any, error) {
 	case "", "status":
 		return n.Status(), nil
 	case "events":
-		return n.Events(), nil
+		return n.allEvents(ctx), nil
 	case "nodes":
 		return n.nodes(), nil
 	case "memory":

@@ -19,6 +19,8 @@ const (
 	maxCalls = 100
 	// maxRows bounds the rows of one answer: beyond it alike ones are put together.
 	maxRows = 1000
+	// maxEvents bounds the events of one answer, to what fits a message.
+	maxEvents = 1000
 	// maxFollowed bounds the tasks that are looked at for others that hang on them.
 	maxFollowed = 20_000
 )
@@ -39,7 +41,12 @@ func (p *Process) onStatus(f *wire.Frame) {
 	to.Body = nil
 	go func() {
 		b, ok, err := p.traced(m.What)
-		if !ok {
+		switch {
+		case ok:
+		case m.What == "events":
+			es := p.engine.Events()
+			b, err = json.Marshal(es[max(0, len(es)-maxEvents):])
+		default:
 			b, err = json.Marshal(p.survey(m.What == "tasks"))
 		}
 		if err != nil {

@@ -208,7 +208,7 @@ type Break struct {
 }
 
 // StatusQuery asks for one view of a node: "status", "events", "nodes", "workers", "memory" and so on; or of a process:
-// "tasks", or "waits" for those that wait alone.
+// "tasks", or "waits" for those that wait alone, or "events".
 type StatusQuery struct {
 	_    struct{} `cbor:",toarray"`
 	What string
