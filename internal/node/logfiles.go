@@ -111,7 +111,9 @@ func readLog(path string, number uint64, place int64) (*LogPart, error) {
 	switch {
 	case number == 0:
 		place = max(0, info.Size()-min(place, maxLogPart))
-	case number == p.File:
+	case number == p.File && place <= info.Size():
+	case number == p.File: // a file system gives the number of a file that is gone to a later one
+		p.Jumps, place = true, 0
 	default:
 		old, err := os.Open(path + ".1")
 		if err == nil {
