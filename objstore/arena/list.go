@@ -14,7 +14,7 @@ type Entry struct {
 	Size    int64
 	Job     id.Job
 	Attempt uint32
-	LastUse time.Time // when it was created, or a process that had no hold on it took one; to about a second
+	LastUse time.Time // when it was created, or somebody last got it; to about a second
 	Holders []int     // the clients that hold it; for an object being created or freed, the one that does it
 }
 
