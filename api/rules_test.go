@@ -240,9 +240,9 @@ func ruleQueued(t *testing.T, c context.Context, at place, dir string) {
 }
 
 func ruleDeadline(t *testing.T, c context.Context, at place, _ string) {
+	begin := time.Now()
 	bound, cancel := context.WithTimeout(c, within/2)
 	defer cancel()
-	begin := time.Now()
 	v := must(rulesContext.Options(at.task...).Remote(bound, 2).Get(c))(t)
 	least := within/2 - time.Since(begin)
 	for p := &v; p != nil; p = p.Child {
