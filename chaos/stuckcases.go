@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -191,7 +192,7 @@ func stuckCases() []stuckCase {
 			}
 			unread = counts.Remote(ctx)
 			return api.Ref[int]{}, nil
-		}},
+		}, after: func() { runtime.KeepAlive(unread) }},
 		{name: "a process that a signal has stopped", listed: "it is stopped by a signal", chain: []string{"stuck ownPID"},
 			plant: func(ctx context.Context, b *stuckBed) (_ api.Ref[int], err error) {
 				stopped, err = plantStopped(ctx)
