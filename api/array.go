@@ -109,8 +109,8 @@ func newArrayIn[T Number](ctx context.Context, p *proc.Process, n int) (Array[T]
 	if err != nil {
 		return Array[T]{}, err
 	}
-	copy(buf.Bytes(), typ.Plan.TopHead(size))
-	data, err := elementsOf[T](buf.Bytes()[codec.HeadLen:])
+	copy(buf.Bytes(), typ.Plan.TopHead(size, len(buf.Bytes())))
+	data, err := elementsOf[T](codec.TopBody(buf.Bytes()))
 	if err != nil {
 		buf.Abort()
 		return Array[T]{}, err
@@ -221,7 +221,7 @@ func (s *arrayState[T]) copyLocked(ctx context.Context) error {
 // keepLocked goes from filling to reading.
 func (s *arrayState[T]) keepLocked(view *proc.View) {
 	s.h.buf, s.h.view = nil, view
-	s.data, _ = elementsOf[T](view.Data()[codec.HeadLen:])
+	s.data, _ = elementsOf[T](codec.TopBody(view.Data()))
 }
 
 // becomeResult makes an Array that was filled in the task of f the result of f, and ends f. It is false where

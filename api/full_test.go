@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -298,6 +299,45 @@ func TestDamagedSpillFile(t *testing.T) {
 
 // Two full nodes: results lie on one, which spills them and serves them from files; the other evicts what it
 // pulled, for the owner knows where there is more of it.
+// TestWritesOnAnotherNode has tasks of another node write to what is sealed.
+func TestWritesOnAnotherNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a worker process")
+	}
+	t.Setenv("KADRE_CHECK", "seal")
+	away, c := startTwo(t, 64<<20)
+	there := api.OnNode(api.NodeID(away.ID()), false)
+	for _, n := range []int{3, 50_000} {
+		a := must(api.ArrayOf(c, make([]float64, n)))(t)
+		ref := must(api.Put(c, a))(t)
+		id := ref.ID()
+		_, err := scribbleFunc.Options(there).With(c, ref).Get(c)
+		if err == nil || !strings.Contains(err.Error(), hex.EncodeToString(id[:])) || a.Data()[0] != 0 {
+			t.Errorf("%d elements: a write to %v: %v", n, id, err)
+		}
+		if _, err := earlyFunc.Options(there).Remote(c, n).Get(c); err == nil || !strings.Contains(err.Error(), "write to sealed object") {
+			t.Errorf("%d elements: a write through an early slice: %v", n, err)
+		}
+		a.Release()
+	}
+}
+
+// startTwo gives a node and a context whose runtime is attached to another one that knows it.
+func startTwo(t *testing.T, size int64) (away *node.Node, c context.Context) {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	away = startNode(t, dir, "away", size)
+	_, c = attachSmall(t, dir, size)
+	for len(must(api.Nodes(c))(t)) < 2 { // ends with c
+		runtime.Gosched()
+	}
+	return away, c
+}
+
 func TestFullNodesShare(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a worker process")

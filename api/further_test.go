@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/kadrehq/kadre/api"
 )
@@ -197,6 +198,38 @@ func TestResultsOutliveTheirProcess(t *testing.T) {
 		}
 		if there := must(echoBytes.With(c, r).Get(c))(t); !bytes.Equal(b, there) {
 			t.Errorf("a task got other bytes, %d of them", len(there))
+		}
+	}
+}
+
+// ofFamily is how many objects a family has.
+const ofFamily = 7
+
+// TestFurtherResultsAreFreed drops what tasks gave, while the job goes on: no more stays in the store than what the last
+// of them gave, which the worker may still refer to.
+func TestFurtherResultsAreFreed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a worker process")
+	}
+	t.Setenv("KADRE_ISOLATE", "1")
+	n, c := startSmall(t, smallStore)
+	for range 3 {
+		f := must(familyFunc.Remote(c, 1000).Get(c))(t)
+		if err := checkFamily(c, f, 1000); err != nil {
+			t.Fatal(err)
+		}
+		f.Filled.Release()
+		f.Put.Release()
+	}
+	for end := time.Now().Add(within); ; {
+		must(heapFunc.Remote(c, 0).Get(c))(t) // collects there
+		heap(c, 0)
+		s := n.Status().Store
+		if s.Objects <= ofFamily {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("left in the store: %+v", s)
 		}
 	}
 }

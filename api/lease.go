@@ -95,7 +95,7 @@ func (a Array[T]) again(ctx context.Context, f *proc.Future) any {
 	}
 	s := &arrayState[T]{p: f.Process(), vs: vs, lease: l, f: typed[Array[T]](f)}
 	var err error
-	if s.data, err = elementsOf[T](l.in.view.Data()[codec.HeadLen:]); err != nil {
+	if s.data, err = elementsOf[T](codec.TopBody(l.in.view.Data())); err != nil {
 		vs.back(l)
 		return nil
 	}

@@ -197,9 +197,15 @@ func TestWritesToSealedData(t *testing.T) {
 		if a.Data()[0] != 0 {
 			t.Error("it changed")
 		}
-		_, err = earlyFunc.Remote(c, 50_000).Get(c)
-		if !errors.As(err, &failed) || !strings.Contains(err.Error(), "write to sealed object") {
-			t.Error("a write through an early slice:", err)
+		for _, n := range []int{1, 100, 5000, 50_000} { // small ones share no pages here
+			_, err = earlyFunc.Remote(c, n).Get(c)
+			if !errors.As(err, &failed) || !strings.Contains(err.Error(), "write to sealed object") {
+				t.Error("a write through an early slice:", n, err)
+			}
+		}
+		small := must(sumArray.With(c, countedFunc.Remote(c, 10)).Get(c))(t)
+		if small != 45 {
+			t.Error("a small Array with pages of its own has the sum", small)
 		}
 		if debug.SetPanicOnFault(false) {
 			t.Error("this goroutine does not end the process on a fault any more")

@@ -29,6 +29,7 @@ const (
 	magic     = 0x4b64_7665 // changes under a swap of bytes
 	version   = 1
 	flagNil   = 1 // a nil slice, or a top-level type's zero value
+	flagRoom  = 2 // of a top-level type: bytes that mean nothing follow the payload
 )
 
 type form uint8
@@ -90,10 +91,11 @@ func parse(data []byte) (p parsed, er *Error) {
 	}
 	p.form, p.flags, p.hash = form(data[5]), order.Uint16(data[6:]), order.Uint64(data[8:])
 	table, off, n := uint64(order.Uint32(data[16:])), uint64(order.Uint32(data[20:])), order.Uint64(data[24:])
-	if n > MaxValue || off != (headerLen+table+alignment-1)&^uint64(alignment-1) || off+n != uint64(len(data)) {
+	room := p.flags&flagRoom != 0 && off+n < uint64(len(data))
+	if n > MaxValue || off != (headerLen+table+alignment-1)&^uint64(alignment-1) || off+n != uint64(len(data)) && !room {
 		return p, damaged("has %d bytes, its header says %d of table, and %d from %d", len(data), table, n, off)
 	}
-	p.table, p.payload = data[headerLen:headerLen+table], data[off:]
+	p.table, p.payload = data[headerLen:headerLen+table], data[off:off+n:off+n]
 	return p, nil
 }
 
@@ -199,6 +201,9 @@ func (p *parsed) check(plan *Plan) *Error {
 			return &Error{Why: fmt.Sprintf("was written as %v; read it as that type", t), reading: true}
 		}
 		return damaged("was written as a type with structure %016x, its own is %016x", p.hash, plan.hash)
+	}
+	if p.flags == flagRoom && p.form == formTop && plan.form == formTop {
+		return nil
 	}
 	if p.form != plan.form || p.flags&^flagNil != 0 || p.flags != 0 && (p.form != formSlice && p.form != formTop || len(p.payload) != 0 || len(p.table) != 0) {
 		return damaged("has form %d and flags %#x, its type has form %d", p.form, p.flags, plan.form)

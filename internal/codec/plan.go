@@ -164,8 +164,21 @@ func (p *Plan) head(flags uint16, table, body []byte, more int) []byte {
 	return appendHead(room, p.form, flags, p.hash, table, len(body))
 }
 
-// TopHead is the head of a TopLevel value that holds no references, for who puts its body of n bytes in place.
-func (p *Plan) TopHead(n int) []byte { return appendHead(nil, formTop, 0, p.hash, nil, n) }
+// TopHead is the head of a TopLevel value that holds no references, for who puts its body of n bytes in place. The whole
+// value may have more room than that.
+func (p *Plan) TopHead(n, room int) []byte {
+	flags := uint16(0)
+	if room > HeadLen+n {
+		flags = flagRoom
+	}
+	return appendHead(nil, formTop, flags, p.hash, nil, n)
+}
+
+// TopBody is the body of a TopLevel value that was written with TopHead by this process, or checked by it.
+func TopBody(data []byte) []byte {
+	n := HeadLen + order.Uint64(data[24:])
+	return data[HeadLen:n:n]
+}
 
 // view gives the payload of the forms that are a piece of memory.
 func (p *Plan) view(v unsafe.Pointer) (body []byte, flags uint16, ok bool) {

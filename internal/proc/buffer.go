@@ -19,8 +19,12 @@ type Buffer struct {
 	n name
 }
 
-// NewBuffer makes room for an object of so many encoded bytes; f becomes its future when it is sealed.
+// NewBuffer makes room for an object of at least so many encoded bytes; f becomes its future when it is sealed. There is
+// more where it is to have pages of its own, so that it can be protected.
 func (p *Process) NewBuffer(ctx context.Context, f *Future, size int64) (*Buffer, error) {
+	if size > codec.HeadLen {
+		size = max(size, p.arena.LeastForced())
+	}
 	w, n, err := p.createUnder(ctx, size)
 	if err != nil {
 		return nil, err

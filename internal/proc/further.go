@@ -175,15 +175,21 @@ func (o *object) keeps() []any {
 	return o.keep
 }
 
-// furtherOf lists what goes along with the result of a task, and gives it to the owner.
-func (p *Process) furtherOf(in *inbound, s *wire.Spec) (l []wire.Further) {
+// takeGiven gives what goes along with the result of a task, which forgets it: it shares its memory with other tasks.
+func (p *Process) takeGiven(in *inbound) []*Future {
 	m := in.making.Load()
 	if m == nil {
 		return nil
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	fs := m.given
-	p.mu.Unlock()
+	m.given = nil
+	return fs
+}
+
+// furtherOf describes what goes along with the result of a task to the owner, whose it is from now on.
+func (p *Process) furtherOf(fs []*Future, s *wire.Spec) (l []wire.Further) {
 	for _, f := range fs {
 		o := f.object()
 		p.mu.Lock()

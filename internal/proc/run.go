@@ -82,6 +82,7 @@ func (p *Process) bound(s *wire.Spec) context.Context {
 func (p *Process) report(f *Future) {
 	in, s := f.inbound(), f.spec()
 	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self, Items: in.items}
+	given := p.takeGiven(in)
 	if err := f.Failure(); err != nil {
 		r.Err = p.record(f.explain(err), s.Func)
 		p.send1(s, r, f, in.taken)
@@ -96,8 +97,8 @@ func (p *Process) report(f *Future) {
 		r.Refs, err = codec.Refs(data)
 	}
 	if err == nil {
-		r.Further = p.furtherOf(in, s)
-		keep = append(keep[:len(keep):len(keep)], in)
+		r.Further = p.furtherOf(given, s)
+		keep = append(keep[:len(keep):len(keep)], given)
 	}
 	if err != nil {
 		r.Err = p.record(err, s.Func)

@@ -225,6 +225,14 @@ func (a *Arena) Client() int { return a.client }
 // Protects says whether [Writer.Seal] takes from the writer what it lent.
 func (a *Arena) Protects() bool { return a.guard.on }
 
+// LeastForced is how large an object has to be to be protected where all that are lent must be; else 0.
+func (a *Arena) LeastForced() int64 {
+	if a.guard.force {
+		return Granule/2 + 1
+	}
+	return 0
+}
+
 // Size is the number of data bytes.
 func (a *Arena) Size() int64 { return a.granules * Granule }
 
