@@ -305,7 +305,7 @@ func TestWritesOnAnotherNode(t *testing.T) {
 		t.Skip("starts a worker process")
 	}
 	t.Setenv("KADRE_CHECK", "seal")
-	away, c := startTwo(t, 64<<20)
+	away, c := startPair(t, 64<<20)
 	there := api.OnNode(api.NodeID(away.ID()), false)
 	for _, n := range []int{3, 50_000} {
 		a := must(api.ArrayOf(c, make([]float64, n)))(t)
@@ -322,8 +322,8 @@ func TestWritesOnAnotherNode(t *testing.T) {
 	}
 }
 
-// startTwo gives a node and a context whose runtime is attached to another one that knows it.
-func startTwo(t *testing.T, size int64) (away *node.Node, c context.Context) {
+// startPair gives a node and a context whose runtime is attached to another one that knows it.
+func startPair(t *testing.T, size int64) (away *node.Node, c context.Context) {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "k")
 	if err != nil {
