@@ -128,7 +128,7 @@ type Func struct {
 type inbound struct {
 	full   atomic.Pointer[wire.Spec]
 	taken  func()                 // the owner has the result; nil: nobody wants to know
-	items  uint32                 // of a generator: how many it has sent
+	items  atomic.Uint32          // of a generator: how many it has sent
 	making atomic.Pointer[making] // nil: it has made nothing beside its result
 
 	short *arrival // it came by a short frame

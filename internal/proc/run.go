@@ -81,7 +81,7 @@ func (p *Process) bound(s *wire.Spec) context.Context {
 // report sends the outcome of a task to its owner. It runs where the task ended and does not block.
 func (p *Process) report(f *Future) {
 	in, s := f.inbound(), f.spec()
-	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self, Items: in.items}
+	r := &wire.Result{Task: s.Task, Attempt: s.Attempt, By: p.self, Items: in.items.Load()}
 	given := p.takeGiven(in)
 	if err := f.Failure(); err != nil {
 		r.Err = p.record(f.explain(err), s.Func)

@@ -67,7 +67,7 @@ func (y *Yielder) Yield(e codec.Encoded, fail error) (bool, error) {
 		}
 	}
 	y.sent++
-	y.in.items = y.sent
+	y.in.items.Store(y.sent)
 	y.send(m, e.Keep)
 	return true, nil
 }
