@@ -21,6 +21,7 @@ const (
 	maxAsks     = 1 << 14         // requests waiting for their answers
 	streamFor   = 2 * time.Second // a request over a libp2p stream, on either side
 	maxStream   = 1 << 20         // bytes of a request or answer over a stream
+	maxPerPeer  = 32              // requests of one peer over streams that are served at once: 32 MiB
 	askIDBytes  = 8
 	streamProto = "/kadre/%s/directory/1"
 )
@@ -165,12 +166,46 @@ func (h *Host) askStream(ctx context.Context, to id.Node, req []byte) (_ []byte,
 	return readMessage(s)
 }
 
-// serveStream answers one request of a libp2p stream.
+// serving counts the requests over streams that are being served, by who asks.
+type serving struct {
+	mu sync.Mutex
+	by map[peer.ID]int
+}
+
+// enter says whether a peer may have one more request served; if so it ends with leave.
+func (v *serving) enter(p peer.ID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.by[p] >= maxPerPeer {
+		return false
+	}
+	if v.by == nil {
+		v.by = map[peer.ID]int{}
+	}
+	v.by[p]++
+	return true
+}
+
+func (v *serving) leave(p peer.ID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.by[p]--; v.by[p] == 0 {
+		delete(v.by, p)
+	}
+}
+
+// serveStream answers one request of a libp2p stream, or breaks it off where its peer has too many under way.
 func (h *Host) serveStream(s network.Stream) {
+	from := s.Conn().RemotePeer()
+	if !h.serving.enter(from) {
+		s.Reset()
+		return
+	}
+	defer h.serving.leave(from)
 	s.SetDeadline(time.Now().Add(streamFor))
 	req, err := readMessage(s)
 	if err == nil {
-		err = writeMessage(s, h.dir.Serve(id.Node(s.Conn().RemotePeer().String()), req))
+		err = writeMessage(s, h.dir.Serve(id.Node(from.String()), req))
 	}
 	if err != nil {
 		s.Reset()

@@ -46,9 +46,10 @@ type Host struct {
 
 	bulkIn, bulkOut atomic.Uint64
 
-	asks   asks     // has its own lock
-	relays relays   // likewise
-	wrong  troubles // likewise
+	asks    asks     // has its own lock
+	relays  relays   // likewise
+	serving serving  // likewise
+	wrong   troubles // likewise
 
 	mu     sync.Mutex
 	closed bool
