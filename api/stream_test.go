@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/kadrehq/kadre/api"
 )
@@ -192,12 +191,13 @@ func TestStreamErrors(t *testing.T) {
 		if cancel(); n != 5 {
 			t.Errorf("%d items and errors", n)
 		}
-		short, stop := context.WithTimeout(c, 20*time.Millisecond)
+		waiting, stop := context.WithCancel(c)
 		defer stop()
 		s := oddStream.Remote(c, 1, "wait")
 		n = 0
-		for _, err := range s.Values(short) {
-			if n++; n == 2 && err != context.DeadlineExceeded {
+		for _, err := range s.Values(waiting) {
+			stop()
+			if n++; n == 2 && err != context.Canceled {
 				t.Errorf("the end of the waiting: %v", err)
 			}
 		}

@@ -87,7 +87,7 @@ func (p *pairs) String() string {
 
 func (*pairs) Type() string { return "K=V,…" }
 
-// amounts is pairs whose values are numbers.
+// amounts is pairs whose values are numbers; that of memory is a size.
 type amounts map[string]float64
 
 func (a *amounts) Set(text string) error {
@@ -96,6 +96,10 @@ func (a *amounts) Set(text string) error {
 		return err
 	}
 	for k, v := range p {
+		var bytes size
+		if k == "memory" && bytes.Set(v) == nil {
+			v = strconv.FormatInt(int64(bytes), 10)
+		}
 		n, err := strconv.ParseFloat(v, 64)
 		if err != nil || !(n >= 0) || math.IsInf(n, 0) {
 			return fmt.Errorf("%s=%s: the amount must be a number that is not negative", k, v)
@@ -111,7 +115,9 @@ func (a *amounts) Set(text string) error {
 func (a *amounts) String() string {
 	p := pairs{}
 	for k, v := range *a {
-		p[k] = strconv.FormatFloat(v, 'g', -1, 64)
+		if p[k] = strconv.FormatFloat(v, 'g', -1, 64); k == "memory" {
+			p[k] = bytesText(int64(v))
+		}
 	}
 	return p.String()
 }

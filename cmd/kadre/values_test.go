@@ -45,7 +45,10 @@ func TestPairs(t *testing.T) {
 	if err := a.Set("gpu=2,licence=0.5"); err != nil || a["licence"] != 0.5 || a.String() != "gpu=2,licence=0.5" {
 		t.Errorf("amounts are %v, %v", a, err)
 	}
-	for _, bad := range []string{"a=x", "a=-1", "a=Inf", "a=NaN"} {
+	if err := a.Set("memory=2GiB"); err != nil || a["memory"] != 2<<30 || a.String() != "gpu=2,licence=0.5,memory=2GiB" {
+		t.Errorf("amounts are %v, %v", a.String(), err)
+	}
+	for _, bad := range []string{"memory=2GiBB", "a=x", "a=-1", "a=Inf", "a=NaN"} {
 		if err := new(amounts).Set(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
