@@ -14,7 +14,7 @@ import (
 	"github.com/kadrehq/kadre/internal/testbed"
 )
 
-// Shared is what the driver "share" has done: tasks in all, and the most at a time since it last told.
+// Shared is what the driver "cpus" has done: tasks in all, and the most at a time since it last told.
 type Shared struct{ Done, Most int64 }
 
 var (
@@ -39,7 +39,7 @@ func shareSpin(_ context.Context, x uint64) (uint64, error) {
 }
 
 func init() {
-	drivers["share"] = attached(func(ctx context.Context, s *testbed.Stage) error {
+	drivers["cpus"] = attached(func(ctx context.Context, s *testbed.Stage) error {
 		over, stop := context.WithCancel(ctx)
 		defer stop()
 		fed := make(chan error, 1)
@@ -92,7 +92,7 @@ func TestDriversShareCPUs(t *testing.T) {
 	if err := otherProgram(exe, other); err != nil {
 		t.Fatal(err)
 	}
-	one, two := node.Driver("share"), node.DriverOf(other, "share")
+	one, two := node.Driver("cpus"), node.DriverOf(other, "cpus")
 	look := func(p *testbed.Process) (s Shared) {
 		p.Tell(false)
 		p.Hear(&s)
