@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -103,39 +102,23 @@ type worked struct {
 // withWorker sets a row up on a node and a worker in processes of their own.
 func withWorker(setup func(*worked) (*Run, error)) func(context.Context) (*Run, error) {
 	return func(ctx context.Context) (run *Run, err error) {
-		var ends []func() error
-		end := func() (err error) {
-			for _, e := range slices.Backward(ends) {
-				err = errors.Join(err, e())
-			}
-			return err
+		n, err := startApart(ctx)
+		if err != nil {
+			return nil, err
 		}
 		defer func() {
 			if err != nil {
-				err = errors.Join(err, end())
+				err = errors.Join(err, n.close())
 			}
 		}()
-		dir, err := os.MkdirTemp("", "kadre-bench-")
-		if err != nil {
-			return nil, err
-		}
-		ends = append(ends, func() error { return os.RemoveAll(dir) })
-		k, err := spawnWith("node", []string{"KADRE_BENCH_DIR=" + dir})
-		if err != nil {
-			return nil, err
-		}
-		ends = append(ends, k.close)
-		if err := k.hear(ctx, &answer{}); err != nil {
-			return nil, err
-		}
 		os.Setenv(isolateEnv, "1")
-		rt, err := attachTo(ctx, filepath.Join(dir, "node.sock"))
+		rt, err := attachTo(ctx, n.socket)
 		os.Unsetenv(isolateEnv)
 		if err != nil {
 			return nil, err
 		}
-		ends = append(ends, rt.Close)
-		w := &worked{ctx: rt.With(ctx), node: k.cmd.Process.Pid, cpus: runtime.NumCPU()}
+		n.ends = append(n.ends, rt.Close)
+		w := &worked{ctx: rt.With(ctx), node: n.pid, cpus: runtime.NumCPU()}
 		if w.pid, err = workerID.Remote(w.ctx).Get(w.ctx); err != nil {
 			return nil, err
 		}
@@ -143,7 +126,7 @@ func withWorker(setup func(*worked) (*Run, error)) func(context.Context) (*Run, 
 			return nil, errors.New("the task ran in the driver")
 		}
 		if run, err = setup(w); err == nil {
-			run.Close = end
+			run.Close = n.close
 		}
 		return run, err
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -100,39 +101,57 @@ type driver struct {
 	reader api.Actor[reader]
 }
 
+// apart is a node in a process of its own, and what else a row has to end.
+type apart struct {
+	socket string
+	pid    int
+	ends   []func() error
+}
+
+func startApart(ctx context.Context) (_ *apart, err error) {
+	dir, err := os.MkdirTemp("", "kadre-bench-")
+	if err != nil {
+		return nil, err
+	}
+	n := &apart{socket: filepath.Join(dir, "node.sock"), ends: []func() error{func() error { return os.RemoveAll(dir) }}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	k, err := spawnWith("node", []string{"KADRE_BENCH_DIR=" + dir})
+	if err != nil {
+		return nil, err
+	}
+	n.pid, n.ends = k.cmd.Process.Pid, append(n.ends, k.close)
+	return n, k.hear(ctx, &answer{})
+}
+
+// close ends what was started, the last first.
+func (n *apart) close() (err error) {
+	for _, end := range slices.Backward(n.ends) {
+		err = errors.Join(err, end())
+	}
+	return err
+}
+
 // withNode sets a row up on a node in a process of its own.
 func withNode(setup func(context.Context, *driver) (*Run, error)) func(context.Context) (*Run, error) {
 	return func(ctx context.Context) (run *Run, err error) {
-		var ends []func() error
-		end := func() (err error) {
-			for i := len(ends) - 1; i >= 0; i-- {
-				err = errors.Join(err, ends[i]())
-			}
-			return err
+		n, err := startApart(ctx)
+		if err != nil {
+			return nil, err
 		}
 		defer func() {
 			if err != nil {
-				err = errors.Join(err, end())
+				err = errors.Join(err, n.close())
 			}
 		}()
-		dir, err := os.MkdirTemp("", "kadre-bench-")
+		rt, err := attachTo(ctx, n.socket)
 		if err != nil {
 			return nil, err
 		}
-		ends = append(ends, func() error { return os.RemoveAll(dir) })
-		k, err := spawnWith("node", []string{"KADRE_BENCH_DIR=" + dir})
-		if err != nil {
-			return nil, err
-		}
-		ends = append(ends, k.close)
-		if err := k.hear(ctx, &answer{}); err != nil {
-			return nil, err
-		}
-		rt, err := attachTo(ctx, filepath.Join(dir, "node.sock"))
-		if err != nil {
-			return nil, err
-		}
-		ends = append(ends, rt.Close)
+		n.ends = append(n.ends, rt.Close)
 		d := &driver{ctx: rt.With(ctx)}
 		d.reader = newReader.Options(api.OwnProcess()).Remote(d.ctx)
 		if err := d.reader.Ready(d.ctx); err != nil {
@@ -150,7 +169,7 @@ func withNode(setup func(context.Context, *driver) (*Run, error)) func(context.C
 				if own != nil {
 					err = own()
 				}
-				return errors.Join(err, end())
+				return errors.Join(err, n.close())
 			}
 			return run, nil
 		})(ctx)

@@ -36,9 +36,17 @@ func TestStoreKill(t *testing.T) {
 	if s := os.Getenv("KADRE_SEED"); s != "" {
 		o.Seed, _ = strconv.ParseUint(s, 10, 64)
 	}
+	if !strings.Contains(held(t, "store-kill", o), "0 leaks, 0 corrupt reads") {
+		t.Error("the end is missing")
+	}
+}
+
+// held runs a plan that must hold and gives what it said.
+func held(t *testing.T, name string, o Options) string {
+	t.Helper()
 	var log strings.Builder
 	o.Log = &log
-	plan, err := Find("store-kill")
+	plan, err := Find(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +55,7 @@ func TestStoreKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(log.String(), "0 leaks, 0 corrupt reads") {
-		t.Error("the end is missing")
-	}
+	return log.String()
 }
 
 // TestClusterPlans runs those of whole clusters on a few nodes, in part, with times that only a hang exceeds.
@@ -104,18 +110,7 @@ func TestWorkerKill(t *testing.T) {
 	if s := os.Getenv("KADRE_SEED"); s != "" {
 		o.Seed, _ = strconv.ParseUint(s, 10, 64)
 	}
-	var log strings.Builder
-	o.Log = &log
-	plan, err := Find("worker-kill")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = plan.Run(t.Context(), o)
-	t.Log(log.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(log.String(), "0 tasks lost") {
+	if !strings.Contains(held(t, "worker-kill", o), "0 tasks lost") {
 		t.Error("the end is missing")
 	}
 }
@@ -134,18 +129,8 @@ func TestFindNamesThePlans(t *testing.T) {
 // TestStuck holds the reports to times that only a hang exceeds.
 func TestStuck(t *testing.T) {
 	o := Options{Runs: 40, Seed: uint64(time.Now().UnixNano()), Slack: 10}
-	var log strings.Builder
-	o.Log = &log
-	plan, err := Find("stuck")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = plan.Run(t.Context(), o)
-	t.Log(log.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := strings.Count(log.String(), "deadlock with its chain"); got != 8 {
+	said := held(t, "stuck", o)
+	if got := strings.Count(said, "deadlock with its chain"); got != 8 {
 		t.Errorf("%d deadlocks", got)
 	}
 }
