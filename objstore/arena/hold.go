@@ -39,8 +39,8 @@ func (h *Hold) Job() (j id.Job) {
 	return j
 }
 
-// Release gives the hold back. Further calls, and calls after Close, do nothing. Mostly it is one addition: see
-// kept.go for why that may do.
+// Release gives the hold back. Further calls, and calls after Close, do nothing, nor do those of a process whose node
+// has reaped it already: its words are 0, and may be another's.
 func (h *Hold) Release() {
 	if h.done {
 		return
@@ -49,8 +49,20 @@ func (h *Hold) Release() {
 	a := h.a
 	if a.kept == nil {
 		a.releaseFar(h.e)
-	} else if a.kept[h.e].Add(^uint64(0))&keptCount == 0 {
-		a.lastReleased(h.e, h.gen)
+		return
+	}
+	kw := &a.kept[h.e]
+	for {
+		v := kw.Load()
+		if !keeps(v, h.gen) || v&keptCount == 0 {
+			return
+		}
+		if kw.CompareAndSwap(v, v-1) {
+			if (v-1)&keptCount == 0 {
+				a.lastReleased(h.e, h.gen)
+			}
+			return
+		}
 	}
 }
 

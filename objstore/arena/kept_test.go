@@ -52,6 +52,7 @@ func TestBitsAreKept(t *testing.T) {
 func TestBitsOfDeadClient(t *testing.T) {
 	c := newArena(t, Config{Size: 1 << 20}, 1)
 	p := c.peers[0]
+	var late *Hold
 	for n := range 3 {
 		if err := put(c.Arena, n, 100); err != nil {
 			t.Fatal(err)
@@ -59,6 +60,8 @@ func TestBitsOfDeadClient(t *testing.T) {
 		h, _ := p.Get(oid(n))
 		if n > 0 {
 			h.Release()
+		} else {
+			late = h
 		}
 		if n == 2 {
 			p.Get(oid(n))
@@ -68,6 +71,7 @@ func TestBitsOfDeadClient(t *testing.T) {
 	if s := c.Reap(1); s.Held != 2 {
 		t.Fatalf("%+v", s)
 	}
+	late.Release() // it was only taken for dead: this must not count below 0
 	u := c.Audit()
 	if err := u.Check(); err != nil || len(u.Holders) != 0 || u.Sealed != 2 || u.Doomed != 0 {
 		t.Fatalf("%v\n%v", err, u)
