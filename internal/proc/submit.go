@@ -107,10 +107,16 @@ func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, ask boo
 			f.Fail(err)
 			return
 		}
-		if rec.placed = ask; ask {
+		p.mu.Lock()
+		rec.placed = ask
+		spec := rec.spec
+		p.mu.Unlock()
+		switch {
+		case spec == nil: // it has ended already
+		case ask:
 			p.askPlace(rec)
-		} else {
-			p.runSpec(rec.spec)
+		default:
+			p.runSpec(spec)
 		}
 	})
 }
@@ -364,9 +370,15 @@ func (p *Process) export(f *Future) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		p.mu.Lock()
 		rec.placed = p.feed != nil
+		spec := rec.spec
+		p.mu.Unlock()
+		if spec == nil {
+			return nil, fmt.Errorf("kadre: %s ended before it was sent", f.Name())
+		}
 		f.Leash()
-		return rec.spec, nil
+		return spec, nil
 	}
 	args, keep, err := f.fn().Export(f) // it is somebody else's task and travels on
 	if err != nil {
