@@ -23,11 +23,6 @@ type remote[A, R any] struct {
 	via func(ctx context.Context, o *proc.Options, a A, rest []argument) Ref[R] // of Bind: what is called instead
 }
 
-func clear1[T any](p *T) {
-	var zero T
-	*p = zero
-}
-
 // newRemote registers a function. fn is the user's, for its name; run calls it. It panics when the name is
 // taken or unstable, and when an argument or the result cannot cross.
 func newRemote[A, R any](fn any, change func(*proc.Options), run func(context.Context, *A) (R, error), pos []position) *remote[A, R] {
@@ -132,7 +127,8 @@ func (f *remote[A, R]) runTask(t *sched.Task) {
 	// What a task reads of shared memory it may also try to write. The goroutine may be a getter's.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	v, err := f.run(ctx, a)
-	clear1(&c.a)
+	var none A
+	c.a = none
 	if err != nil {
 		if end := t.Err(); end != nil && errors.Is(err, end) { // it heeds the end of its context
 			err = &sched.CancelledError{Cause: err}

@@ -80,12 +80,6 @@ func encodeAt[T any](c any, pl *codec.Plan, v *T) (codec.Encoded, error) {
 func decodeAt[T any](c any, pl *codec.Plan, data []byte, v *T) error {
 	return pl.Decode(c, data, unsafe.Pointer(v))
 }
-func packAt[T any](pl *codec.Plan, b []byte, v *T) ([]byte, bool) {
-	return pl.AppendBare(b, unsafe.Pointer(v))
-}
-func unpackAt[T any](pl *codec.Plan, b []byte, v *T) error {
-	return pl.DecodeBare(b, unsafe.Pointer(v))
-}
 func decodeInto(c any, pl *codec.Plan, data []byte, v reflect.Value) error {
 	return pl.Decode(c, data, v.UnsafePointer())
 }
@@ -123,19 +117,23 @@ func typeOf[R any]() (*proc.Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &proc.Type{
-		Plan: pl,
-
-		Set: func(f *proc.Future, data []byte) error {
-			return decodeAt(nil, pl, data, &typed[R](f).v)
-		},
-		Encode: func(f *proc.Future) (codec.Encoded, error) { return encodeAt(nil, pl, &typed[R](f).v) },
-		Pack:   func(f *proc.Future, b []byte) ([]byte, bool) { return packAt(pl, b, &typed[R](f).v) },
-		Unpack: func(f *proc.Future, b []byte) error { return unpackAt(pl, b, &typed[R](f).v) },
-	}
+	var f future[R]
+	t := carried(pl, unsafe.Offsetof(f.v))
 	t.New = func(p *proc.Process) *proc.Future { return &newObject[R](p, t).head }
 	got, _ := types.LoadOrStore(rt, t)
 	return got.(*proc.Type), nil
+}
+
+// carried is a type by its plan and by where a future has its value.
+func carried(pl *codec.Plan, at uintptr) *proc.Type {
+	value := func(f *proc.Future) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(f), at) }
+	return &proc.Type{
+		Plan:   pl,
+		Set:    func(f *proc.Future, data []byte) error { return pl.Decode(nil, data, value(f)) },
+		Encode: func(f *proc.Future) (codec.Encoded, error) { return pl.Encode(nil, value(f)) },
+		Pack:   func(f *proc.Future, b []byte) ([]byte, bool) { return pl.AppendBare(b, value(f)) },
+		Unpack: func(f *proc.Future, b []byte) error { return pl.DecodeBare(b, value(f)) },
+	}
 }
 
 // valueOf gives a copy of a done future's value. It and settle keep what has to be encoded out of the way of

@@ -101,16 +101,7 @@ type worked struct {
 
 // withWorker sets a row up on a node and a worker in processes of their own.
 func withWorker(setup func(*worked) (*Run, error)) func(context.Context) (*Run, error) {
-	return func(ctx context.Context) (run *Run, err error) {
-		n, err := startApart(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer func() {
-			if err != nil {
-				err = errors.Join(err, n.close())
-			}
-		}()
+	return withApart(func(ctx context.Context, n *apart) (*Run, error) {
 		os.Setenv(isolateEnv, "1")
 		rt, err := attachTo(ctx, n.socket)
 		os.Unsetenv(isolateEnv)
@@ -125,11 +116,8 @@ func withWorker(setup func(*worked) (*Run, error)) func(context.Context) (*Run, 
 		if w.pid == os.Getpid() {
 			return nil, errors.New("the task ran in the driver")
 		}
-		if run, err = setup(w); err == nil {
-			run.Close = n.close
-		}
-		return run, err
-	}
+		return setup(w)
+	})
 }
 
 const isolateEnv = "KADRE_ISOLATE"
@@ -384,8 +372,8 @@ func (s *shared) put(b []byte) error {
 	return nil
 }
 
-// echoRing sends back what comes until the last message.
-func echoRing(_ context.Context, m meeting) (int, error) {
+// serve works on the shared memory in the worker, on a thread of its own.
+func (m meeting) serve(work func(*shared) (int, error)) (int, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	s, err := m.at()
@@ -393,6 +381,15 @@ func echoRing(_ context.Context, m meeting) (int, error) {
 		return 0, err
 	}
 	defer s.close()
+	return work(s)
+}
+
+// echoRing sends back what comes until the last message.
+func echoRing(_ context.Context, m meeting) (int, error) {
+	return m.serve((*shared).echo)
+}
+
+func (s *shared) echo() (int, error) {
 	buf := make([]byte, ringMessage)
 	for n := 0; ; n++ {
 		b, err := s.take(1)
@@ -491,13 +488,10 @@ func (w *worked) bare(window int) Side {
 
 // wakeFutex answers each wake-up with one, until the word says that it was the last.
 func wakeFutex(_ context.Context, m meeting) (int, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	s, err := m.at()
-	if err != nil {
-		return 0, err
-	}
-	defer s.close()
+	return m.serve((*shared).answerWakes)
+}
+
+func (s *shared) answerWakes() (int, error) {
 	for n := uint32(0); ; n++ {
 		for s.word[1].Load() == n {
 			shm.Wait(s.word[1], n, time.Second)

@@ -135,18 +135,32 @@ func (n *apart) close() (err error) {
 	return err
 }
 
-// withNode sets a row up on a node in a process of its own.
-func withNode(setup func(context.Context, *driver) (*Run, error)) func(context.Context) (*Run, error) {
-	return func(ctx context.Context) (run *Run, err error) {
+// withApart sets a row up on a node in a process of its own, and ends that with the row.
+func withApart(setup func(context.Context, *apart) (*Run, error)) func(context.Context) (*Run, error) {
+	return func(ctx context.Context) (*Run, error) {
 		n, err := startApart(ctx)
 		if err != nil {
 			return nil, err
 		}
-		defer func() {
-			if err != nil {
-				err = errors.Join(err, n.close())
+		run, err := setup(ctx, n)
+		if err != nil {
+			return nil, errors.Join(err, n.close())
+		}
+		own := run.Close
+		run.Close = func() error {
+			var err error
+			if own != nil {
+				err = own()
 			}
-		}()
+			return errors.Join(err, n.close())
+		}
+		return run, nil
+	}
+}
+
+// withNode sets a row up with a driver of such a node, and with an arena of its own beside.
+func withNode(setup func(context.Context, *driver) (*Run, error)) func(context.Context) (*Run, error) {
+	return withApart(func(ctx context.Context, n *apart) (*Run, error) {
 		rt, err := attachTo(ctx, n.socket)
 		if err != nil {
 			return nil, err
@@ -159,21 +173,9 @@ func withNode(setup func(context.Context, *driver) (*Run, error)) func(context.C
 		}
 		return withArena(func(a *arena.Arena) (*Run, error) {
 			d.a = a
-			run, err := setup(d.ctx, d)
-			if err != nil {
-				return nil, err
-			}
-			own := run.Close
-			run.Close = func() error {
-				var err error
-				if own != nil {
-					err = own()
-				}
-				return errors.Join(err, n.close())
-			}
-			return run, nil
+			return setup(d.ctx, d)
 		})(ctx)
-	}
+	})
 }
 
 // attachTo attaches this process to the node at a socket, whatever the environment says.

@@ -88,9 +88,7 @@ func (n *Node) placeFrame(f *wire.Frame) error {
 	if err != nil {
 		return err
 	}
-	asked := *f
-	asked.Body = nil
-	e := &errand{spec: spec, raw: raw, from: f.From.Node, need: needs(&spec), asked: &asked}
+	e := &errand{spec: spec, raw: raw, from: f.From.Node, need: needs(&spec), asked: f.Head()}
 	if f.From.Proc != 0 {
 		n.placeErrand(e, nil, nil)
 		return nil

@@ -201,8 +201,6 @@ func (n *Node) workerFrame(p *process, f *wire.Frame) error {
 	if p == nil || p.worker != nil {
 		return fmt.Errorf("node: only drivers of the node have a worker here")
 	}
-	asked := *f
-	asked.Body = nil
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	j := n.jobs[p.job]
@@ -213,9 +211,9 @@ func (n *Node) workerFrame(p *process, f *wire.Frame) error {
 		j.shared = n.newWorkerLocked(j, sharedDuty, "")
 	}
 	if w := j.shared; w.proc != nil {
-		n.reply(&asked, wire.Marshal(&wire.Placed{To: w.proc.addr}), nil)
+		n.reply(f, wire.Marshal(&wire.Placed{To: w.proc.addr}), nil)
 	} else if len(w.asked) < maxAsked {
-		w.asked = append(w.asked, asked)
+		w.asked = append(w.asked, *f.Head())
 	} else {
 		return fmt.Errorf("node: %d requests wait for the worker already", maxAsked)
 	}

@@ -359,9 +359,8 @@ func (p *Process) onObject(f *wire.Frame) {
 	if !ok || len(m.IDs) != 1 {
 		return
 	}
-	to := *f
-	to.Body = nil
-	p.ask(&object{id: m.IDs[0], owner: p.self}, func(info *wire.ObjectInfo) { p.reply(&to, wire.Marshal(info)) })
+	to := f.Head()
+	p.ask(&object{id: m.IDs[0], owner: p.self}, func(info *wire.ObjectInfo) { p.reply(to, wire.Marshal(info)) })
 }
 
 func (p *Process) onBorrow(f *wire.Frame) {
@@ -419,10 +418,9 @@ func (p *Process) onCopied(f *wire.Frame) {
 }
 
 func (p *Process) onCollect(f *wire.Frame) {
-	to := *f
-	to.Body = nil
+	to := f.Head()
 	go func() {
 		runtime.GC()
-		p.reply(&to, nil)
+		p.reply(to, nil)
 	}()
 }

@@ -37,8 +37,7 @@ func (p *Process) onStatus(f *wire.Frame) {
 	if !ok {
 		return
 	}
-	to := *f
-	to.Body = nil
+	to := f.Head()
 	go func() {
 		b, ok, err := p.traced(m.What)
 		switch {
@@ -50,10 +49,10 @@ func (p *Process) onStatus(f *wire.Frame) {
 			b, err = json.Marshal(p.survey(m.What == "tasks"))
 		}
 		if err != nil {
-			p.refuse(&to, err)
+			p.refuse(to, err)
 			return
 		}
-		p.reply(&to, b)
+		p.reply(to, b)
 	}()
 }
 

@@ -65,15 +65,14 @@ func (p *Process) onItem(f *wire.Frame) {
 	if !ok {
 		return
 	}
-	to := *f
-	to.Body = nil
+	to := f.Head()
 	m.Inline = append([]byte(nil), m.Inline...)
 	p.takeItem(&m, func(err error) {
 		if err != nil {
-			p.refuse(&to, err)
+			p.refuse(to, err)
 			return
 		}
-		p.reply(&to, nil)
+		p.reply(to, nil)
 	})
 }
 

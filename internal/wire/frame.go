@@ -27,6 +27,14 @@ type Frame struct {
 	Body  []byte
 }
 
+// Head is a copy of f without its body, which is the receiver's no longer when its handler has returned: what a later
+// reply needs.
+func (f *Frame) Head() *Frame {
+	h := *f
+	h.Body = nil
+	return &h
+}
+
 // Append adds the encoding of f to b.
 func (f *Frame) Append(b []byte) []byte { return append(f.appendHead(b), f.Body...) }
 
