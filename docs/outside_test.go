@@ -19,7 +19,7 @@ const buildWithin = 10 * time.Minute
 func TestProgramsOfOthers(t *testing.T) {
 	for name, want := range map[string][]string{
 		"hello":       {"[0 1 4 9 16 25 36 49 64 81]"},
-		"walkthrough": {"49", "52", "11", "55", "[seen by all] false", "1 2", "[1 4 9]", "499.5", "1000 999", "[1 1 1 1 1 1 1 1 1 1]", "[2 3 4 5 6]"},
+		"walkthrough": {"49", "52", "11", "55", "30 11", "line 2", "[seen by all] false", "1 2", "[1 4 9]", "499.5", "1000 999", "[1 1 1 1 1 1 1 1 1 1]", "[2 3 4 5 6]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := run(t, outside(t, name))

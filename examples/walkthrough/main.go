@@ -22,7 +22,7 @@ func walk(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, rt.Close()) }()
 	ctx = rt.With(ctx)
 
-	for _, step := range []func(context.Context) error{functions, places, objects, waiting, arrays, actors, actorsEnd} {
+	for _, step := range []func(context.Context) error{functions, many, streams, ends, places, objects, waiting, arrays, actors, actorsEnd} {
 		if err := step(ctx); err != nil {
 			return err
 		}
