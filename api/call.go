@@ -144,17 +144,18 @@ const callLot = 32
 
 // unpacker makes calls of packed arguments.
 func (f *remote[A, R]) unpacker(p *proc.Process) func([]byte) (*proc.Future, error) {
-	each := 1
-	if f.sig.plain() {
-		each = callLot
-	}
+	plain := f.sig.plain()
 	var lot []ownCall[A, R]
 	return func(b []byte) (*proc.Future, error) {
-		if len(lot) == 0 {
-			lot = make([]ownCall[A, R], each)
+		var c *ownCall[A, R]
+		if !plain {
+			c = new(ownCall[A, R]) // a lot would keep what it gave out last, and with that all that its result refers to
+		} else {
+			if len(lot) == 0 {
+				lot = make([]ownCall[A, R], callLot)
+			}
+			c, lot = &lot[0], lot[1:]
 		}
-		c := &lot[0]
-		lot = lot[1:]
 		c.call.future.head.InitCall(f.fn, &c.extra.Cold)
 		return f.sig.unpack(p, &c.call.future.head, b)
 	}
