@@ -134,7 +134,7 @@ func (p *Process) View(ctx context.Context, f *Future) (*View, error) {
 // TryView is View where f is done and its bytes are at hand, else nil.
 func (f *Future) TryView() *View {
 	if o := f.object(); o != nil && f.Ready() {
-		if h, ok := f.Process().arena.Get(o.id); ok {
+		if h, ok := f.Process().arena.GetAt(&o.id); ok {
 			return &View{h, f}
 		}
 	}

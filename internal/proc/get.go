@@ -256,7 +256,7 @@ func (p *Process) fetch(ctx context.Context, f *Future) (*arena.Hold, error) {
 	if o == nil {
 		return nil, fmt.Errorf("kadre: internal: object without bytes")
 	}
-	if h, ok := p.arena.Get(o.id); ok {
+	if h, ok := p.arena.GetAt(&o.id); ok {
 		return h, nil
 	}
 	defer p.Block(ctx)()
@@ -275,7 +275,7 @@ func (p *Process) fetch(ctx context.Context, f *Future) (*arena.Hold, error) {
 		last = p.pull(ctx, info)
 		came := last == nil
 		if came {
-			if h, ok := p.arena.Get(o.id); ok {
+			if h, ok := p.arena.GetAt(&o.id); ok {
 				return h, nil
 			}
 			last = errors.New("it was freed or moved out again while it was read")
