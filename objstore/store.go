@@ -143,6 +143,15 @@ func (s *Store) ListSpilled(after id.Object, most int) (is []spill.Info, last id
 	}
 }
 
+// EachSpilled calls f for each object that is in files only, in no order.
+func (s *Store) EachSpilled(f func(spill.Info)) {
+	for _, i := range s.cfg.Spill.All() {
+		if exists, _ := s.cfg.Arena.State(i.ID); !exists {
+			f(i)
+		}
+	}
+}
+
 // Close ends all pulls, removes what is spilled, tries for a moment to delete this node's records, and waits for all goroutines. It
 // comes before the host is closed, and after it stopped calling Serve; the arena stays open.
 func (s *Store) Close() error {

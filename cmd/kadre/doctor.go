@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kadrehq/kadre/cmd/kadre/ask"
+	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/node"
 	"github.com/kadrehq/kadre/internal/shm"
 	"github.com/kadrehq/kadre/objstore/arena"
@@ -35,7 +36,7 @@ type finding struct {
 
 func newDoctor() *cobra.Command {
 	var asJSON bool
-	var cluster string
+	var cluster, socket string
 	var r reach
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -51,7 +52,7 @@ advice alone is no failure.`,
 			if err := fromEnv(cmd.Flags(), "cluster", "token-file"); err != nil {
 				return err
 			}
-			found := append(examine(cmd.Context(), cluster), examineJoin(cmd.Context(), cluster, r)...)
+			found := append(examine(cmd.Context(), socket, cluster), examineJoin(cmd.Context(), cluster, r)...)
 			out := cmd.OutOrStdout()
 			write := writeFindings
 			if asJSON {
@@ -71,14 +72,15 @@ advice alone is no failure.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	cmd.Flags().StringVar(&r.join, "join", "", "an address that a node could be told to join: why can it not?")
 	cmd.Flags().StringVar(&r.tokenFile, "token-file", "", "file with the cluster's token, for --join, or $KADRE_TOKEN_FILE (default: this user's secret)")
+	cmd.Flags().StringVar(&socket, "socket", "", "the socket of the node whose store is checked (default $KADRE_SOCKET, else the cluster's oldest node on this machine)")
 	cmd.Flags().StringVar(&cluster, "cluster", "default", "the cluster to look for, or $KADRE_CLUSTER")
 	return cmd
 }
 
-func examine(ctx context.Context, cluster string) []finding {
+func examine(ctx context.Context, socket, cluster string) []finding {
 	found := []finding{examineRuntime(cluster)}
 	found = append(found, examineArena()...)
-	found = append(found, examineNode(ctx, cluster)...)
+	found = append(found, examineNode(ctx, socket, cluster)...)
 	return append(found, examineFDs(), finding{Check: "CPUs", OK: true, Found: fmt.Sprint(runtime.GOMAXPROCS(0))})
 }
 
@@ -96,27 +98,58 @@ func examineRuntime(cluster string) finding {
 	return f
 }
 
-// examineNode has the node that commands would ask check its store; nothing where none runs.
-func examineNode(ctx context.Context, cluster string) []finding {
-	socket, err := ask.Socket("", cluster)
+// examineNode has the node that commands would ask check its store, and the others theirs; nothing where none runs.
+func examineNode(ctx context.Context, named, cluster string) []finding {
+	socket, err := ask.Socket(named, cluster)
 	if err != nil {
 		return nil // examineRuntime told
 	}
-	store := finding{Check: "node's store"}
-	var f node.Fsck
-	if err := ask.Into(ctx, socket, ask.Fsck, &f); err != nil {
-		store.Found = err.Error()
-		return []finding{store}
+	var me node.Status
+	if err := ask.Into(ctx, socket, ask.Status, &me); err != nil {
+		return []finding{{Check: "node's store", Found: err.Error()}}
 	}
-	store.OK = len(f.Problems) == 0
-	store.Found = fmt.Sprintf("%d objects on %s memory, every invariant holds", f.Objects, f.Backing)
-	if !store.OK {
+	var found []finding
+	others, objects := 0, 0
+	for _, m := range me.Members {
+		if m.State != "alive" {
+			continue
+		}
+		var f node.Fsck
+		err := ask.Into(ctx, socket, ask.At(m.ID, ask.Fsck), &f)
+		store := storeFinding(m.ID, f, err)
+		switch {
+		case m.ID == me.Node:
+			store.Check = "node's store"
+		case store.OK:
+			others, objects = others+1, objects+f.Objects
+			continue
+		case err != nil:
+			store.OK, store.Advice = true, "look at it on its own machine"
+		}
+		found = append(found, store)
+	}
+	if others > 0 {
+		found = append(found, finding{Check: "other stores", OK: true, Found: fmt.Sprintf("%d objects, and every invariant holds, on %d beside this node", objects, others)})
+	}
+	return append(found, examinePeers(me)...)
+}
+
+// storeFinding is what a node found in its store.
+func storeFinding(at id.Node, f node.Fsck, err error) finding {
+	store := finding{Check: "store of " + at.Short(), OK: err == nil && len(f.Problems) == 0}
+	switch {
+	case err != nil:
+		store.Found = err.Error()
+	case !store.OK:
 		store.Found = fmt.Sprintf("%d objects on %s memory; broken: %s", f.Objects, f.Backing, strings.Join(f.Problems, "; "))
 		store.Advice = "this is a bug: keep the output of 'kadre memory --json', then restart the node"
-	} else if len(f.Why) > 0 {
-		store.Advice = "no better memory, because: " + strings.Join(f.Why, "; ")
+	default:
+		store.Found = fmt.Sprintf("%d objects on %s memory, every invariant holds", f.Objects, f.Backing)
+		if len(f.Why) > 0 {
+			store.Advice = "no better memory, because: " + strings.Join(f.Why, "; ")
+		}
 	}
-	return append([]finding{store}, examinePeers(ctx, socket)...)
+	return store
 }
 
 // examineArena makes a small arena.

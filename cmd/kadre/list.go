@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/kadrehq/kadre/cmd/kadre/ask"
 	"github.com/kadrehq/kadre/internal/id"
-	"github.com/kadrehq/kadre/internal/node"
 )
 
 func newList() *cobra.Command {
@@ -51,44 +49,6 @@ func newListNodes() *cobra.Command {
 					fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", n.ID, n.PID, &r, &a, &p, strings.Join(n.Addrs, " "))
 				}
 				return tw.Flush()
-			})
-		},
-	}
-	l.flags(cmd)
-	return cmd
-}
-
-func newListObjects() *cobra.Command {
-	var l look
-	cmd := &cobra.Command{
-		Use:   "objects",
-		Short: "List the objects in a node's store, also spilled ones: state, size, job, holders",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			objects := []node.ObjectStatus{}
-			all := func(ctx context.Context, socket string) error {
-				return ask.EachObject(ctx, socket, func(part []node.ObjectStatus) { objects = append(objects, part...) })
-			}
-			return l.fetch(cmd, all, &objects, func(w io.Writer) error { return node.WriteObjects(w, objects) })
-		},
-	}
-	l.flags(cmd)
-	return cmd
-}
-
-func newMemory() *cobra.Command {
-	var l look
-	cmd := &cobra.Command{
-		Use:   "memory",
-		Short: "Who holds how much of a node's object store",
-		Long: `Tells how many objects and bytes each process of a node of this machine holds
-in its object store, and how many nobody holds. 'kadre list objects' has each.`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var m node.Memory
-			return l.show(cmd, ask.Memory, &m, func(w io.Writer) error {
-				_, err := io.WriteString(w, m.String())
-				return err
 			})
 		},
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kadrehq/kadre/cmd/kadre/ask"
 	"github.com/kadrehq/kadre/internal/node"
 	"github.com/kadrehq/kadre/p2p"
 )
@@ -55,15 +54,8 @@ func examineJoin(ctx context.Context, cluster string, r reach) []finding {
 }
 
 // examinePeers tells which nodes the running node does not reach, and why.
-func examinePeers(ctx context.Context, socket string) []finding {
-	f := finding{Check: "other nodes"}
-	var s node.Status
-	if err := ask.Into(ctx, socket, ask.Status, &s); err != nil {
-		f.Found = err.Error()
-		return []finding{f}
-	}
-	f.OK, f.Found = true, fmt.Sprintf("%d members beside this one", max(0, len(s.Members)-1))
-	found := []finding{f}
+func examinePeers(s node.Status) []finding {
+	found := []finding{{Check: "other nodes", OK: true, Found: fmt.Sprintf("%d members beside this one", max(0, len(s.Members)-1))}}
 	for _, t := range s.Troubles {
 		who := t.Addr
 		if t.Peer != "" {

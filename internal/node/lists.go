@@ -37,6 +37,7 @@ const (
 	viewJobs    = "jobs"
 	viewActors  = "actors"
 	everywhere  = "all "
+	viewAt      = "at " // and a node and a view: that node's
 )
 
 // memberAnswer bounds the wait for another node's part of a listing.

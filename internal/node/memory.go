@@ -1,16 +1,20 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/objstore/spill"
 )
 
 const (
@@ -25,8 +29,21 @@ type Memory struct {
 	Why     []string       `json:"why,omitempty"` // why better kinds of memory were refused
 	Holders []HolderStatus `json:"holders"`       // those of the most bytes first
 	Idle    HolderStatus   `json:"idle"`          // what no process holds
-	Objects []arena.Entry  `json:"objects"`       // 2,000 at most; 'kadre list objects' has all
+	Jobs    []JobHoldings  `json:"jobs"`          // whose objects they are; those of the most bytes first
+	Objects []ObjectStatus `json:"objects"`       // 2,000 at most; 'kadre list objects' has all
 	Omitted int            `json:"omitted"`       // how many more there are
+}
+
+// JobHoldings is what a job has in the store of a node: held or not, something refers to it.
+type JobHoldings struct {
+	Job          string  `json:"job"`
+	Driver       int     `json:"driver,omitempty"` // the process, where it is of this node
+	Home         id.Node `json:"home,omitempty"`   // the driver's node; none where this node does not know the job
+	Objects      int     `json:"objects"`          // in memory
+	Bytes        int64   `json:"bytes"`
+	Spilled      int     `json:"spilled"` // in files only
+	SpilledBytes int64   `json:"spilled_bytes"`
+	UnusedSec    float64 `json:"unused_sec"` // of the object in memory that was not used for the longest time
 }
 
 // HolderStatus is a process of the node and what it holds in the arena.
@@ -41,6 +58,7 @@ type HolderStatus struct {
 
 // Fsck says whether the arena is as it must be.
 type Fsck struct {
+	Node     id.Node  `json:"node"`
 	Backing  string   `json:"backing"`
 	Why      []string `json:"why,omitempty"` // why better kinds of memory were refused
 	Protects bool     `json:"protects"`      // a write to sealed memory through the maker's own slice faults
@@ -48,31 +66,60 @@ type Fsck struct {
 	Problems []string `json:"problems"` // invariants that did not hold in any of several looks
 }
 
-// String is the holders for people.
+// String is the memory for people: who holds what, and whose it is.
 func (m Memory) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "node %s: %d objects of %.1f MiB in %.0f MiB of %s memory, %.1f MiB of it committed\n\n", m.Node.Short(),
+	fmt.Fprintf(&b, "node %s: %d objects of %.1f MiB in %.0f MiB of %s memory, %.1f MiB of it committed\n", m.Node.Short(),
 		m.Store.Objects, mib(m.Store.Bytes), mib(m.Store.Size), m.Store.Backing, mib(m.Audit.Committed))
+	if m.Store.Spilled > 0 {
+		fmt.Fprintf(&b, "spilled: %d objects of %.1f MiB in %s, those read back too\n", m.Store.Spilled, mib(m.Store.SpilledBytes), m.Store.SpillDir)
+	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "process\tkind\tjob\tobjects\tMiB\t")
+	fmt.Fprintln(w, "\nprocess\tkind\tjob\tholds\tMiB\t")
 	for _, h := range m.Holders {
 		note := ""
 		if h.Stopped {
-			note = "stopped"
+			note = "stopped: it keeps what it holds"
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%.1f\t%s\n", h.PID, h.Kind, h.Job, h.Objects, mib(h.Bytes), note)
 	}
 	fmt.Fprintf(w, "held by none\t\t\t%d\t%.1f\t\n", m.Idle.Objects, mib(m.Idle.Bytes))
 	w.Flush()
+	if len(m.Jobs) > 0 {
+		fmt.Fprintln(w, "\njob\tdriver\tin memory\tMiB\tunused for\tin files\tMiB\t")
+	}
+	for _, j := range m.Jobs {
+		driver := "-"
+		switch {
+		case j.Driver != 0:
+			driver = strconv.Itoa(j.Driver)
+		case j.Home != "":
+			driver = "on " + j.Home.Short()
+		}
+		unused := "-"
+		if j.Objects > 0 {
+			unused = "up to " + (time.Duration(j.UnusedSec) * time.Second).String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.1f\t%s\t%d\t%.1f\t\n", j.Job, driver, j.Objects, mib(j.Bytes), unused, j.Spilled, mib(j.SpilledBytes))
+	}
+	w.Flush()
 	return b.String()
 }
 
 func (n *Node) memory() Memory {
-	m := Memory{Node: n.id, Store: n.storeStatus(), Audit: n.arena.Audit(), Why: n.arena.Backing().Why}
+	m := Memory{Node: n.id, Store: n.storeStatus(), Audit: n.arena.Audit(), Why: n.arena.Backing().Why, Objects: []ObjectStatus{}}
 	holders := n.clients()
+	jobs := map[id.Job]*JobHoldings{}
+	of := func(j id.Job) *JobHoldings {
+		if jobs[j] == nil {
+			jobs[j] = &JobHoldings{Job: j.String()}
+		}
+		return jobs[j]
+	}
 	n.arena.List(func(e arena.Entry) bool {
+		o := n.objectStatus(e, holders)
 		if len(m.Objects) < maxListed {
-			m.Objects = append(m.Objects, e)
+			m.Objects = append(m.Objects, o)
 		} else {
 			m.Omitted++
 		}
@@ -84,15 +131,41 @@ func (n *Node) memory() Memory {
 		if len(e.Holders) == 0 {
 			m.Idle.Objects, m.Idle.Bytes = m.Idle.Objects+1, m.Idle.Bytes+e.Size
 		}
+		j := of(e.Job)
+		j.Objects, j.Bytes, j.UnusedSec = j.Objects+1, j.Bytes+e.Size, max(j.UnusedSec, o.UnusedSec)
 		return true
 	})
-	m.Holders = slices.SortedFunc(maps.Values(holders), func(a, b HolderStatus) int {
-		if a.Bytes != b.Bytes {
-			return int(max(-1, min(1, b.Bytes-a.Bytes)))
-		}
-		return a.PID - b.PID
+	n.store.EachSpilled(func(i spill.Info) {
+		j := of(i.Job)
+		j.Spilled, j.SpilledBytes = j.Spilled+1, j.SpilledBytes+i.Size
 	})
+	m.Holders = slices.SortedFunc(maps.Values(holders), func(a, b HolderStatus) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.PID, b.PID))
+	})
+	m.Jobs = n.jobHoldings(jobs)
 	return m
+}
+
+// jobHoldings adds to what jobs have who their drivers are.
+func (n *Node) jobHoldings(jobs map[id.Job]*JobHoldings) []JobHoldings {
+	n.mu.Lock()
+	for name, h := range jobs {
+		if j := n.jobs[name]; j != nil {
+			h.Home = j.desc.Home
+			if j.driver != nil {
+				h.Driver = j.driver.pid
+			}
+		}
+	}
+	n.mu.Unlock()
+	all := []JobHoldings{}
+	for _, h := range jobs {
+		all = append(all, *h)
+	}
+	slices.SortFunc(all, func(a, b JobHoldings) int {
+		return cmp.Or(cmp.Compare(b.Bytes+b.SpilledBytes, a.Bytes+a.SpilledBytes), strings.Compare(a.Job, b.Job))
+	})
+	return all
 }
 
 // clients are the processes that have the arena attached, by their slot.
@@ -145,6 +218,6 @@ func (n *Node) fsck() Fsck {
 		u = again
 	}
 	b := n.arena.Backing()
-	return Fsck{Backing: b.Kind, Why: b.Why, Protects: n.arena.Protects(), Objects: u.Creating + u.Sealed + u.Doomed + u.Evicting,
+	return Fsck{Node: n.id, Backing: b.Kind, Why: b.Why, Protects: n.arena.Protects(), Objects: u.Creating + u.Sealed + u.Doomed + u.Evicting,
 		Problems: append([]string{}, u.Problems...)}
 }

@@ -64,14 +64,7 @@ func (n *Node) objects(cursor string, most int) (p ObjectPage, err error) {
 	}
 	clients := n.clients()
 	next := n.arena.ListFrom(uint32(from), func(e arena.Entry) bool {
-		o := ObjectStatus{ID: e.ID.String(), State: e.State, Size: e.Size, Job: e.Job.String(), Attempt: e.Attempt, Holders: []int{}, Node: n.id}
-		if age := time.Since(e.LastUse); age > 0 && !e.LastUse.IsZero() {
-			o.UnusedSec = age.Seconds()
-		}
-		for _, c := range e.Holders {
-			o.Holders = append(o.Holders, clients[c].PID)
-		}
-		p.Objects = append(p.Objects, o)
+		p.Objects = append(p.Objects, n.objectStatus(e, clients))
 		return len(p.Objects) < most
 	})
 	if next == 0 {
@@ -79,6 +72,18 @@ func (n *Node) objects(cursor string, most int) (p ObjectPage, err error) {
 	}
 	p.Next = cursorMemory + strconv.FormatUint(uint64(next), 10)
 	return p, nil
+}
+
+// objectStatus is an entry of the arena in words of the outside.
+func (n *Node) objectStatus(e arena.Entry, clients map[int]HolderStatus) ObjectStatus {
+	o := ObjectStatus{ID: e.ID.String(), State: e.State, Size: e.Size, Job: e.Job.String(), Attempt: e.Attempt, Holders: []int{}, Node: n.id}
+	if age := time.Since(e.LastUse); age > 0 && !e.LastUse.IsZero() {
+		o.UnusedSec = age.Seconds()
+	}
+	for _, c := range e.Holders {
+		o.Holders = append(o.Holders, clients[c].PID)
+	}
+	return o
 }
 
 // objectsInFiles adds up to most objects that are in files only to a part of the list.

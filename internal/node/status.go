@@ -248,7 +248,11 @@ func (s Status) String() string {
 	fmt.Fprintf(w, "CPUs\t%v of %v free\n", s.CPUs.Free, s.CPUs.Total)
 	for _, k := range slices.Sorted(maps.Keys(s.Resources)) {
 		if k != cpuName {
-			fmt.Fprintf(w, "%s\t%v of %v free\n", k, s.Available[k], s.Resources[k])
+			free, all := fmt.Sprint(s.Available[k]), fmt.Sprint(s.Resources[k])
+			if k == wire.Memory {
+				free, all = sizeText(int64(s.Available[k])), sizeText(int64(s.Resources[k]))
+			}
+			fmt.Fprintf(w, "%s\t%s of %s free\n", k, free, all)
 		}
 	}
 	fmt.Fprintf(w, "store\t%d objects of %.1f MiB in %.0f MiB of %s memory (%.1f MiB taken), held %d times\n", s.Store.Objects, mib(s.Store.Bytes), mib(s.Store.Size), s.Store.Backing, mib(s.Store.Pages), s.Store.Holders)
@@ -347,6 +351,9 @@ func (n *Node) view(ctx context.Context, what string) (any, error) {
 		}
 		return v, nil
 	}
+	if which, ok := strings.CutPrefix(what, viewAt); ok {
+		return n.viewAt(ctx, which)
+	}
 	if cursor, ok := strings.CutPrefix(what, "objects"); ok {
 		return n.objects(cursor, maxListed)
 	}
@@ -363,6 +370,21 @@ func (n *Node) view(ctx context.Context, what string) (any, error) {
 		return n.fsck(), nil
 	}
 	return nil, fmt.Errorf("node: no view %q of a node: ask for status, events, nodes, memory, objects, fsck, tasks, waits, workers, jobs or actors, or all of these, such as \"all tasks\"", what)
+}
+
+// viewAt is what another node says of itself: "NODE VIEW".
+func (n *Node) viewAt(ctx context.Context, which string) (any, error) {
+	at, what, _ := strings.Cut(which, " ")
+	if strings.HasPrefix(what, viewAt) {
+		return nil, fmt.Errorf("node: the view %q is of another node: ask that one", what)
+	}
+	if id.Node(at) == n.id {
+		return n.view(ctx, what)
+	}
+	ctx, cancel := context.WithTimeout(ctx, memberAnswer)
+	defer cancel()
+	b, err := n.ask(ctx, id.Addr{Node: id.Node(at)}, wire.KStatus, wire.Marshal(&wire.StatusQuery{What: what}))
+	return json.RawMessage(b), err
 }
 
 // viewJSON is view, within what one message takes.

@@ -14,23 +14,26 @@ const maxProblems = 16
 
 // Audit is what all words of the arena say, read one by one. While others work it may be inconsistent.
 type Audit struct {
-	Creating, Sealed, Doomed, Evicting int
+	Creating int `json:"creating"` // objects in each state, as the next
+	Sealed   int `json:"sealed"`
+	Doomed   int `json:"doomed"`
+	Evicting int `json:"evicting"`
 
-	Entries   int         // high-water mark of entries
-	Bytes     int64       // size of all objects
-	Blocks    int         // tagged blocks
-	Granules  int         // tagged granules
-	Slabs     int         // granules cut into blocks, also without any in use
-	Closing   int         // slabs being closed, and granules whose pages are being given back
-	Committed int64       // bytes of data that have pages
-	Slots     int         // index slots filled
-	Stale     int         // words with a tag of nothing: they do no harm, but must go when their owner does
-	Waits     int         // wait bits
-	Holders   map[int]int // holder bits by client
-	Clients   []int       // clients admitted, beside the node
-	CPUMilli  int         // thousandths of a CPU claimed
+	Entries   int         `json:"entries"`   // high-water mark of entries
+	Bytes     int64       `json:"bytes"`     // size of all objects
+	Blocks    int         `json:"blocks"`    // tagged blocks
+	Granules  int         `json:"granules"`  // tagged granules
+	Slabs     int         `json:"slabs"`     // granules cut into blocks, also without any in use
+	Closing   int         `json:"closing"`   // slabs being closed, and granules whose pages are being given back
+	Committed int64       `json:"committed"` // bytes of data that have pages
+	Slots     int         `json:"slots"`     // index slots filled
+	Stale     int         `json:"stale"`     // words with a tag of nothing: they do no harm, but must go when their owner does
+	Waits     int         `json:"waits"`     // wait bits
+	Holders   map[int]int `json:"holders"`   // holder bits by client
+	Clients   []int       `json:"clients"`   // clients admitted, beside the node
+	CPUMilli  int         `json:"cpu_milli"` // thousandths of a CPU claimed
 
-	Problems []string // invariants that do not hold
+	Problems []string `json:"problems"` // invariants that do not hold
 }
 
 // Empty says that nothing is left: no object, no room, no index slot, no holder, no waiter.
@@ -132,9 +135,16 @@ func (a *Arena) auditIndex(u *Audit) map[uint32]int {
 				continue
 			}
 			slots[e]++
-			h := a.entries[e].key().hash()
-			for p := 0; p < a.probes() && a.bucketAt(h, p) != uint64(i); p++ {
-				past[a.bucketAt(h, p)]++
+			h, p := a.entries[e].key().hash(), 0
+			for p < a.probes() && a.bucketAt(h, p) != uint64(i) {
+				p++
+			}
+			if w := a.entries[e].main.Load(); stateOf(w) == sealed && (p == a.probes() || v != slotOf(e, genOf(w), h)) {
+				u.problem("bucket %d has a slot of sealed entry %d that no lookup of object %s finds", i, e, a.entries[e].key().id())
+				continue
+			}
+			for q := range p {
+				past[a.bucketAt(h, q)]++
 			}
 		}
 	}

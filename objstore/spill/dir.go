@@ -138,6 +138,20 @@ func (d *Dir) List(after id.Object, most int) (is []Info) {
 	return is[:min(len(is), most)]
 }
 
+// All gives all objects, in no order.
+func (d *Dir) All() []Info {
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	is := make([]Info, 0, len(d.recs))
+	for _, r := range d.recs {
+		is = append(is, r.Info)
+	}
+	return is
+}
+
 // Stats counts what is in a folder.
 type Stats struct {
 	Objects int

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/node"
 	"github.com/kadrehq/kadre/internal/wire"
 )
@@ -33,6 +34,9 @@ const (
 	Objects = "objects" // in parts, see [EachObject]
 	Fsck    = "fsck"
 )
+
+// At is a view of another node, which the one that is asked passes on.
+func At(at id.Node, view string) string { return "at " + string(at) + " " + view }
 
 // answerWithin bounds a question where the context does not.
 const answerWithin = 10 * time.Second
@@ -103,11 +107,11 @@ func refused(ctx context.Context, socket string, err error) error {
 	return fmt.Errorf("ask: the node at %s: %w", socket, err)
 }
 
-// EachObject calls f with the objects of a node, part by part.
-func EachObject(ctx context.Context, socket string, f func([]node.ObjectStatus)) error {
+// EachObject calls f with the objects of a node, which need not be the one that is asked, part by part.
+func EachObject(ctx context.Context, socket string, at id.Node, f func([]node.ObjectStatus)) error {
 	for next := ""; ; {
 		var p node.ObjectPage
-		if err := Into(ctx, socket, Objects+next, &p); err != nil {
+		if err := Into(ctx, socket, At(at, Objects+next), &p); err != nil {
 			return err
 		}
 		f(p.Objects)

@@ -19,8 +19,8 @@ import (
 
 	"github.com/kadrehq/kadre/api"
 	"github.com/kadrehq/kadre/cmd/kadre/ask"
+	"github.com/kadrehq/kadre/internal/node"
 	"github.com/kadrehq/kadre/internal/testnet"
-	"github.com/kadrehq/kadre/objstore/arena"
 )
 
 // Bounds of what the demo waits for.
@@ -260,9 +260,9 @@ func (s status) living() (n int) {
 
 // onlyAt counts the sealed objects that lie on a node and on no other.
 func (c *cluster) onlyAt(ctx context.Context, m *member) (only int, err error) {
-	at := map[arena.ID]*member{}
+	at := map[string]*member{}
 	for _, o := range append(slices.DeleteFunc(c.living(), func(o *member) bool { return o == m }), m) {
-		var memory struct{ Objects []arena.Entry }
+		var memory struct{ Objects []node.ObjectStatus }
 		if err := ask.Into(ctx, o.Socket, ask.Memory, &memory); err != nil {
 			return 0, err
 		}

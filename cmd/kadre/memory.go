@@ -1,0 +1,144 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kadrehq/kadre/cmd/kadre/ask"
+	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/node"
+)
+
+// stores has the flags of commands that look into the stores of all nodes.
+type stores struct {
+	look
+	at string
+}
+
+func (s *stores) flags(cmd *cobra.Command) {
+	s.look.flags(cmd)
+	cmd.Flags().StringVar(&s.at, "node", "", "only the node whose ID ends in this (default: all nodes, the one that is asked first)")
+}
+
+// incomplete says which nodes are missing in what was told.
+type incomplete []string
+
+func (i incomplete) Error() string { return "what was told is not complete: " + strings.Join(i, "; ") }
+
+// each calls f for the nodes, the one that is asked first. A node that fails does not keep the others from being
+// told; the error in the end names it.
+func (s *stores) each(ctx context.Context, socket string, f func(id.Node) error) error {
+	var me node.Status
+	if err := ask.Into(ctx, socket, ask.Status, &me); err != nil {
+		return err
+	}
+	var silent incomplete
+	told := false
+	for _, m := range me.Members {
+		if !strings.HasSuffix(string(m.ID), s.at) || m.State != "alive" {
+			continue
+		}
+		told = true
+		if err := f(m.ID); err != nil {
+			if m.ID == me.Node || ctx.Err() != nil {
+				return err
+			}
+			silent = append(silent, fmt.Sprintf("node %s: %v", m.ID.Short(), err))
+		}
+	}
+	if !told {
+		return fmt.Errorf("no living node has an ID that ends in %q: 'kadre list nodes' tells them", s.at)
+	}
+	if len(silent) > 0 {
+		return silent
+	}
+	return nil
+}
+
+// show prints what collect collects, also where it is not complete: v as JSON, or with table.
+func (s *stores) show(cmd *cobra.Command, collect func(ctx context.Context, socket string) error, v any, table func(io.Writer) error) error {
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	socket, err := s.socketOf(cmd)
+	if err != nil {
+		return err
+	}
+	missing := collect(ctx, socket)
+	if missing != nil && !errors.As(missing, new(incomplete)) {
+		return missing
+	}
+	if s.json {
+		err = s.print(cmd, v)
+	} else {
+		err = table(cmd.OutOrStdout())
+	}
+	return cmp.Or(missing, err)
+}
+
+func newListObjects() *cobra.Command {
+	var s stores
+	cmd := &cobra.Command{
+		Use:   "objects",
+		Short: "List the objects in the nodes' stores, also spilled ones: state, size, job, holders",
+		Long: `Lists all objects in the stores of all nodes: their state (spilled: in a file
+and not in memory), size, job, how long no process took them, and which processes
+of their node hold them. What nobody holds is there because something refers to it.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			objects := []node.ObjectStatus{}
+			collect := func(ctx context.Context, socket string) error {
+				return s.each(ctx, socket, func(at id.Node) error {
+					return ask.EachObject(ctx, socket, at, func(part []node.ObjectStatus) { objects = append(objects, part...) })
+				})
+			}
+			return s.show(cmd, collect, &objects, func(w io.Writer) error { return node.WriteObjects(w, objects) })
+		},
+	}
+	s.flags(cmd)
+	return cmd
+}
+
+func newMemory() *cobra.Command {
+	var s stores
+	cmd := &cobra.Command{
+		Use:   "memory",
+		Short: "Who holds how much of the nodes' object stores",
+		Long: `Tells of each node how many objects and bytes each process holds in its object
+store, how many nobody holds, and whose they are. What a process holds stays in
+memory; the rest is moved into files when room is needed. 'kadre list objects' has
+each object. With --json it is a list of nodes.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all := []node.Memory{}
+			collect := func(ctx context.Context, socket string) error {
+				return s.each(ctx, socket, func(at id.Node) error {
+					var m node.Memory
+					if err := ask.Into(ctx, socket, ask.At(at, ask.Memory), &m); err != nil {
+						return err
+					}
+					all = append(all, m)
+					return nil
+				})
+			}
+			return s.show(cmd, collect, &all, func(w io.Writer) error {
+				for i, m := range all {
+					if i > 0 {
+						fmt.Fprintln(w)
+					}
+					if _, err := io.WriteString(w, m.String()); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+	s.flags(cmd)
+	return cmd
+}
