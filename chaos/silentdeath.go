@@ -49,15 +49,17 @@ func (d *drill) deaths(ctx context.Context, how string) error {
 	dead, living := d.draw(max(1, len(d.net.Nodes)*d.Share/100))
 	d.say("%s: %d of %d nodes die", how, len(dead), len(d.net.Nodes))
 	begin := time.Now()
-	if err := d.net.Silence(dead...); err != nil {
+	silent, err := d.net.Silence(dead...)
+	if err != nil {
 		return err
 	}
+	d.say("%s: all are silent after %.2f s", how, time.Since(begin).Seconds())
 	when, err := d.gone(ctx, living, dead, goneWithin)
 	if err != nil {
 		return err
 	}
 	var took []time.Duration
-	last := begin
+	var last time.Time
 	for _, l := range when {
 		for i, ns := range l {
 			if ns == 0 {
@@ -66,7 +68,7 @@ func (d *drill) deaths(ctx context.Context, how string) error {
 			if t := time.Unix(0, ns); t.After(last) {
 				last = t
 			}
-			took = append(took, time.Unix(0, ns).Sub(begin))
+			took = append(took, time.Unix(0, ns).Sub(silent[i]))
 		}
 	}
 	d.hold(how+": verdicts, p50", at(took, 0.5), verdictP50)

@@ -43,6 +43,7 @@ func (h *Host) stepLocked(ev member.Event) {
 			}
 			l := &link{peer: a.ID, lane: a.Lane, via: h.offer.conn.Via, ours: h.offer.conn.Dialed, epoch: h.offerEpoch(ev), ctl: h.bonds[a.ID].Lane(h.offer.conn)}
 			h.links[a.ID] = l
+			h.kad.note(a.ID, &h.kad.laned, true)
 			h.offer.got = l
 		case member.Refuse:
 			h.offer.why = a.Why
@@ -68,14 +69,22 @@ func (h *Host) offerEpoch(ev member.Event) uint64 { return ev.(member.Offer).Epo
 
 // unlinkLocked ends a lane that no longer counts.
 func (h *Host) unlinkLocked(l *link, why error) {
-	delete(h.links, l.peer)
+	h.dropLinkLocked(l.peer)
 	l.ctl.Cut(why)
+}
+
+func (h *Host) dropLinkLocked(n id.Node) {
+	delete(h.links, n)
+	h.kad.note(n, &h.kad.laned, false)
 }
 
 // tellLocked queues an event and lets a verdict take effect.
 func (h *Host) tellLocked(a member.Tell) {
 	e := Event{Kind: EventKind(a.Kind), Member: asMember(a.Info), Why: a.Why}
 	n := a.Info.ID
+	if a.Why != "" { // else only a load
+		h.kad.note(n, &h.kad.doubt, a.Info.State == member.Suspect)
+	}
 	switch e.Kind {
 	case Up:
 		h.kad.unbury(n)

@@ -132,9 +132,21 @@ func (h *Host) answer(l *link, p []byte) {
 		l.ctl.Cut(lane.ErrFrame)
 		return
 	}
-	if err := l.ctl.Send(lane.FrameAnswer, p[:askIDBytes], h.dir.Serve(l.peer, p[askIDBytes:])); err != nil {
+	if err := l.ctl.Send(lane.FrameAnswer, p[:askIDBytes], h.serveAsk(l.peer, p[askIDBytes:])); err != nil {
 		h.cfg.Logger.Debug("p2p: an answer was dropped", "peer", l.peer, "err", err)
 	}
+}
+
+// serveAsk answers a request for the directory or for Kademlia.
+func (h *Host) serveAsk(from id.Node, req []byte) []byte {
+	if len(req) == 0 || req[0] != tagKademlia {
+		return h.dir.Serve(from, req)
+	}
+	ans, err := h.kad.serve(from, req[1:])
+	if err != nil {
+		return nil // which is no answer that Kademlia knows
+	}
+	return ans
 }
 
 func (h *Host) streamID() protocol.ID {
@@ -205,7 +217,7 @@ func (h *Host) serveStream(s network.Stream) {
 	s.SetDeadline(time.Now().Add(streamFor))
 	req, err := readMessage(s)
 	if err == nil {
-		err = writeMessage(s, h.dir.Serve(id.Node(from.String()), req))
+		err = writeMessage(s, h.serveAsk(id.Node(from.String()), req))
 	}
 	if err != nil {
 		s.Reset()

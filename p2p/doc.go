@@ -16,6 +16,9 @@
 // fails what waits, and takes the node out of Kademlia's table; an Up puts it in. A node's frames under an
 // old epoch are refused with the connection that carries them.
 //
+// Kademlia asks its questions over the control lanes (kadnet.go), and a lookup ends when the closest nodes have
+// answered (lookup.go).
+//
 // All methods may be called by anyone. Frames of one sender to one receiver come in order and once, whatever
 // becomes of lanes, from the Up to the Down of the member; a Down on either side, which the other sees as well
 // before they meet again, ends the bond ([lane.Bond]) and with it the frames on the way. Between different
@@ -27,6 +30,7 @@
 // requests, which are leaves. Nothing done under Host.mu waits for the network; no callback runs under it.
 // The directory's locks are leaves of their own.
 //
-// Rejected: libp2p streams for traffic (half of TLS's throughput, 3 to 4 times its round trip);
+// Rejected: Kademlia's own streams (a connection more for each pair of members; questions to one node wait for each
+// other, the slowest for 10 s; no bound for each peer); libp2p streams for traffic (half of TLS's throughput, 3 to 4 times its round trip);
 // libp2p's mDNS (it needs a module more, and answers strangers); one lock per peer (the view is small and its steps are short).
 package p2p

@@ -141,7 +141,7 @@ func (h *Host) open(g admit.Gate) (err error) {
 	if h.endpoint, err = lane.NewEndpoint(key, g); err != nil {
 		return fmt.Errorf("p2p: %w", err)
 	}
-	h.kad, err = startKademlia(key, g, h.ports, func(p peer.ID, from net.Addr, err error) { h.refused(from, err) })
+	h.kad, err = startKademlia(key, g, h.ports, net4dir{h}.Call, func(p peer.ID, from net.Addr, err error) { h.refused(from, err) })
 	if err != nil {
 		return err
 	}

@@ -238,7 +238,7 @@ func TestDirectoryWithoutALane(t *testing.T) {
 	until(t, 5*time.Second, "a full routing table", func() bool { return a.RoutingTableSize() == 1 })
 	a.Host.mu.Lock()
 	l := a.links[b.ID()]
-	delete(a.links, b.ID())
+	a.dropLinkLocked(b.ID())
 	a.Host.mu.Unlock()
 	defer func() {
 		a.Host.mu.Lock()

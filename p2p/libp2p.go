@@ -19,6 +19,7 @@ import (
 	"github.com/kadrehq/kadre/p2p/lane"
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
+	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	kb "github.com/libp2p/go-libp2p-kbucket"
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
@@ -39,7 +40,7 @@ const (
 	bucketSize   = 8
 	libp2pDial   = 2 * time.Second // one of libp2p's TCP dials
 	lookupFor    = 5 * time.Second
-	queryAtOnce  = 10
+	queryAtOnce  = 4 // more questions than this at a time cost more processors than they save time
 	queryClosest = 3
 	maxConnsPeer = 16 // of libp2p's, from one peer
 )
@@ -53,6 +54,11 @@ type kademlia struct {
 	up    atomic.Bool // host and dht are set; libp2p takes connections a moment before
 	met   sync.Map    // peer.ID of nodes that a lane is dialed to: an answer would lift the verdict
 	dead  sync.Map    // peer.ID of nodes under a verdict: not dialed, not asked, not in the table
+	laned sync.Map    // peer.ID of nodes that there is a lane to
+	doubt sync.Map    // peer.ID of members that are suspected
+
+	// call asks a node's directory protocol.
+	call func(ctx context.Context, to id.Node, req []byte) ([]byte, error)
 }
 
 // quiet keeps libp2p from writing to standard error, unless its own variable asks for that.
@@ -64,9 +70,10 @@ var quiet = sync.OnceFunc(func() {
 })
 
 // startKademlia starts the host on the libp2p halves of the ports.
-func startKademlia(key crypto.PrivKey, g admit.Gate, ports []*lane.Port, refused func(peer.ID, net.Addr, error)) (*kademlia, error) {
+func startKademlia(key crypto.PrivKey, g admit.Gate, ports []*lane.Port, call func(context.Context, id.Node, []byte) ([]byte, error),
+	refused func(peer.ID, net.Addr, error)) (*kademlia, error) {
 	quiet()
-	k := &kademlia{ports: ports}
+	k := &kademlia{ports: ports, call: call}
 	var addrs []ma.Multiaddr
 	for _, p := range ports {
 		a, err := manet.FromNetAddr(p.Addr())
@@ -98,10 +105,11 @@ func startKademlia(key crypto.PrivKey, g admit.Gate, ports []*lane.Port, refused
 		k.host.Close()
 		return nil, err
 	}
-	k.dht, err = dht.New(k.host,
+	k.dht, err = dht.New(kadHost{k.host, k},
 		dht.Mode(dht.ModeServer), dht.ProtocolPrefix(protocol.ID("/kadre/"+g.Cluster)),
 		dht.BucketSize(bucketSize), dht.Concurrency(queryAtOnce), dht.Resiliency(queryClosest),
 		dht.DisableProviders(), dht.DisableValues(),
+		dht.WithCustomMessageSender(func(host.Host, []protocol.ID) pb.MessageSenderWithDisconnect { return messenger{k} }),
 		dht.QueryFilter(func(_ any, ai peer.AddrInfo) bool { return !k.isDead(ai.ID) }),
 		dht.RoutingTableFilter(func(_ any, p peer.ID) bool { return !k.isDead(p) }),
 	)
@@ -121,7 +129,20 @@ func (k *kademlia) close() {
 	k.host.Close()
 }
 
-func (k *kademlia) isDead(p peer.ID) bool { _, dead := k.dead.Load(p); return dead }
+func (k *kademlia) isDead(p peer.ID) bool     { _, dead := k.dead.Load(p); return dead }
+func (k *kademlia) isDoubtful(p peer.ID) bool { _, doubt := k.doubt.Load(p); return doubt }
+
+// note is what membership says of a node, as far as its questions are concerned.
+func (k *kademlia) note(n id.Node, in *sync.Map, holds bool) {
+	p, err := peer.Decode(string(n))
+	switch {
+	case err != nil:
+	case holds:
+		in.Store(p, nil)
+	default:
+		in.Delete(p)
+	}
+}
 
 // bury is the part of a verdict that takes effect at once; evict does the rest.
 func (k *kademlia) bury(n id.Node) {
@@ -177,26 +198,6 @@ func (k *kademlia) addrs() (l []string) {
 	}
 	slices.Sort(l)
 	return l
-}
-
-// closest looks up the nodes closest to key, this one among them.
-func (k *kademlia) closest(ctx context.Context, key directory.Key) ([]id.Node, error) {
-	ps := []peer.ID{k.host.ID()}
-	if k.dht.RoutingTable().Size() > 0 {
-		ctx, cancel := context.WithTimeout(ctx, lookupFor)
-		defer cancel()
-		found, err := k.dht.GetClosestPeers(ctx, string(key[:]))
-		if err != nil && len(found) == 0 {
-			return nil, fmt.Errorf("p2p: Kademlia lookup: %w", err)
-		}
-		ps = append(ps, found...)
-	}
-	ps = kb.SortClosestPeers(ps, kb.ConvertKey(string(key[:])))
-	l := make([]id.Node, 0, directory.Copies)
-	for _, p := range ps[:min(len(ps), directory.Copies)] {
-		l = append(l, id.Node(p.String()))
-	}
-	return l, nil
 }
 
 // closer says whether node a is closer to a key than node b, as Kademlia counts.

@@ -209,7 +209,7 @@ func (h *Host) runLink(l *link) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.links[l.peer] == l {
-		delete(h.links, l.peer)
+		h.dropLinkLocked(l.peer)
 		if !h.closed {
 			h.stepLocked(member.Lost{ID: l.peer, Lane: l.lane, Why: err.Error()})
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // filter replaces the packet filter of a namespace: what the rules name is dropped without a word.
@@ -24,9 +25,13 @@ func (ns *Namespace) filter(rules ...string) error {
 }
 
 // Silence drops every packet of the nodes from now on: for the others they have died without a word, and their
-// connections stay open.
-func (n *Net) Silence(nodes ...*Node) error {
-	return each(nodes, func(d *Node) error { return d.NS.filter("-A INPUT -i eth0", "-A OUTPUT -o eth0") })
+// connections stay open. It tells when each of the filters was asked for: the first of many takes the kernel longest.
+func (n *Net) Silence(nodes ...*Node) ([]time.Time, error) {
+	when := make([]time.Time, len(nodes))
+	return when, each(nodes, func(i int, d *Node) error {
+		when[i] = time.Now()
+		return d.NS.filter("-A INPUT -i eth0", "-A OUTPUT -o eth0")
+	})
 }
 
 // Divide drops every packet between the nodes given and all others.
@@ -36,7 +41,7 @@ func (n *Net) Divide(part ...*Node) error {
 
 // Part drops every packet between nodes of a and nodes of b.
 func (n *Net) Part(a, b []*Node) error {
-	return errors.Join(each(a, func(d *Node) error { return d.deaf(b) }), each(b, func(d *Node) error { return d.deaf(a) }))
+	return errors.Join(each(a, func(_ int, d *Node) error { return d.deaf(b) }), each(b, func(_ int, d *Node) error { return d.deaf(a) }))
 }
 
 // deaf drops every packet that others send to the node.
@@ -50,19 +55,19 @@ func (d *Node) deaf(others []*Node) error {
 
 // Heal drops nothing more.
 func (n *Net) Heal() error {
-	return each(n.Nodes, func(d *Node) error { return d.NS.filter() })
+	return each(n.Nodes, func(_ int, d *Node) error { return d.NS.filter() })
 }
 
 // atOnce bounds the namespaces whose filters are replaced at a time.
 const atOnce = 8
 
 // each does something to several nodes, some at once.
-func each(nodes []*Node, f func(*Node) error) error {
+func each(nodes []*Node, f func(int, *Node) error) error {
 	slots := make(chan struct{}, atOnce)
-	return Each(nodes, func(_ int, d *Node) error {
+	return Each(nodes, func(i int, d *Node) error {
 		slots <- struct{}{}
 		defer func() { <-slots }()
-		return f(d)
+		return f(i, d)
 	})
 }
 

@@ -92,7 +92,7 @@ func TestNodesServeFallSilentAndGo(t *testing.T) {
 		t.Errorf("an unknown order gives %v", err)
 	}
 
-	if err := n.Silence(c); err != nil {
+	if _, err := n.Silence(c); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.AwaitView(ctx, time.Minute, a, b); err != nil {

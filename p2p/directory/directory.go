@@ -25,11 +25,12 @@ const (
 	callFor     = time.Second           // one request to one holder
 	mergeFor    = 20 * time.Millisecond
 	slowAfter   = 5 * time.Millisecond // a holder that was asked alone has not answered: the others are asked too
-	reviewEvery = 30 * time.Second     // the writer looks again who holds its keys
-	reviewSoon  = time.Second          // after nodes came or went
-	maxOwn      = 1 << 20              // records one node has written and not deleted
-	maxPending  = 1 << 16              // records that wait to be flushed
-	maxInFlight = 16                   // flushes at once
+	reviewEvery = 30 * time.Second     // the writer looks again who holds its keys, spread over reviewOver
+	reviewOver  = 20 * time.Second
+	reviewSoon  = time.Second // after nodes came or went: for those keys that this may concern
+	maxOwn      = 1 << 20     // records one node has written and not deleted
+	maxPending  = 1 << 16     // records that wait to be flushed
+	maxInFlight = 16          // flushes at once
 )
 
 // Key is where records live: the nodes closest to it hold them.
@@ -124,6 +125,7 @@ type owned struct {
 	holders map[id.Node]bool
 	former  map[id.Node]bool // no holders any more, or not to be reached: they may still have copies
 	longest time.Time        // no copy lasts longer
+	moved   bool             // nodes came or went that may be or have been holders
 }
 
 type cached struct {
@@ -183,7 +185,8 @@ func (d *Directory) Moved(n id.Node) {
 		}
 	}
 	d.moves++
-	for _, o := range d.own {
+	for key, o := range d.own {
+		o.moved = o.moved || o.holders[n] || len(o.holders) < Copies || d.nearLocked(key, o, n)
 		o.leaveLocked(n)
 	}
 	d.mu.Unlock()
@@ -193,6 +196,16 @@ func (d *Directory) Moved(n id.Node) {
 		default:
 		}
 	}
+}
+
+// nearLocked says whether a node is closer to a key than one of its holders.
+func (d *Directory) nearLocked(key Key, o *owned, n id.Node) bool {
+	for m := range o.holders {
+		if d.net.Closer(key, n, m) {
+			return true
+		}
+	}
+	return false
 }
 
 // leaveLocked notes that a node is no holder any more, though it may still have copies.
