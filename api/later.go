@@ -11,7 +11,7 @@ import (
 //
 //	Priority                             RetryErrors
 //	InBundle                             NewPlacementGroup
-//	Recursive, Replicas                  Checkpoint
+//	Replicas                             Checkpoint
 //	Name, Namespace                      GetIfExists, Detached
 //	GetActor, Self, ExitActor            ListActors
 //	MaxRestarts, MaxTaskRetries          MaxConcurrency, MaxPendingCalls

@@ -26,7 +26,6 @@ func laters(c ctx) map[string]error {
 		got[name] = get(me0.Options(o).Remote(c, cl0.Remote(c)))
 	}
 	_, got["Replicas"] = api.Put(c, 1, api.Replicas(2))
-	got["Recursive"] = api.Cancel(c, fn0.Remote(c), api.Recursive())
 	_, got["GetActor"] = api.GetActor[st](c, "name", api.Namespace("n"))
 	got["ExitActor"] = api.ExitActor(c)
 	got["Checkpoint"] = api.Checkpoint(c)

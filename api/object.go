@@ -90,11 +90,8 @@ func Cancel(ctx context.Context, ref AnyRef, opts ...CancelOption) error {
 	for _, opt := range opts {
 		opt.applyCancel(&o)
 	}
-	if o.recursive {
-		return later("Recursive")
-	}
 	if p := fs[0].Process(); p != nil {
-		p.Cancel(fs[0], o.force)
+		p.Cancel(fs[0], proc.Cancelling(o))
 	}
 	return nil
 }

@@ -95,17 +95,19 @@ func (o putOption) putError() error { return o.err }
 // Replicas will keep n copies of an object.
 func Replicas(n int) PutOption { return putOption{later("Replicas")} }
 
-type cancelOptions struct{ force, recursive bool }
-
-type cancelOption func(*cancelOptions)
+type (
+	cancelOptions proc.Cancelling
+	cancelOption  func(*cancelOptions)
+)
 
 func (o cancelOption) applyCancel(c *cancelOptions) { o(c) }
 
 // Force ends the process of a task with OwnProcess that has not returned 5 s after its context ended.
-func Force() CancelOption { return cancelOption(func(c *cancelOptions) { c.force = true }) }
+func Force() CancelOption { return cancelOption(func(c *cancelOptions) { c.Force = true }) }
 
-// Recursive will cancel what the task has started, too.
-func Recursive() CancelOption { return cancelOption(func(c *cancelOptions) { c.recursive = true }) }
+// Recursive cancels what the task has started under its own context, too, and what that has started, wherever it is. What was
+// started under context.WithoutCancel goes on.
+func Recursive() CancelOption { return cancelOption(func(c *cancelOptions) { c.Recursive = true }) }
 
 type waitOptions struct {
 	n       int           // how many are wanted

@@ -38,6 +38,9 @@ var rules = []struct {
 	{"a task's return ends its context and not what it started", ruleReturn},
 	{"a creating context bounds only the construction of an actor", ruleCreation},
 	{"Get's context bounds only the waiting", ruleGet},
+	{"Cancel ends the task and not what it started", ruleCancel},
+	{"Cancel with Recursive ends what it started, too", ruleRecursive},
+	{"what a task started ends with the context that bounds it", ruleBounded},
 	{"blocked tasks give their CPU back", ruleNesting},
 	{"a panic is a TaskError with its stack", rulePanic},
 	{"Goexit fails the task", ruleGoexit},
@@ -143,6 +146,24 @@ func parent(ctx context.Context, dir string, detached bool) (api.Ref[int], error
 	return rulesReleased.Remote(child, dir), nil
 }
 
+// tree starts tasks down to some depth, one elsewhere than its own process where there is another, and stays until its
+// context ends.
+func tree(ctx context.Context, dir, name string, depth int, at api.NodeID) (int, error) {
+	if depth > 0 {
+		below := rulesTree.Options(api.NumCPUs(0)) // all of them run at the same time
+		if depth == 1 && at != "" {
+			below = below.Options(api.OnNode(at, false))
+		}
+		below.Remote(ctx, dir, name+"a", depth-1, at)
+		below.Remote(ctx, dir, name+"b", depth-1, at)
+		rulesHeld.Options(api.NumCPUs(0)).Remote(context.WithoutCancel(ctx), dir, name+" apart")
+	}
+	return held(ctx, dir, name)
+}
+
+// leaves are the names of the tasks of a tree.
+var leaves = []string{"t", "ta", "tb", "taa", "tab", "tba", "tbb"}
+
 // Context is what a task sees of its context, and a task that it starts of its own.
 type Context struct {
 	Left  time.Duration // until its deadline; 0: none
@@ -201,9 +222,12 @@ var (
 	rulesFails    = api.Func2(fails)
 	rulesContext  *api.RemoteFunc1[int, Context]
 	rulesNest     *api.RemoteFunc1[int, int]
+	rulesTree     *api.RemoteFunc4[string, string, int, api.NodeID, int]
 )
 
-func init() { rulesContext, rulesNest = api.Func1(contextOf), api.Func1(nest) }
+func init() {
+	rulesContext, rulesNest, rulesTree = api.Func1(contextOf), api.Func1(nest), api.Func4(tree)
+}
 
 func ruleRunning(t *testing.T, c context.Context, at place, dir string) {
 	bound, cancel := context.WithCancel(c)
@@ -308,6 +332,55 @@ func ruleGet(t *testing.T, c context.Context, at place, dir string) {
 	var task *api.TaskError
 	if _, err := rulesFails.Options(at.task...).Remote(c, "deadline", dir).Get(c); !errors.As(err, &task) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a task's own error: %v", err)
+	}
+}
+
+func ruleCancel(t *testing.T, c context.Context, at place, dir string) {
+	bound, end := context.WithCancel(c)
+	defer end()
+	ref := rulesTree.Options(append([]api.TaskOption{api.NumCPUs(0)}, at.task...)...).Remote(bound, dir, "t", 1, at.node)
+	must(0, noted(c, dir, "ta began"))(t)
+	must(0, api.Cancel(c, ref))(t)
+	must(0, noted(c, dir, "t ended"))(t)
+	if _, err := ref.Get(c); !errors.Is(err, api.ErrCancelled) {
+		t.Errorf("Get gives %v", err)
+	}
+	must(whoFunc.Options(append([]api.TaskOption{api.NumCPUs(0)}, at.task...)...).Remote(c).Get(c))(t) // what came before is there
+	if _, err := os.Stat(filepath.Join(dir, "ta ended")); err == nil {
+		t.Error("what it started has ended")
+	}
+}
+
+func ruleRecursive(t *testing.T, c context.Context, at place, dir string) {
+	bound, end := context.WithCancel(c)
+	defer end()
+	ref := rulesTree.Options(append([]api.TaskOption{api.NumCPUs(0)}, at.task...)...).Remote(bound, dir, "t", 2, at.node)
+	for _, name := range leaves {
+		must(0, noted(c, dir, name+" began"))(t)
+	}
+	must(0, noted(c, dir, "t apart began"))(t)
+	must(0, api.Cancel(c, ref, api.Recursive()))(t)
+	for _, name := range leaves {
+		must(0, noted(c, dir, name+" ended"))(t)
+	}
+	if _, err := ref.Get(c); !errors.Is(err, api.ErrCancelled) {
+		t.Errorf("Get gives %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "t apart ended")); err == nil {
+		t.Error("what was started under WithoutCancel has ended")
+	}
+}
+
+func ruleBounded(t *testing.T, c context.Context, at place, dir string) {
+	bound, end := context.WithCancel(c)
+	defer end()
+	rulesTree.Options(append([]api.TaskOption{api.NumCPUs(0)}, at.task...)...).Remote(bound, dir, "t", 2, at.node)
+	for _, name := range leaves {
+		must(0, noted(c, dir, name+" began"))(t)
+	}
+	end()
+	for _, name := range leaves {
+		must(0, noted(c, dir, name+" ended"))(t)
 	}
 }
 

@@ -157,7 +157,7 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 	var done <-chan struct{}
 	if own := me != nil && ctx == context.Context(me); own {
 		r := me.rootOf()
-		if r == t.rootOf() {
+		if to := t.rootOf(); r == to || to.brood != nil && to.brood.owner.Load() == me {
 			return true // whatever ends the wait ends t as well
 		}
 		if r != nil {

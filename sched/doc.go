@@ -68,6 +68,13 @@
 // claims these one by one. Before that it is Done, so that each task is in one span that is not. A span that fails
 // before it is run fails those of its tasks that nobody has claimed. Take gives another process at most half.
 //
+// # Broods
+//
+// What a task starts under its own context is not bounded by that context, which ends with the task, but by the Root
+// that the task itself hangs on. Where the task's function is not known to be short, a Root between the two, its brood,
+// stands for what it starts: CancelStarted ends that, and the broods of those tasks. A brood knows the next one above
+// whose task still runs; nothing keeps a task that has returned. Who runs a fast function pays a comparison.
+//
 // # What few tasks need
 //
 // The header is 32 bytes: function, shape, state, root, and a pointer to an Ext, which is made when the first waiter,
@@ -88,7 +95,7 @@
 //
 // # Lock order
 //
-// A task's Ext.mu, then Engine.mu; Root.mu, aside.mu, slots.mu and the queues' locks are leaves.
+// A task's Ext.mu, then Engine.mu; Root.mu, broods.mu, aside.mu, slots.mu and the queues' locks are leaves.
 // Callbacks (OnDone, a scope's cancel on Finish) run under none of them, Take's fits under a queue's.
 //
 // # Rejected

@@ -73,6 +73,7 @@ type Engine struct {
 	slots
 	roster roster
 	waits  waitRegister
+	broods broods
 	tape   trace.Tape
 	events trace.Ring // what is rare
 

@@ -17,7 +17,8 @@ type Root struct {
 	done    <-chan struct{} // ctx.Done()
 	e       *Engine         // nil for external tasks
 	user    any
-	derived bool // ctx comes from a task's context
+	derived bool   // ctx comes from a task's context
+	brood   *brood // nil: no task's
 
 	mu      sync.Mutex
 	hung    map[*Task]struct{} // tasks that wait for their Deps; only where done is not nil
@@ -84,11 +85,11 @@ func (r *Root) drop() {
 	hung, leashed := r.hung, r.leashed
 	r.hung, r.leashed = nil, nil
 	r.mu.Unlock()
+	for t := range hung { // before those that they may wait for
+		t.failFrom(err, stHung)
+	}
 	for t := range leashed {
 		t.Fail(err)
-	}
-	for t := range hung {
-		t.failFrom(err, stHung)
 	}
 }
 

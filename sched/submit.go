@@ -154,9 +154,9 @@ func (e *Engine) place(ctx context.Context) (*worker, *Root) {
 		return w, nil
 	}
 	if r.e != e {
-		r = w.roots.get(e, r)
+		return w, w.roots.get(e, r)
 	}
-	return w, r
+	return w, e.broodOf(w, p, r)
 }
 
 // enqueue makes a task in state New findable and sees to it that somebody looks.

@@ -8,7 +8,14 @@ import (
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/owner"
+	"github.com/kadrehq/kadre/sched"
 )
+
+// Cancelling is how a task is ended before it is done.
+type Cancelling struct {
+	Force     bool // also its process, where that is its own
+	Recursive bool // also what it has started
+}
 
 // Cancelling a task that has left. Its future fails here, whatever becomes of the rest; its record ends
 // (recall), and whoever runs the attempt or has it queued is told (KCancel), now and whenever it is reported to
@@ -64,23 +71,28 @@ func (x *inbox) all() (fs []*Future) {
 }
 
 // recalled remembers attempts that were cancelled: reports of where they are may still come.
-type recalled map[attempt]time.Time
+type recalled map[attempt]recalling
+
+type recalling struct {
+	at  time.Time
+	how Cancelling
+}
 
 const (
 	recallKept = time.Minute // how long such a report may take
 	maxRecalls = 1 << 16     // remembered; beyond that a task runs in vain
 )
 
-func (r recalled) add(a attempt) {
+func (r recalled) add(a attempt, how Cancelling) {
 	if len(r) >= maxRecalls {
-		for a, at := range r {
-			if time.Since(at) > recallKept {
+		for a, x := range r {
+			if time.Since(x.at) > recallKept {
 				delete(r, a)
 			}
 		}
 	}
 	if len(r) < maxRecalls {
-		r[a] = time.Now()
+		r[a] = recalling{time.Now(), how}
 	}
 }
 
@@ -94,37 +106,49 @@ func (p *Process) recall(rec *record) {
 	}
 	a, at := attempt{rec.o.id.Task(), rec.attempt}, rec.at
 	rec.f = nil
-	force := f.cold().force.Load()
+	how := Cancelling{Force: f.cold().force.Load(), Recursive: f.endsAll()}
 	rec.o.err = p.record(f.Failure(), f.Name())
 	todo := p.stepLocked(owner.Failed{ID: rec.o.id, Attempt: rec.attempt})
 	p.endRecordLocked(rec, false)
-	p.recalled.add(a)
+	p.recalled.add(a, how)
 	p.mu.Unlock()
 	todo.run()
-	p.cancelAt(at, a, force)
+	p.cancelAt(at, a, how)
+}
+
+// endsAll says whether a future that failed takes with it what its task has started: that was asked for, or the context
+// has ended that bounds both.
+func (f *Future) endsAll() bool {
+	if c := f.look(); c != nil && c.recursive.Load() {
+		return true
+	}
+	err := f.Failure()
+	_, cancelled := err.(*sched.CancelledError)
+	return cancelled && err != ErrCancelled
 }
 
 // cancelAt tells who has an attempt that nobody wants its outcome; where that is not known yet, or it is on its
 // way between nodes, a report is to come.
-func (p *Process) cancelAt(at id.Addr, a attempt, force bool) {
+func (p *Process) cancelAt(at id.Addr, a attempt, how Cancelling) {
 	if at.IsZero() || at == p.self {
-		p.cancelHere(a, force)
+		p.cancelHere(a, how)
 		return
 	}
 	if at.Proc != 0 {
-		p.notify(at, wire.KCancel, wire.Marshal(&wire.Cancel{Tasks: []id.Task{a.task}, Attempts: []uint32{a.n}, Force: force}))
+		p.notify(at, wire.KCancel, wire.Marshal(&wire.Cancel{Tasks: []id.Task{a.task}, Attempts: []uint32{a.n}, Force: how.Force, Recursive: how.Recursive}))
 	}
 }
 
 // onCancel ends tasks that came from elsewhere.
 func (p *Process) onCancel(f *wire.Frame) {
 	m, ok := body[wire.Cancel](p, f)
+	how := Cancelling{Force: m.Force, Recursive: m.Recursive}
 	switch {
 	case !ok:
 		return
 	case len(m.Attempts) == 0:
 		for _, t := range m.Tasks {
-			p.cancelOwn(t, m.Force)
+			p.cancelOwn(t, how)
 		}
 		return
 	case len(m.Attempts) != len(m.Tasks):
@@ -132,19 +156,22 @@ func (p *Process) onCancel(f *wire.Frame) {
 		return
 	}
 	for i, t := range m.Tasks {
-		p.cancelHere(attempt{t, m.Attempts[i]}, m.Force)
+		p.cancelHere(attempt{t, m.Attempts[i]}, how)
 	}
 }
 
 // grace is how long a task may take to return after its context has ended, before its process is ended.
 const grace = 5 * time.Second
 
-func (p *Process) cancelHere(a attempt, force bool) {
+func (p *Process) cancelHere(a attempt, how Cancelling) {
 	f := p.inbox.find(a)
 	if f == nil {
 		return
 	}
-	if !force || !f.spec().OwnProcess {
+	if how.Recursive {
+		p.engine.CancelStarted(&f.Task)
+	}
+	if !how.Force || !f.spec().OwnProcess {
 		f.Fail(ErrCancelled)
 		return
 	}
@@ -162,20 +189,24 @@ const exitForced = 3
 
 // Cancel ends f's task for who waits for it: f fails with ErrCancelled, its context ends, and what it still gives
 // is dropped. The task of a reference that was borrowed is ended by its owner.
-func (p *Process) Cancel(f *Future, force bool) {
+func (p *Process) Cancel(f *Future, how Cancelling) {
 	if o := f.object(); o != nil && o.owner != p.self {
-		p.notify(o.owner, wire.KCancel, wire.Marshal(&wire.Cancel{Tasks: []id.Task{o.id.Task()}, Force: force}))
+		p.notify(o.owner, wire.KCancel, wire.Marshal(&wire.Cancel{Tasks: []id.Task{o.id.Task()}, Force: how.Force, Recursive: how.Recursive}))
 		return
 	}
 	if !f.Ready() {
-		f.cold().force.Store(force)
+		f.cold().force.Store(how.Force)
+		if how.Recursive {
+			f.cold().recursive.Store(true)
+			p.engine.CancelStarted(&f.Task)
+		}
 		f.Fail(ErrCancelled)
 		p.feed.drop(f)
 	}
 }
 
 // cancelOwn is Cancel for another process.
-func (p *Process) cancelOwn(t id.Task, force bool) {
+func (p *Process) cancelOwn(t id.Task, how Cancelling) {
 	p.mu.Lock()
 	var f *Future
 	if o := p.objects[t.Object(0)]; o != nil {
@@ -185,6 +216,6 @@ func (p *Process) cancelOwn(t id.Task, force bool) {
 	}
 	p.mu.Unlock()
 	if f != nil {
-		p.Cancel(f, force)
+		p.Cancel(f, how)
 	}
 }

@@ -178,9 +178,13 @@ func (d *feed) drop(f *Future) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	link := d.link.Load()
+	kind := byte(wire.ShortCancel)
+	if f.endsAll() {
+		kind = wire.ShortCancelAll
+	}
 	for i := range d.slots {
 		if d.slots[i].f == f && link != nil {
-			link.Put(wire.AppendSlot(nil, wire.ShortCancel, uint32(i))) // no room: it runs in vain
+			link.Put(wire.AppendSlot(nil, kind, uint32(i))) // no room: it runs in vain
 		}
 	}
 }

@@ -33,10 +33,10 @@ type Cold struct {
 	stored uint64 // what the task filled became its result: so many bytes in the arena
 	val    *Value // else: the encoded result in Go memory; nil: the typed value has it, or it lies in the arena
 
-	force   atomic.Bool // cancelled by force
-	name    *name       // of an object that a task of another process made; before it is done
-	obj     atomic.Pointer[object]
-	session atomic.Pointer[session] // an actor's handle: with its actor
+	force, recursive atomic.Bool // how it was cancelled
+	name             *name       // of an object that a task of another process made; before it is done
+	obj              atomic.Pointer[object]
+	session          atomic.Pointer[session] // an actor's handle: with its actor
 }
 
 // Tags of a task that is done.

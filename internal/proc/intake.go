@@ -60,7 +60,7 @@ func (in *intake) frame(b []byte) {
 		err = in.name(b)
 	case wire.ShortCall:
 		err = in.task(b)
-	case wire.ShortCancel:
+	case wire.ShortCancel, wire.ShortCancelAll:
 		err = in.cancel(b)
 	}
 	if err != nil {
@@ -129,6 +129,9 @@ func (in *intake) cancel(b []byte) error {
 		f = in.at[slot]
 	}
 	in.mu.Unlock()
+	if f != nil && b[0] == wire.ShortCancelAll {
+		in.p.engine.CancelStarted(&f.Task)
+	}
 	if f != nil && f.Fail(ErrCancelled) {
 		in.answer(f) // nobody else does where it has not been started
 	}

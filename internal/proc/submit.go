@@ -275,9 +275,10 @@ func (p *Process) onMoved(f *wire.Frame) {
 func (p *Process) moved(t id.Task, n, step uint32, to id.Addr) {
 	p.mu.Lock()
 	var todo do
-	if a := (attempt{t, n}); !p.recalled[a].IsZero() {
+	a := attempt{t, n}
+	if x, is := p.recalled[a]; is {
 		p.mu.Unlock()
-		p.cancelAt(to, a, false)
+		p.cancelAt(to, a, Cancelling{Recursive: x.how.Recursive})
 		return
 	}
 	o := p.objects[t.Object(0)]

@@ -113,10 +113,11 @@ type Placed struct {
 
 // Cancel ends attempts of tasks whose outcome nobody wants any more.
 type Cancel struct {
-	_        struct{} `cbor:",toarray"`
-	Tasks    []id.Task
-	Attempts []uint32 // none: whoever refers to the tasks asks their owner to cancel them
-	Force    bool     // end the process that is theirs alone, unless they return soon
+	_         struct{} `cbor:",toarray"`
+	Tasks     []id.Task
+	Attempts  []uint32 // none: whoever refers to the tasks asks their owner to cancel them
+	Force     bool     // end the process that is theirs alone, unless they return soon
+	Recursive bool     // end what they have started, too
 }
 
 // Item is one item of a stream, or an error in its place.

@@ -10,11 +10,12 @@ import (
 // slot is the sender's number for a task that is out, until its Done; a function is named once and numbered.
 // Their first byte is no version of a [Frame].
 const (
-	ShortCall   = 0x81 + iota // a task to run: Call, then its arguments
-	ShortDone                 // how it ended: Ended, then its result
-	ShortName                 // the name of a function: its number, then the name
-	ShortAdopt                // the slot of a task that goes on as one with a specification and a record
-	ShortCancel               // the slot of a task whose outcome nobody wants any more; its Done comes all the same
+	ShortCall      = 0x81 + iota // a task to run: Call, then its arguments
+	ShortDone                    // how it ended: Ended, then its result
+	ShortName                    // the name of a function: its number, then the name
+	ShortAdopt                   // the slot of a task that goes on as one with a specification and a record
+	ShortCancel                  // the slot of a task whose outcome nobody wants any more; its Done comes all the same
+	ShortCancelAll               // the same, and what it has started ends with it
 )
 
 // Limits of short frames.
@@ -25,7 +26,7 @@ const (
 )
 
 // IsShort tells short frames from others.
-func IsShort(b []byte) bool { return len(b) > 0 && b[0] >= ShortCall && b[0] <= ShortCancel }
+func IsShort(b []byte) bool { return len(b) > 0 && b[0] >= ShortCall && b[0] <= ShortCancelAll }
 
 // Call is the head of a ShortCall.
 type Call struct {

@@ -65,7 +65,7 @@ func FuzzShort(f *testing.F) {
 			}
 		case ShortName:
 			ParseName(b)
-		case ShortAdopt, ShortCancel:
+		case ShortAdopt, ShortCancel, ShortCancelAll:
 			ParseSlot(b)
 		}
 	})
