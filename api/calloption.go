@@ -120,35 +120,33 @@ func RegisterAs(name string) NameOption {
 
 // MaxRetries says how often a call is made again after its process or node died. The default is 3.
 func MaxRetries(n int) RetryOption {
-	return both(func(p *proc.Options) {
+	return RetryOption{func(p *proc.Options) {
 		if p.MaxRetries = n; n < 0 || n > math.MaxInt32 {
 			fail(p, fmt.Errorf("kadre: MaxRetries(%d) must be between 0 and %d", n, math.MaxInt32))
 		}
-	})
+	}}
 }
 
-// RetryErrors says after which of the function's own errors a task runs again: retry is asked in the calling
+// RetryErrors says after which of its own errors a task runs again, or a method is called again, after the calls that came
+// meanwhile: retry is asked in the calling
 // process, with the error that Get would give, and may be called concurrently. Those retries count for MaxRetries as
 // well; they come after 100 ms, then twice as long each time up to 30 s, less up to half of it by chance.
 func RetryErrors(retry func(error) bool) RetryOption {
-	return RetryOption{
-		task: func(p *proc.Options) {
-			if p.RetryErrors = retry; retry == nil {
-				fail(p, errors.New("kadre: RetryErrors: the function is nil"))
-			}
-		},
-		method: notYet("RetryErrors"),
-	}
+	return RetryOption{func(p *proc.Options) {
+		if p.RetryErrors = retry; retry == nil {
+			fail(p, errors.New("kadre: RetryErrors: the function is nil"))
+		}
+	}}
 }
 
 // Timeout bounds each attempt, from its start. An attempt that takes longer fails with a *TaskError that is
 // context.DeadlineExceeded, and its context ends; it is made again if RetryErrors says so.
 func Timeout(d time.Duration) RetryOption {
-	return both(func(p *proc.Options) {
+	return RetryOption{func(p *proc.Options) {
 		if p.Timeout = d; d <= 0 {
 			fail(p, fmt.Errorf("kadre: Timeout(%v) must be above 0", d))
 		}
-	})
+	}}
 }
 
 // Priority will put tasks before those of lower priority.

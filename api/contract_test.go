@@ -116,7 +116,6 @@ var (
 		"Detached": api.Detached(), "MaxRestarts": api.MaxRestarts(1), "MaxTaskRetries": api.MaxTaskRetries(1),
 		"MaxConcurrency": api.MaxConcurrency(1), "MaxPendingCalls": api.MaxPendingCalls(1)}
 	methodOptions = []api.MethodOption{api.RegisterAs("m1"), api.MaxRetries(1), api.Timeout(time.Second)}
-	methodLater   = map[string]api.MethodOption{"RetryErrors": api.RetryErrors(nil)}
 )
 
 // The shapes of functions and methods.

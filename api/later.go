@@ -7,13 +7,13 @@ import (
 
 // What comes with a later release. A call gives the error of later, or its Ref, Actor or Stream carries
 // it; an option makes the calls fail that use it; a call without an error result panics with that text.
-// RetryErrors is there for tasks and later for methods. The README's status table is checked against this one.
+// The README's status table is checked against this one.
 //
-//	Priority                             RetryErrors
+//	Priority                             ListActors
 //	InBundle                             NewPlacementGroup
 //	Replicas                             Checkpoint
 //	Name, Namespace                      GetIfExists, Detached
-//	GetActor, Self, ExitActor            ListActors
+//	GetActor, Self, ExitActor
 //	MaxRestarts, MaxTaskRetries          MaxConcurrency, MaxPendingCalls
 
 // ErrLater is matched by the errors of everything that comes with a later release.

@@ -22,9 +22,6 @@ func laters(c ctx) map[string]error {
 	for name, o := range classLater {
 		got[name] = cl0.Options(o).Remote(c).Ready(c)
 	}
-	for name, o := range methodLater {
-		got[name] = get(me0.Options(o).Remote(c, cl0.Remote(c)))
-	}
 	_, got["Replicas"] = api.Put(c, 1, api.Replicas(2))
 	_, got["GetActor"] = api.GetActor[st](c, "name", api.Namespace("n"))
 	got["ExitActor"] = api.ExitActor(c)

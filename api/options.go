@@ -38,7 +38,7 @@ type (
 	// NameOption gives the registered name of a function, class or method.
 	NameOption struct{ call change }
 	// RetryOption says when a call is given up or made again.
-	RetryOption struct{ task, method change }
+	RetryOption struct{ call change }
 	// NamespaceOption says where an actor's name is unique.
 	NamespaceOption struct{ call change }
 
@@ -57,15 +57,12 @@ func (o PlaceOption) applyClass(p *proc.Options)          { o.call(p) }
 func (o NameOption) applyTask(p *proc.Options)            { o.call(p) }
 func (o NameOption) applyClass(p *proc.Options)           { o.call(p) }
 func (o NameOption) applyMethod(p *proc.Options)          { o.call(p) }
-func (o RetryOption) applyTask(p *proc.Options)           { o.task(p) }
-func (o RetryOption) applyMethod(p *proc.Options)         { o.method(p) }
+func (o RetryOption) applyTask(p *proc.Options)           { o.call(p) }
+func (o RetryOption) applyMethod(p *proc.Options)         { o.call(p) }
 func (o NamespaceOption) applyClass(p *proc.Options)      { o.call(p) }
 func (o NamespaceOption) getActorOption()                 {}
 func (o taskOption) applyTask(p *proc.Options)            { o.call(p) }
 func (o classOption) applyClass(p *proc.Options)          { o.call(p) }
-
-// both is an option that means the same for tasks and methods.
-func both(c change) RetryOption { return RetryOption{c, c} }
 
 // applying gives the change that a list of options makes.
 func applying[O any](opts []O, apply func(O, *proc.Options)) func(*proc.Options) {

@@ -60,6 +60,26 @@ func deaf(ctx context.Context, note string) (int, error) {
 	}
 }
 
+// moody is an actor whose method fails until it has been called so often.
+type moody struct {
+	calls int
+	order []int
+}
+
+func newMoody(context.Context) (*moody, error) { return &moody{}, nil }
+
+func (m *moody) Try(ctx context.Context, good int) ([]byte, error) {
+	if m.calls++; m.calls < good {
+		return nil, fmt.Errorf("call %d: %w", m.calls, errQuota)
+	}
+	return make([]byte, good*100<<10), nil
+}
+
+func (m *moody) Note(ctx context.Context, n int) ([]int, error) {
+	m.order = append(m.order, n)
+	return m.order, nil
+}
+
 type napper struct{}
 
 func newNapper(context.Context) (*napper, error) { return &napper{}, nil }
@@ -72,6 +92,9 @@ var (
 	slowFunc       = api.Func2(slow)
 	hangFunc       = api.Func1(hang)
 	deafFunc       = api.Func1(deaf)
+	newMoodyClass  = api.Class0(newMoody)
+	tryMethod      = api.Method1((*moody).Try)
+	noteMethod     = api.Method1((*moody).Note)
 	newNapperClass = api.Class0(newNapper)
 	napMethod      = api.Method1((*napper).Nap)
 )
@@ -108,6 +131,68 @@ func TestRetryErrors(t *testing.T) {
 		cancel()
 		if _, err := ref.Get(c); !errors.Is(err, api.ErrCancelled) {
 			t.Errorf("cancelled between two tries: %v", err)
+		}
+	})
+}
+
+func TestRetryErrorsOfMethods(t *testing.T) {
+	everywhere(t, func(t *testing.T, c context.Context) {
+		var asked atomic.Int32
+		onQuota := api.RetryErrors(func(err error) bool { asked.Add(1); return errors.Is(err, errQuota) })
+		a := newMoodyClass.Remote(c)
+		if b, err := tryMethod.Options(onQuota).Remote(c, a, 3).Get(c); len(b) != 300<<10 || err != nil || asked.Load() != 2 {
+			t.Errorf("two retries: %d bytes, %v, asked %d times", len(b), err, asked.Load())
+		}
+		if b, err := tryMethod.Remote(c, a, 4).Get(c); len(b) != 400<<10 || err != nil {
+			t.Errorf("the next call: %d bytes, %v", len(b), err)
+		}
+		a = newMoodyClass.Remote(c)
+		if _, err := tryMethod.Options(onQuota, api.MaxRetries(1)).Remote(c, a, 9).Get(c); !errors.Is(err, errQuota) {
+			t.Errorf("MaxRetries(1): %v", err)
+		}
+		if b, err := tryMethod.Remote(c, a, 3).Get(c); len(b) != 300<<10 || err != nil {
+			t.Errorf("after two calls: %d bytes, %v", len(b), err)
+		}
+		if _, err := tryMethod.Remote(c, newMoodyClass.Remote(c), 2).Get(c); !errors.Is(err, errQuota) {
+			t.Errorf("without RetryErrors: %v", err)
+		}
+		noted := noteMethod.Options(onQuota)
+		var last api.Ref[[]int]
+		for i := range 20 { // calls that may have another attempt and others keep their order
+			if i%2 == 0 {
+				last = noted.Remote(c, a, i)
+			} else {
+				last = noteMethod.Remote(c, a, i)
+			}
+		}
+		for i, n := range must(last.Get(c))(t) {
+			if i != n {
+				t.Errorf("call %d came as number %d", n, i)
+			}
+		}
+		pausing, cancel := context.WithCancel(c)
+		first := make(chan struct{}, 9)
+		ref := tryMethod.Options(api.MaxRetries(9), api.RetryErrors(func(error) bool { first <- struct{}{}; return true })).Remote(pausing, newMoodyClass.Remote(c), 99)
+		<-first
+		cancel()
+		if _, err := ref.Get(c); !errors.Is(err, api.ErrCancelled) {
+			t.Errorf("cancelled between two calls: %v", err)
+		}
+		slow := napMethod.Options(api.Timeout(10*time.Millisecond), api.MaxRetries(2), api.RetryErrors(func(err error) bool {
+			asked.Add(1)
+			return errors.Is(err, context.DeadlineExceeded)
+		}))
+		asked.Store(0)
+		if _, err := slow.Remote(c, newNapperClass.Remote(c), time.Minute).Get(c); !errors.Is(err, context.DeadlineExceeded) || asked.Load() != 2 {
+			t.Errorf("timed out and called again: %v, asked %d times", err, asked.Load())
+		}
+		k := newMoodyClass.Remote(c)
+		ref = tryMethod.Options(onQuota, api.MaxRetries(99)).Remote(c, k, 99)
+		must(0, k.Ready(c))(t)
+		must(0, k.Kill(c))(t)
+		var died *api.ActorDiedError
+		if _, err := ref.Get(c); !errors.As(err, &died) {
+			t.Errorf("the actor ends between two calls: %v", err)
 		}
 	})
 }

@@ -40,7 +40,7 @@ func (p *Process) retries(m *wire.Result, done func([]id.Object)) bool {
 		return false
 	}
 	rec := o.rec
-	retry := rec.retry
+	retry, sess, seq := rec.retry, rec.session, rec.seq
 	p.mu.Unlock()
 	go func() {
 		if !p.wanted(retry, failure(m.Err)) {
@@ -53,6 +53,9 @@ func (p *Process) retries(m *wire.Result, done func([]id.Object)) bool {
 		rec.paused++
 		p.mu.Unlock()
 		done(nil)
+		if sess != nil {
+			sess.arrived(seq)
+		}
 		time.AfterFunc(backoff(n, rand.Float64()), func() { p.again(rec, m.Attempt) })
 	}()
 	return true

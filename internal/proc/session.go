@@ -151,6 +151,10 @@ func (s *session) pushLocked(c *outCall) {
 		c.f.Fail(&ActorDiedError{Actor: s.actor, Why: "it has ended"})
 		return
 	}
+	if c.f.options().RetryErrors != nil {
+		s.pushAttemptLocked(c)
+		return
+	}
 	c.f.cold().at.Store(s.local)
 	s.p.push(s.local, c.f, c.deps, c.h)
 }
@@ -167,6 +171,7 @@ func (s *session) sendLocked(c *outCall) do {
 	seq := s.m.Next()
 	s.p.mu.Lock()
 	rec.session, rec.seq = s, seq
+	rec.remake = func(attempt uint32) { s.resend(c, attempt) }
 	s.p.mu.Unlock()
 	s.out[seq] = c
 	return s.stepLocked(caller.Call{})

@@ -30,6 +30,7 @@ type record struct {
 	actor   bool
 	session *session // KindCall: where the outcome goes
 	seq     uint64
+	remake  func(attempt uint32) // KindCall: makes another attempt
 
 	retry  func(error) bool // asked after an error of the function's own; nil: no retry then
 	paused int              // how many retries it has made possible
@@ -396,6 +397,9 @@ func (p *Process) remakeLocked(i id.Object, attempt uint32) do {
 	}
 	o.info.Stored = false
 	p.stats.retried.Add(1)
+	if again := rec.remake; again != nil {
+		return do{func() { again(attempt) }}
+	}
 	return do{func() {
 		s, err := wire.ParseSpec(rec.spec)
 		if err != nil {
