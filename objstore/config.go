@@ -88,7 +88,7 @@ func (c Config) withDefaults() Config {
 
 // Event is one thing that happened to an object.
 type Event struct {
-	Kind   string // "pull", "pulled", "pull-failed", "holder-dropped", "evicted", "spilled", "unloaded", "restored", "spill-failed", "spill-lost"
+	Kind   string // "pull", "pulled", "pull-failed", "holder-dropped", "evicted", "spilled", "unloaded", "restored", "spill-failed", "spill-lost", "files-dropped", "compacted"
 	Object id.Object
 	Peer   id.Node // of holder-dropped
 	N      int64   // bytes

@@ -33,7 +33,9 @@
 // A spilled object counts as a copy of its node like any other. A pull brings it back; another node's pull is
 // served from the file, without a byte of the arena. A file that cannot be read is a lost copy: the owner is
 // told, and the object comes from another node or is made again. A disk that cannot be written leaves the
-// objects in the arena, and after a pause it is tried again.
+// objects in the arena, and after a pause it is tried again. One that is full first loses the files of objects that
+// are in memory again. So the disk has to hold what is in no memory, and up to the size of the arena and of what lives in
+// shared files, or 64 MiB, beside it.
 //
 // # Records
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -174,7 +175,7 @@ func (s *Store) wake() {
 	}
 }
 
-// watch moves objects out before somebody has to wait for it, and lets those pass who wait.
+// watch moves objects out before somebody has to wait for it, lets those pass who wait, and keeps the files dense.
 func (s *Store) watch() {
 	t := time.NewTicker(watchEvery)
 	defer t.Stop()
@@ -185,7 +186,8 @@ func (s *Store) watch() {
 		case <-s.ctx.Done():
 			return
 		}
-		if s.used() < highWater {
+		full, sparse := s.used() >= highWater, s.cfg.Spill.Sparse()
+		if !full && !sparse {
 			continue
 		}
 		select {
@@ -193,8 +195,13 @@ func (s *Store) watch() {
 		default:
 			continue // somebody does it
 		}
-		s.collect(s.ctx)
-		s.evict(s.ctx, func() bool { return s.waiting.Load() > 0 || s.used() <= lowWater })
+		if full {
+			s.collect(s.ctx)
+			s.evict(s.ctx, func() bool { return s.waiting.Load() > 0 || s.used() <= lowWater })
+		}
+		if sparse {
+			s.compact()
+		}
 		<-s.making
 	}
 }
@@ -303,6 +310,9 @@ func (s *Store) spill(why *error, es ...arena.Entry) (moved int) {
 		objs = append(objs, spill.Object{Info: infoOf(h), Data: h.Bytes()})
 	}
 	err := s.cfg.Spill.Write(objs)
+	if noSpace(err) && s.dropFiles() > 0 {
+		err = s.cfg.Spill.Write(objs)
+	}
 	for _, h := range holds {
 		h.Release()
 	}
@@ -322,6 +332,44 @@ func (s *Store) spill(why *error, es ...arena.Entry) (moved int) {
 		s.cfg.Event(Event{Kind: "spilled", Object: o.ID, N: o.Size})
 	}
 	return moved
+}
+
+func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// dropFiles gives up the files of objects that are in memory again, on a disk that has no room for others; how many.
+// They would have spared a second writing. It is for whoever may evict.
+func (s *Store) dropFiles() (n int) {
+	s.cfg.Arena.List(func(e arena.Entry) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		i := spill.Info{ID: e.ID, Job: e.Job, Attempt: e.Attempt, Size: e.Size}
+		if now, ok := s.cfg.Spill.Find(e.ID); !ok || now != i {
+			return true
+		}
+		if _, sealed := s.cfg.Arena.State(e.ID); sealed && s.cfg.Spill.DropAttempt(e.ID, e.Attempt) {
+			n++
+		}
+		return true
+	})
+	if n > 0 {
+		s.cfg.Event(Event{Kind: "files-dropped", N: int64(n)})
+	}
+	return n
+}
+
+// compact gives back what freed objects left of files that they shared. It is for whoever may evict.
+func (s *Store) compact() {
+	if time.Since(s.diskFailed) < diskPause {
+		return
+	}
+	n, err := s.cfg.Spill.Compact()
+	if n > 0 {
+		s.cfg.Event(Event{Kind: "compacted", N: int64(n)})
+	}
+	if err != nil {
+		s.diskFailed = time.Now()
+		s.cfg.Logger.Warn("objstore: files of spilled objects keep the room of freed ones", "err", err)
+	}
 }
 
 func infoOf(h *arena.Hold) spill.Info {

@@ -307,6 +307,61 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// A full disk first loses the files of what is in memory again.
+func TestFullDiskLosesFilesOfWhatIsInMemory(t *testing.T) {
+	c := newCluster(t)
+	a := c.add("a")
+	disk := filepath.Dir(a.dir)
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=9m"); err != nil {
+		t.Skip("needs to mount a small file system:", err)
+	}
+	c.after = func() {
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	put := func(i byte) { a.put(object(i), 0, noise(uint64(i), 2*mib)) }
+	check := func(i byte) {
+		t.Helper()
+		data := noise(uint64(i), 2*mib)
+		if err := a.Pull(t.Context(), info(object(i), data, 0, "a")); err != nil || !bytes.Equal(a.get(object(i)), data) {
+			t.Errorf("object %d: %v", i, err)
+		}
+	}
+	for i := range byte(4) {
+		put(i)
+	}
+	a.squeeze()
+	if s := a.Spilled(); s.Objects != 4 || s.Disk < 8*mib {
+		t.Fatalf("%+v", s)
+	}
+	var held []*arena.Hold
+	for i := range byte(4) {
+		check(i)
+		h, ok := a.arena.Get(object(i))
+		if !ok {
+			t.Fatal("not in memory: ", i)
+		}
+		held = append(held, h)
+	}
+	for i := range byte(3) {
+		put(4 + i)
+	}
+	if err := a.Room(t.Context(), Need{Size: 56 * mib}); err != nil {
+		t.Fatal(err)
+	}
+	if u := a.arena.Audit(); u.Sealed != 4 || a.Spilled().Objects != 3 {
+		t.Errorf("%+v, %v", a.Spilled(), u)
+	}
+	for _, h := range held {
+		h.Release()
+	}
+	for i := range byte(7) {
+		check(i)
+	}
+	a.FreeJob(job)
+}
+
 func TestFreedWhileSpilled(t *testing.T) {
 	c := newCluster(t)
 	a := c.add("a")

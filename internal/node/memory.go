@@ -72,7 +72,7 @@ func (m Memory) String() string {
 	fmt.Fprintf(&b, "node %s: %d objects of %.1f MiB in %.0f MiB of %s memory, %.1f MiB of it committed\n", m.Node.Short(),
 		m.Store.Objects, mib(m.Store.Bytes), mib(m.Store.Size), m.Store.Backing, mib(m.Audit.Committed))
 	if m.Store.Spilled > 0 {
-		fmt.Fprintf(&b, "spilled: %d objects of %.1f MiB in %s, those read back too\n", m.Store.Spilled, mib(m.Store.SpilledBytes), m.Store.SpillDir)
+		fmt.Fprintf(&b, "spilled: %d objects of %.1f MiB, those read back too, in files of %.1f MiB in %s\n", m.Store.Spilled, mib(m.Store.SpilledBytes), mib(m.Store.SpillDisk), m.Store.SpillDir)
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nprocess\tkind\tjob\tholds\tMiB\t")

@@ -101,6 +101,7 @@ type StoreStatus struct {
 
 	Spilled      int    `json:"spilled"` // objects in files, some of which are in memory too
 	SpilledBytes int64  `json:"spilled_bytes"`
+	SpillDisk    int64  `json:"spill_disk"` // bytes of the files
 	SpillDir     string `json:"spill_dir"`
 }
 
@@ -229,7 +230,7 @@ func (n *Node) storeStatus() StoreStatus {
 		s.Holders += h
 	}
 	f := n.store.Spilled()
-	s.Spilled, s.SpilledBytes, s.SpillDir = f.Objects, f.Bytes, n.spillDir()
+	s.Spilled, s.SpilledBytes, s.SpillDisk, s.SpillDir = f.Objects, f.Bytes, f.Disk, n.spillDir()
 	return s
 }
 
@@ -256,7 +257,7 @@ func (s Status) String() string {
 		}
 	}
 	fmt.Fprintf(w, "store\t%d objects of %.1f MiB in %.0f MiB of %s memory (%.1f MiB taken), held %d times\n", s.Store.Objects, mib(s.Store.Bytes), mib(s.Store.Size), s.Store.Backing, mib(s.Store.Pages), s.Store.Holders)
-	fmt.Fprintf(w, "spilled\t%d objects of %.1f MiB in %s\n", s.Store.Spilled, mib(s.Store.SpilledBytes), s.Store.SpillDir)
+	fmt.Fprintf(w, "spilled\t%d objects of %.1f MiB, in files of %.1f MiB in %s\n", s.Store.Spilled, mib(s.Store.SpilledBytes), mib(s.Store.SpillDisk), s.Store.SpillDir)
 	fmt.Fprintf(w, "directory\t%d records held, %d of %d lookups found, %d nodes in the routing table\n", s.Records, s.Directory.Hits, s.Directory.Hits+s.Directory.Misses, s.Table)
 	fmt.Fprintf(w, "steals\t%d sent, %d granted, %d denied; %d tasks came, %d went\n", s.Steals.Sent, s.Steals.Granted, s.Steals.Denied, s.Steals.TasksIn, s.Steals.TasksOut)
 	fmt.Fprintf(w, "network\t%.1f MiB in, %.1f MiB out\n", mib(int64(s.Bytes.In)), mib(int64(s.Bytes.Out)))

@@ -22,10 +22,13 @@ var (
 	ErrClosed   = errors.New("spill: closed")
 )
 
-// file is some records; guarded by Dir.mu.
+// file is some records; guarded by Dir.mu, but for its name.
 type file struct {
-	name string
-	live int
+	name  string
+	live  int   // records
+	size  int64 // bytes
+	dead  int64 // bytes of records that are gone
+	stuck bool  // one of its records cannot be read
 }
 
 // record is where an object is.
@@ -37,18 +40,23 @@ type record struct {
 
 // Dir is a folder of spilled objects. A nil one is empty.
 type Dir struct {
-	path string
+	path  string
+	above int64 // compactAbove, less in tests
 
 	mu     sync.Mutex
 	closed bool
 	recs   map[id.Object]record
 	names  uint64
-	files  int
+	files  map[*file]struct{}
 	bytes  int64 // of objects
+	disk   int64 // bytes of files
+	dead   int64 // bytes of records that are gone, in files that are not
 }
 
 // NewDir gives a folder that is made when it is first needed, and is nobody else's.
-func NewDir(path string) *Dir { return &Dir{path: path, recs: map[id.Object]record{}} }
+func NewDir(path string) *Dir {
+	return &Dir{path: path, above: compactAbove, recs: map[id.Object]record{}, files: map[*file]struct{}{}}
+}
 
 // Find says which attempt of an object is in the folder.
 func (d *Dir) Find(o id.Object) (Info, bool) {
@@ -109,9 +117,19 @@ func (d *Dir) dropIf(match func(record) bool, ids ...id.Object) (n int) {
 func (d *Dir) dropLocked(r record, gone []string) []string {
 	delete(d.recs, r.ID)
 	d.bytes -= r.Size
-	if r.f.live--; r.f.live == 0 {
-		d.files--
-		gone = append(gone, r.f.name)
+	return d.deadLocked(r.f, r.bytes(), gone)
+}
+
+// deadLocked takes a record out of its file.
+func (d *Dir) deadLocked(f *file, bytes int64, gone []string) []string {
+	f.live--
+	f.dead += bytes
+	d.dead += bytes
+	if f.live == 0 {
+		delete(d.files, f)
+		d.disk -= f.size
+		d.dead -= f.dead
+		gone = append(gone, f.name)
 	}
 	return gone
 }
@@ -157,6 +175,7 @@ type Stats struct {
 	Objects int
 	Files   int
 	Bytes   int64 // of objects
+	Disk    int64 // bytes of files
 }
 
 // Stats counts.
@@ -166,7 +185,7 @@ func (d *Dir) Stats() Stats {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return Stats{len(d.recs), d.files, d.bytes}
+	return Stats{len(d.recs), len(d.files), d.bytes, d.disk}
 }
 
 // Close forgets everything and removes the folder.
@@ -177,7 +196,8 @@ func (d *Dir) Close() error {
 	d.mu.Lock()
 	d.closed = true
 	clear(d.recs)
-	d.files, d.bytes = 0, 0
+	clear(d.files)
+	d.bytes, d.disk, d.dead = 0, 0, 0
 	d.mu.Unlock()
 	if err := os.RemoveAll(d.path); err != nil {
 		return fmt.Errorf("spill: removing the folder: %w", err)

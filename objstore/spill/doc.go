@@ -10,8 +10,10 @@
 // Dir did not write, and nothing is synced to the disk, since after a crash nobody asks for it. The lock
 // Dir.mu is a leaf and is never held while a file is read or written.
 //
-// It does not choose what to spill and knows no arena. It does not give the room of a dropped record back
-// before the whole file goes; files of several records are small for this reason.
+// It does not choose what to spill and knows no arena. The room of a dropped record in a file of
+// several is given back when the whole file goes, or by [Dir.Compact], which its owner calls from time to time: so what
+// is dead takes no more room than what lives, or 64 MiB. One part in twenty of the file system, 1 GiB at most, is
+// left to others.
 //
 // Rejected: one file for each object (a million of them); one growing file (needs a compaction); a checksum
 // of the whole object alone (a node that reads one chunk for another node could not check it).

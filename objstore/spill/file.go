@@ -22,6 +22,12 @@ type Object struct {
 // Write writes objects into one file. Either all of them are in the folder afterwards, instead of earlier
 // attempts, or none is and there is no file.
 func (d *Dir) Write(objs []Object) error {
+	return d.store(objs, func(Object) bool { return true })
+}
+
+// store writes a file, and then takes those objects into the index that still belong there, which it asks with the
+// lock held.
+func (d *Dir) store(objs []Object, belongsLocked func(Object) bool) error {
 	d.mu.Lock()
 	d.names++
 	f := &file{name: strconv.FormatUint(d.names, 10) + ".spill", live: len(objs)}
@@ -35,7 +41,10 @@ func (d *Dir) Write(objs []Object) error {
 	case full:
 		return fmt.Errorf("%w in %s", ErrTooMany, d.path)
 	}
-	if err := d.write(f.name, objs); err != nil {
+	for _, o := range objs {
+		f.size += o.bytes()
+	}
+	if err := d.write(f, objs); err != nil {
 		d.remove([]string{f.name})
 		return fmt.Errorf("spill: writing %d objects: %w", len(objs), err)
 	}
@@ -46,14 +55,19 @@ func (d *Dir) Write(objs []Object) error {
 		os.RemoveAll(d.path)
 		return fmt.Errorf("%w: %s", ErrClosed, d.path)
 	}
-	d.files++
+	d.files[f] = struct{}{}
+	d.disk += f.size
 	at := int64(0)
 	for _, o := range objs {
-		if old, ok := d.recs[o.ID]; ok {
-			gone = d.dropLocked(old, gone)
+		if belongsLocked(o) {
+			if old, ok := d.recs[o.ID]; ok {
+				gone = d.dropLocked(old, gone)
+			}
+			d.recs[o.ID] = record{o.Info, f, at}
+			d.bytes += o.Size
+		} else {
+			gone = d.deadLocked(f, o.bytes(), gone)
 		}
-		d.recs[o.ID] = record{o.Info, f, at}
-		d.bytes += o.Size
 		at += o.bytes()
 	}
 	d.mu.Unlock()
@@ -61,11 +75,14 @@ func (d *Dir) Write(objs []Object) error {
 	return nil
 }
 
-func (d *Dir) write(name string, objs []Object) error {
+func (d *Dir) write(to *file, objs []Object) error {
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(d.path, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	if err := d.spare(to.size); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(d.path, to.name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -112,16 +129,22 @@ func (d *Dir) ReadChunk(want Info, i int, dst []byte) (sum uint32, err error) {
 	return binary.BigEndian.Uint32(sums[4*i:]), r.chunk(f, sums, i, dst)
 }
 
-// open opens the file of a record and checks its head.
+// open opens the file of a record and checks its head. A record may move to another file meanwhile.
 func (d *Dir) open(want Info) (r record, sums []byte, f *os.File, err error) {
-	d.mu.Lock()
-	r, ok := d.recs[want.ID]
-	d.mu.Unlock()
-	if !ok || r.Info != want {
-		return r, nil, nil, fmt.Errorf("%w: %v of attempt %d", ErrNotFound, want.ID, want.Attempt)
-	}
-	if f, err = os.OpenFile(filepath.Join(d.path, r.f.name), os.O_RDONLY|syscall.O_NOFOLLOW, 0); err != nil {
-		return r, nil, nil, d.explain(r.ID, err)
+	for {
+		d.mu.Lock()
+		now, ok := d.recs[want.ID]
+		d.mu.Unlock()
+		if !ok || now.Info != want {
+			return now, nil, nil, fmt.Errorf("%w: %v of attempt %d", ErrNotFound, want.ID, want.Attempt)
+		}
+		if err != nil && now == r {
+			return r, nil, nil, d.explain(r.ID, err)
+		}
+		r = now
+		if f, err = os.OpenFile(filepath.Join(d.path, r.f.name), os.O_RDONLY|syscall.O_NOFOLLOW, 0); err == nil {
+			break
+		}
 	}
 	b := make([]byte, headerLen+4*chunks(r.Size))
 	if _, err = f.ReadAt(b, r.at); err != nil {

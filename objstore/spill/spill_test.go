@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -50,6 +51,19 @@ func files(t *testing.T, d *Dir) (names []string) {
 	return names
 }
 
+// onDisk is how many bytes they have.
+func onDisk(t *testing.T, d *Dir) (n int64) {
+	t.Helper()
+	for _, f := range files(t, d) {
+		s, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += s.Size()
+	}
+	return n
+}
+
 func read(d *Dir, i Info) ([]byte, error) {
 	b := make([]byte, i.Size)
 	return b, d.Read(i, b)
@@ -64,7 +78,7 @@ func TestWriteReadDrop(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s := d.Stats(); s != (Stats{4, 2, 5001 + large.Size}) || len(files(t, d)) != 2 {
+	if s := d.Stats(); s.Objects != 4 || s.Files != 2 || s.Bytes != 5001+large.Size || s.Disk != onDisk(t, d) || len(files(t, d)) != 2 {
 		t.Fatalf("%+v, %v", s, files(t, d))
 	}
 	for _, o := range append(small, large) {
@@ -175,7 +189,7 @@ func TestDiskFull(t *testing.T) {
 	if err := d.Write([]Object{a}); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Write([]Object{b}); !errors.Is(err, syscall.ENOSPC) {
+	if err := d.Write([]Object{b}); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "kept free for others") {
 		t.Fatalf("got %v", err)
 	}
 	if len(files(t, d)) != 1 || d.Stats().Objects != 1 {
@@ -187,6 +201,92 @@ func TestDiskFull(t *testing.T) {
 	d.Drop(a.ID)
 	if err := d.Write([]Object{b}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCompact has files of which little lives, one of them damaged, and readers meanwhile.
+func TestCompact(t *testing.T) {
+	d := newDir(t)
+	d.above = 10 << 10
+	live := map[id.Object]Object{}
+	const each = 20
+	for f := range byte(8) {
+		var objs []Object
+		for i := range byte(each) {
+			objs = append(objs, object(f*each+i, 1, 1000+int(i)))
+		}
+		if err := d.Write(objs); err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range objs {
+			if i != int(f) && f != 7 { // the last file stays as it is
+				d.Drop(o.ID)
+			} else {
+				live[o.ID] = o
+			}
+		}
+	}
+	before := onDisk(t, d)
+	spoilt := object(3*each+3, 1, 1003)
+	damage(t, d, spoilt)
+	delete(live, spoilt.ID)
+	if !d.Sparse() {
+		t.Fatalf("%+v is dense", d.Stats())
+	}
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for {
+				for _, o := range live {
+					if got, err := read(d, o.Info); err != nil || !bytes.Equal(got, o.Data) {
+						t.Errorf("%v while it moves: %v", o.ID, err)
+						return
+					}
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	n, err := d.Compact()
+	close(stop)
+	readers.Wait()
+	if err != nil || n != 7 || d.Sparse() {
+		t.Errorf("%d files, %v, %+v", n, err, d.Stats())
+	}
+	s := d.Stats()
+	if s.Objects != len(live)+1 || s.Files != 3 || len(files(t, d)) != 3 || s.Disk != onDisk(t, d) || s.Disk > before/2 {
+		t.Errorf("%+v of %d bytes in %v", s, before, files(t, d))
+	}
+	for _, o := range live {
+		if got, err := read(d, o.Info); err != nil || !bytes.Equal(got, o.Data) {
+			t.Errorf("%v: %v", o.ID, err)
+		}
+	}
+	if _, err := read(d, spoilt.Info); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("the damaged one: %v", err)
+	}
+	d.DropJob(id.Job{1})
+	if d.Stats() != (Stats{}) || len(files(t, d)) != 0 || d.dead != 0 {
+		t.Errorf("left %v, %+v", files(t, d), d.Stats())
+	}
+}
+
+// damage changes the last byte of an object.
+func damage(t *testing.T, d *Dir, o Object) {
+	t.Helper()
+	r := d.recs[o.ID]
+	f, err := os.OpenFile(filepath.Join(d.path, r.f.name), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{^o.Data[o.Size-1]}, r.at+o.bytes()-1); err != nil {
+		t.Fatal(err)
 	}
 }
 
