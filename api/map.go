@@ -9,20 +9,20 @@ import (
 
 // Map calls f for each of xs, as one submission: a few entries of a queue, of which others take halves.
 func (f *RemoteFunc1[A, R]) Map(ctx context.Context, xs []A) []Ref[R] {
-	return all(ctx, f.r, len(xs), true, func(i int) (tuple1[A], []argument, error) { return tuple1[A]{xs[i]}, nil, nil })
+	return all(ctx, f.r, len(xs), tuples(xs), func(i int) (tuple1[A], []argument, error) { return tuple1[A]{xs[i]}, nil, nil })
 }
 
 // MapRefs calls f for the value of each of refs, as one submission. Those whose value is not there yet start when it
 // has come.
 func (f *RemoteFunc1[A, R]) MapRefs(ctx context.Context, refs []Ref[A]) []Ref[R] {
-	return all(ctx, f.r, len(refs), false, func(i int) (tuple1[A], []argument, error) {
+	return all(ctx, f.r, len(refs), nil, func(i int) (tuple1[A], []argument, error) {
 		g := given1[A](refs[i])
 		return g.values, g.rest, g.err
 	})
 }
 
-// all makes n calls of f, of which one gives the arguments: values alone, where values is set.
-func all[A, R any](ctx context.Context, f *remote[A, R], n int, values bool, one func(i int) (A, []argument, error)) []Ref[R] {
+// all makes n calls of f, of which one gives the arguments: those of values, where that is not nil.
+func all[A, R any](ctx context.Context, f *remote[A, R], n int, values []A, one func(i int) (A, []argument, error)) []Ref[R] {
 	refs := make([]Ref[R], n)
 	p, err := processOf(ctx)
 	to, ok := sched.Place{}, false
@@ -36,8 +36,8 @@ func all[A, R any](ctx context.Context, f *remote[A, R], n int, values bool, one
 		}
 		return refs
 	}
-	if f.slab != nil && values {
-		block(f, to, refs, one)
+	if f.slab != nil && values != nil {
+		block(f, to, refs, values)
 		return refs
 	}
 	ready := make([]*sched.Task, 0, n)
@@ -76,12 +76,13 @@ func allReady(fs []*proc.Future) bool {
 }
 
 // block makes calls of slabs of their own and submits them, in ranges.
-func block[A, R any](f *remote[A, R], to sched.Place, refs []Ref[R], one func(i int) (A, []argument, error)) {
+func block[A, R any](f *remote[A, R], to sched.Place, refs []Ref[R], xs []A) {
 	per := f.slab.n
 	size := max(blockLeast, (len(refs)+blockMost-1)/blockMost)
 	size = (size + per - 1) / per * per
 	for lo := 0; lo < len(refs); lo += size {
-		block1(f, to, refs[lo:min(lo+size, len(refs))], lo, one)
+		hi := min(lo+size, len(refs))
+		block1(f, to, refs[lo:hi], xs[lo:hi])
 	}
 }
 
@@ -93,15 +94,21 @@ const (
 )
 
 // block1 submits one range.
-func block1[A, R any](f *remote[A, R], to sched.Place, refs []Ref[R], first int, one func(i int) (A, []argument, error)) {
+func block1[A, R any](f *remote[A, R], to sched.Place, refs []Ref[R], xs []A) {
 	per := uint32(f.slab.n)
 	slabs := make([][]call[A, R], 0, (len(refs)+f.slab.n-1)/f.slab.n)
+	open := to.Open()
 	for lo := 0; lo < len(refs); lo += f.slab.n {
 		b := make([]call[A, R], min(f.slab.n, len(refs)-lo))
 		for i := range b {
-			b[i].a, _, _ = one(first + lo + i)
-			to.Prepare(&b[i].future.head.Task, &f.fn.Run)
-			refs[lo+i].f = &b[i].future
+			c := &b[i]
+			c.a = xs[lo+i]
+			if t := &c.future.head.Task; open {
+				to.PrepareOpen(t, &f.fn.Run)
+			} else {
+				to.Prepare(t, &f.fn.Run)
+			}
+			refs[lo+i].f = &c.future
 		}
 		slabs = append(slabs, b)
 	}

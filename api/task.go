@@ -205,3 +205,8 @@ func settleEncoded[R any](ctx context.Context, f *future[R], v R) {
 	}
 	f.head.SetValue(&proc.Value{Data: e.Bytes(), Keep: e.Keep})
 }
+
+// tuples is xs as tuples of one, which lie in memory as what they hold.
+func tuples[A any](xs []A) []tuple1[A] {
+	return unsafe.Slice((*tuple1[A])(unsafe.Pointer(unsafe.SliceData(xs))), len(xs))
+}

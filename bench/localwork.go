@@ -163,43 +163,48 @@ func started(context.Context) (time.Duration, error) { return time.Since(epoch),
 const (
 	startShort = 2 * time.Millisecond
 	startLong  = time.Second
+	startSpin  = 5 * time.Millisecond // for which the submitter computes on
 )
 
-// startRows tell how long a task waits that nobody gets, while the goroutine that submitted it computes on.
+// startRows tell how long a task waits that nobody gets, while the goroutine that submitted it computes on. Beside it they
+// tell how long in the same moments the machine takes to wake a bare thread, and Go a bare goroutine.
 func startRows(row func(Scenario, func() (*Run, error)) Scenario) []Scenario {
 	const work = "Remote to the first instruction of the task, while the submitter computes on, after executors had nothing to do " +
 		"for 2 ms (49 times) and for 1 s (once): "
+	const beside = "; in extra the same for waking a thread by a bare futex and a goroutine by a bare channel, in turn with it"
 	pick := func(p float64) func() (*Run, error) {
 		return func() (*Run, error) {
-			r := &Run{Extra: map[string]any{}}
-			var short, long []float64
+			thread, routine := newFutexWaker(), newGoWaker()
+			r := &Run{Extra: map[string]any{}, Close: func() error { thread.close(); routine.close(); return nil }}
+			seen := map[string][]float64{}
+			note := func(kind string, v float64) { seen[kind] = append(seen[kind], v) }
 			r.Ours = func(ctx context.Context, n int) (float64, error) {
 				var all []float64
 				for i := range n {
-					idle := startShort
+					idle, kind := startShort, "idle_2ms"
 					if i == 0 {
-						idle = startLong
+						idle, kind = startLong, "idle_1s"
 					}
 					v, err := startOnce(ctx, idle)
 					if err != nil {
 						return 0, err
 					}
 					all = append(all, v)
-					if i == 0 {
-						long = append(long, v)
-					} else {
-						short = append(short, v)
-					}
+					note(kind, v)
+					note("futex_wake", wakeOnce(thread, startShort))
+					note("goroutine_wake", wakeOnce(routine, startShort))
 				}
-				r.Extra["idle_2ms"], r.Extra["idle_1s"] = round(percentile(short, p)), round(percentile(long, p))
+				for kind, vs := range seen {
+					r.Extra[kind] = round(percentile(vs, p))
+				}
 				return percentile(all, p), nil
 			}
 			return r, nil
 		}
 	}
 	return []Scenario{
-		row(Scenario{Name: "start", Unit: microseconds, N: 50, Work: work + "the median"}, pick(0.5)),
-		row(Scenario{Name: "start-p99", Unit: microseconds, N: 50, Work: work + "the 99th percentile"}, pick(0.99)),
+		row(Scenario{Name: "start", Unit: microseconds, N: 50, Work: work + "the median" + beside}, pick(0.5)),
+		row(Scenario{Name: "start-p99", Unit: microseconds, N: 50, Work: work + "the 99th percentile" + beside}, pick(0.99)),
 	}
 }
 
@@ -208,7 +213,7 @@ func startOnce(ctx context.Context, idle time.Duration) (float64, error) {
 	time.Sleep(idle)
 	begin := time.Since(epoch)
 	ref := startedAt.Remote(ctx)
-	for end := time.Now().Add(5 * time.Millisecond); time.Now().Before(end); {
+	for end := time.Now().Add(startSpin); time.Now().Before(end); {
 		runtime.KeepAlive(spin(100))
 	}
 	at, err := ref.Get(ctx)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -104,7 +105,14 @@ func embedded(setup func(ctx context.Context) (*Run, error)) func(context.Contex
 		}
 		ours := run.Ours
 		run.Ours = func(_ context.Context, n int) (float64, error) { return ours(ctx, n) }
-		run.Close = rt.Close
+		end := run.Close
+		run.Close = func() error {
+			err := rt.Close()
+			if end != nil {
+				err = errors.Join(err, end())
+			}
+			return err
+		}
 		return run, nil
 	}
 }

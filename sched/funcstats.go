@@ -17,6 +17,7 @@ const (
 // runs counts a function's measured runs by their length: 1 in 64 of a fast function, so that counting costs nothing.
 type runs struct {
 	about  atomic.Int64 // all runs
+	slow   atomic.Int32 // how many of 256 are as long as alwaysTimed, leaning to the last ones
 	failed atomic.Int64
 	bins   [40]atomic.Uint32 // by the number of bits of their nanoseconds
 }
@@ -36,8 +37,27 @@ func (f *Func) everyRun() bool {
 	return d == 0 || d > int64(alwaysTimed)
 }
 
+// usuallySlow says whether most runs of f are as long as alwaysTimed, or none is known. Learned leans to the slow side: it is
+// long for a function of which one run in a hundred is.
+func (f *Func) usuallySlow() bool { return f.learned.Load() == 0 || f.runs.slow.Load() > 128 }
+
+// noteSlow takes in whether a run was slow. A lost update is one run less.
+func (r *runs) noteSlow(slow, first bool) {
+	old, now := r.slow.Load(), int32(0)
+	if slow {
+		now = 256
+	}
+	if !first {
+		now = old + (now-old)/8
+	}
+	if now != old {
+		r.slow.Store(now)
+	}
+}
+
 // measured takes in one run, which stands for others unless every is set.
 func (f *Func) measured(d time.Duration, every bool) {
+	f.runs.noteSlow(d >= alwaysTimed, f.learned.Load() == 0)
 	f.learn(d)
 	n := int64(1)
 	if !every {

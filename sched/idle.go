@@ -1,9 +1,6 @@
 package sched
 
-import (
-	"runtime"
-	"time"
-)
+import "time"
 
 const (
 	// watchEvery is the pause between two looks of the watcher.
@@ -109,13 +106,10 @@ func (w *worker) unrest() bool {
 func (w *worker) watch() bool {
 	e := w.e
 	e.hold.Store(true)
-	runtime.LockOSThread()
 	defer func() {
-		runtime.UnlockOSThread()
 		clear(w.seen)
 		w.seen = w.seen[:0]
 	}()
-	sharpen()
 	for range watchLooks {
 		nap(watchEvery)
 		select {

@@ -163,16 +163,37 @@ func (e *Engine) sign() uint64 {
 	for _, v := range *e.all.Load() {
 		_, moves := v.q.Len()
 		h = (h ^ moves) * 0x9E3779B97F4A7C15
-		h = (h ^ uint64(v.cur.Load().address())) * 0x9E3779B97F4A7C15
+		v.running(func(t *Task) bool {
+			h = (h ^ uint64(t.address())) * 0x9E3779B97F4A7C15
+			return true
+		})
 	}
 	return h
+}
+
+// running calls yield for what w's loop runs; false where it returned false.
+func (w *worker) running(yield func(*Task) bool) bool {
+	if p := w.piece.Load(); p != nil {
+		return p.each(yield)
+	}
+	t := w.cur.Load()
+	return t == nil || yield(t)
+}
+
+// current is the task that w's loop runs, or one that runs of its range; nil where there is none.
+func (w *worker) current() (t *Task) {
+	w.running(func(x *Task) bool {
+		t = x
+		return false
+	})
+	return t
 }
 
 // active goes through the tasks that run on goroutines of the engine.
 func (e *Engine) active() iter.Seq[*Task] {
 	return func(yield func(*Task) bool) {
 		for _, v := range *e.all.Load() {
-			if t := v.cur.Load(); t != nil && !yield(t) {
+			if !v.running(yield) {
 				return
 			}
 		}

@@ -2,6 +2,8 @@ package sched
 
 import (
 	"time"
+
+	"github.com/kadrehq/kadre/internal/trace"
 )
 
 const (
@@ -35,6 +37,17 @@ func (p Place) Prepare(t *Task, f *Func) bool {
 	t.fn = f
 	t.shape = 1
 	return p.admit(t)
+}
+
+// Open says that the context of the submission has not ended and that nothing is recorded: many tasks may be prepared
+// at once. One that ends meanwhile is seen when they are run.
+func (p Place) Open() bool { return p.r != nil && (p.r.done == nil || !p.r.over()) && !trace.On() }
+
+// PrepareOpen is Prepare after Open.
+func (p Place) PrepareOpen(t *Task, f *Func) {
+	t.fn = f
+	t.shape = 1
+	t.setRoot(p.r)
 }
 
 // SubmitAll submits n tasks that Prepare has taken, as one entry of a queue.
@@ -90,8 +103,11 @@ func runSpan(t *Task) {
 		e.pushSpan(w, r, at, mid, hi)
 		hi = mid
 	}
-	loops := w.cur.Load() == t // else a getter runs it
+	if w.cur.Load() == t { // else a getter runs it
+		w.piece.Store(&piece{at, lo, hi})
+	}
 	defer func() {
+		w.piece.Store(nil)
 		if lo < hi { // a task called Goexit
 			e.pushSpan(w, r, at, lo, hi)
 		}
@@ -100,12 +116,26 @@ func runSpan(t *Task) {
 		x := at(lo)
 		lo++
 		if x.claim() {
-			if loops {
-				w.cur.Store(x)
-			}
 			w.exec(x, depth, nil)
 		}
 	}
+}
+
+// piece is the part of a span that an executor runs. Which of its tasks runs is looked for by who asks, so that noting it
+// costs a fast task nothing.
+type piece struct {
+	at     func(int) *Task
+	lo, hi int
+}
+
+// each calls yield for the tasks that run; false where it returned false. Getters run some of them perhaps.
+func (p *piece) each(yield func(*Task) bool) bool {
+	for i := p.lo; i < p.hi; i++ {
+		if x := p.at(i); x.state.Load()&stMask == stRun && !yield(x) {
+			return false
+		}
+	}
+	return true
 }
 
 // spanLen is how many tasks of f are run as one; one by one while it is not known how long they take.

@@ -102,7 +102,7 @@ func (p Place) admit(t *Task) bool {
 		return false
 	}
 	if trace.On() {
-		p.w.e.markSubmit(t, p.w.cur.Load())
+		p.w.e.markSubmit(t, p.w.current())
 	}
 	return true
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/kadrehq/kadre/internal/trace"
 )
 
-// traced says whether marks of t are recorded while recording is on: of a slow function's tasks all, of a fast one's those
-// that are measured.
-func (t *Task) traced() bool { return t.fn.everyRun() || t.sampled() }
+// traced says whether marks of t are recorded while recording is on: of a function that is mostly slow all tasks, of another
+// one in 64. Runs that turned out to be long are recorded, too.
+func (t *Task) traced() bool { return t.fn.usuallySlow() || t.sampled() }
 
 // markSubmit records a submission by me, which is nil outside of tasks.
 func (e *Engine) markSubmit(t, me *Task) {
@@ -27,7 +27,12 @@ func (e *Engine) markRun(t *Task, start time.Time) {
 	if t.fn == &spanFunc || t.fn.Name == "" {
 		return
 	}
-	e.tape.Add(int(here()), trace.Mark{Kind: trace.Ran, Task: uint64(t.address()), Func: t.fn.Name, Start: start.UnixNano(), End: time.Now().UnixNano()})
+	d := time.Since(start)
+	if d < alwaysTimed && !t.traced() {
+		return
+	}
+	begin := start.UnixNano()
+	e.tape.Add(int(here()), trace.Mark{Kind: trace.Ran, Task: uint64(t.address()), Func: t.fn.Name, Start: begin, End: begin + int64(d)})
 }
 
 // markWait records the end of a wait for one task.

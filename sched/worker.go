@@ -32,7 +32,8 @@ const (
 type worker struct {
 	q     deque.Deque[*Task]
 	roots rootCache
-	cur   atomic.Pointer[Task] // what its loop runs, for the monitor
+	cur   atomic.Pointer[Task]  // what its loop runs, for the monitor
+	piece atomic.Pointer[piece] // while that is a range: what is run of it
 
 	// constant after construction
 	e    *Engine
