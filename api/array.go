@@ -30,8 +30,9 @@ type arrayState[T Number] struct {
 	// constant
 	n  int
 	p  *proc.Process
-	h  *holding // memory of its own; nil where it has a lease
-	vs *views   // where lease came from
+	h  *holding    // memory of its own; nil where it has a lease
+	vs *views      // where lease came from
+	r  *proc.Ready // alike: the argument that it is a view of
 
 	mu    sync.Mutex
 	over  bool   // released
@@ -162,9 +163,12 @@ func (a Array[T]) Release() {
 		return
 	}
 	s.over = true
-	if s.h != nil {
+	switch {
+	case s.h != nil:
 		s.h.release()
-	} else {
+	case s.r != nil:
+		s.r.Release()
+	default:
 		s.vs.back(s.lease)
 	}
 	s.lease, s.f, s.given, s.data = nil, nil, nil, nil
@@ -190,9 +194,14 @@ func (a *Array[T]) object(ctx context.Context) (*proc.Future, error) {
 		s.keepLocked(view)
 	case s.f == nil || s.f.head.Freed():
 		var f *proc.Future
-		if s.given != nil {
+		switch {
+		case s.given != nil:
 			f = s.given(ctx)
 			s.given = nil
+		case s.r != nil && s.f == nil:
+			if typ, err := typeOf[Array[T]](); err == nil {
+				f = s.r.StillThere(ctx, typ)
+			}
 		}
 		if f != nil {
 			s.f = typed[Array[T]](f)
@@ -313,6 +322,13 @@ func (a *Array[T]) DecodeTop(d *codec.Decoder, body []byte) error {
 	if err != nil {
 		return err
 	}
+	if r := c.ready; r != nil {
+		c.ready = nil
+		s := &arrayState[T]{n: len(data), p: c.p, r: r, data: data}
+		runtime.AddCleanup(s, (*proc.Ready).Release, r)
+		*a = Array[T]{s} // who runs the task holds its arguments
+		return nil
+	}
 	if c.f == nil || c.f.Held() != nil { // these bytes are no object's
 		*a = hold(c.p, nil, append([]T{}, data...), &holding{})
 		return nil
@@ -325,11 +341,13 @@ func (a *Array[T]) DecodeTop(d *codec.Decoder, body []byte) error {
 	if err != nil {
 		return err
 	}
-	f := c.f
-	if f.Type() != typ { // an argument's bytes
-		f = c.p.Borrow(c.p.Escape(f), typ)
+	*a = hold(c.p, nil, data, &holding{view: view})
+	if c.f.Type() == typ {
+		a.s.f = typed[Array[T]](c.f)
+	} else { // an argument's bytes: their object is looked for when the Array is passed on
+		p, arg, attempt := c.p, c.f, view.Attempt()
+		a.s.given = func(ctx context.Context) *proc.Future { return p.StillThere(ctx, p.EscapeAs(arg, attempt), typ) }
 	}
-	*a = hold(c.p, typed[Array[T]](f), data, &holding{view: view})
 	a.untilReturn(c.ctx)
 	return nil
 }
@@ -338,7 +356,7 @@ func (a *Array[T]) DecodeTop(d *codec.Decoder, body []byte) error {
 func (a *Array[T]) untilReturn(ctx context.Context) {
 	if t := sched.TaskOf(ctx); t != nil {
 		s := a.s
-		t.AfterFunc(func() { runtime.KeepAlive(s) })
+		t.OnDone(func() { runtime.KeepAlive(s) })
 	}
 }
 
@@ -373,6 +391,6 @@ func (a *Array[T]) view(c *decoding, ref codec.Ref) error {
 		return err
 	}
 	return c.p.Read(c.ctx, f, func(data []byte) error {
-		return decodeAt(&decoding{c.p, c.ctx, f, true}, typ.Plan, data, a)
+		return decodeAt(&decoding{p: c.p, ctx: c.ctx, f: f, linked: true}, typ.Plan, data, a)
 	})
 }

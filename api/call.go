@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
+	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/proc"
 	"github.com/kadrehq/kadre/sched"
 )
@@ -40,7 +42,8 @@ func newRemote[A, R any](fn any, change func(*proc.Options), run func(context.Co
 	}
 	f := &remote[A, R]{fn: &proc.Func{Where: where, Result: typ}, typ: typ, run: run, opts: opts}
 	f.sig = signatureOf[A, R](f.fn, pos)
-	f.fn.Opts, f.fn.Export, f.fn.Import, f.fn.Pack, f.fn.Unpacker = &f.opts, f.sig.export, f.sig.importCall, f.sig.pack, f.unpacker
+	f.fn.Opts, f.fn.Export, f.fn.Import = &f.opts, f.sig.export, f.sig.importCall
+	f.fn.Stow, f.fn.Pack, f.fn.Unpacker, f.fn.Forget = f.sig.stow, f.sig.pack, f.unpacker, f.sig.forget
 	f.fn.Run = sched.Func{Name: name, Run: f.runTask, NewExt: newExtra}
 	proc.Register(f.fn)
 	f.slab = newSlabs[A, R](&f.opts)
@@ -127,6 +130,7 @@ func (f *remote[A, R]) runTask(t *sched.Task) {
 	// What a task reads of shared memory it may also try to write. The goroutine may be a getter's.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	v, err := f.run(ctx, a)
+	runtime.KeepAlive(a) // with the Arrays that are arguments
 	var none A
 	c.a = none
 	if err != nil {
@@ -143,7 +147,7 @@ func (f *remote[A, R]) runTask(t *sched.Task) {
 const callLot = 32
 
 // unpacker makes calls of packed arguments.
-func (f *remote[A, R]) unpacker(p *proc.Process) func([]byte) (*proc.Future, error) {
+func (f *remote[A, R]) unpacker(p *proc.Process, from id.Addr) func([]byte) (*proc.Future, error) {
 	plain := f.sig.plain()
 	var lot []ownCall[A, R]
 	return func(b []byte) (*proc.Future, error) {
@@ -157,6 +161,7 @@ func (f *remote[A, R]) unpacker(p *proc.Process) func([]byte) (*proc.Future, err
 			c, lot = &lot[0], lot[1:]
 		}
 		c.call.future.head.InitCall(f.fn, &c.extra.Cold)
-		return f.sig.unpack(p, &c.call.future.head, b)
+		h := &c.call.future.head
+		return h, f.sig.unpack(p, from, h, b)
 	}
 }

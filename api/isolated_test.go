@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -121,6 +122,115 @@ func TestIsolatedValues(t *testing.T) {
 		t.Error("a long argument:", len(s), err)
 	}
 }
+
+// TestIsolatedReferences has tasks take what is not in their frames.
+func TestIsolatedReferences(t *testing.T) {
+	c := startIsolated(t)
+	a := must(api.ArrayOf(c, []int64{1, 2, 3}))(t)
+	array := must(api.Put(c, a))(t)
+	small := must(api.Put(c, []int32{4, 5}))(t)
+	large := must(api.Put(c, make([]int32, 100<<10)))(t)
+	is := func(what string, got, want any, err error) {
+		t.Helper()
+		if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: %v, not %v: %v", what, got, want, err)
+		}
+	}
+	for range 3 { // the first is placed on the worker's executors, later ones are carried
+		got, err := sumLongs.With(c, array).Get(c)
+		is("an Array by reference", got, 6, err)
+		got, err = sumLongs.Remote(c, a).Get(c)
+		is("an Array", got, 6, err)
+		got, err = sumLongs.With(c, twiceLongs.With(c, array)).Get(c)
+		is("an Array of another task", got, 12, err)
+		got, err = sumBehind.With(c, array).Get(c)
+		is("an Array that is passed on", got, 6, err)
+		got, err = sumBox.Remote(c, longsBox{a, array, squareFunc.Remote(c, 2)}).Get(c)
+		is("an Array inside a value", got, 6+6+4, err)
+		got, err = sumLists.With(c, api.All([]api.Ref[api.Array[int64]]{array, twiceLongs.With(c, array)})).Get(c)
+		is("a list", got, 6+12, err)
+		n, err := lenSlice.With(c, small).Get(c)
+		is("a small slice", n, 2, err)
+		n, err = lenSlice.With(c, large).Get(c)
+		is("a large slice", n, 100<<10, err)
+		n, err = lenSlice.Remote(c, make([]int32, 50<<10)).Get(c)
+		is("a large slice that is copied", n, 50<<10, err)
+		n, err = squareFunc.With(c, squareFunc.With(c, squareFunc.Remote(c, 2))).Get(c)
+		is("a chain", n, 256, err)
+		kept, err := keepLongs.With(c, array).Get(c)
+		is("an Array that goes through", kept.Data(), []int64{1, 2, 3}, err)
+	}
+	late := must(api.Put(c, must(api.ArrayOf(c, make([]int64, 1<<20)))(t)))(t)
+	is("an Array that a task kept", must(stash.With(c, late).Get(c))(t), 1<<20, api.Free(c, late))
+	got, err := stashed.Remote(c).Get(c)
+	is("the same after its object was deleted", got, 1<<20, err)
+	if _, err := squareFunc.With(c, failFunc.Remote(c, "EOF")).Get(c); !errors.Is(err, io.EOF) {
+		t.Error("an argument that failed:", err)
+	}
+	var lost *api.ObjectLostError
+	if _, err := sumLongs.With(c, late).Get(c); !errors.As(err, &lost) {
+		t.Error("an argument that was deleted:", err)
+	}
+}
+
+type longsBox struct {
+	A api.Array[int64]
+	R api.Ref[api.Array[int64]]
+	N api.Ref[int]
+}
+
+func sumOfLongs(_ context.Context, a api.Array[int64]) (s int, err error) {
+	for _, x := range a.Data() {
+		s += int(x)
+	}
+	return s, nil
+}
+
+func sumOfBox(ctx context.Context, b longsBox) (int, error) {
+	one, err := sumOfLongs(ctx, b.A)
+	if err != nil {
+		return 0, err
+	}
+	two, err := sumLongs.With(ctx, b.R).Get(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := b.N.Get(ctx)
+	return one + two + n, err
+}
+
+func sumOfLists(ctx context.Context, as []api.Array[int64]) (s int, err error) {
+	for _, a := range as {
+		n, _ := sumOfLongs(ctx, a)
+		s += n
+	}
+	return s, nil
+}
+
+func doubled(ctx context.Context, a api.Array[int64]) (api.Array[int64], error) {
+	b, err := api.NewArray[int64](ctx, a.Len())
+	if err != nil {
+		return b, err
+	}
+	for i, x := range a.Data() {
+		b.Data()[i] = 2 * x
+	}
+	return b, nil
+}
+
+var stashOf api.Array[int64] // in the worker
+
+var (
+	sumLongs   = api.Func1(sumOfLongs, api.RegisterAs("test.sumLongs"))
+	twiceLongs = api.Func1(doubled, api.RegisterAs("test.twiceLongs"))
+	sumBehind  = api.Func1(func(ctx context.Context, a api.Array[int64]) (int, error) { return sumLongs.Remote(ctx, a).Get(ctx) }, api.RegisterAs("test.sumBehind"))
+	sumBox     = api.Func1(sumOfBox, api.RegisterAs("test.sumBox"))
+	sumLists   = api.Func1(sumOfLists, api.RegisterAs("test.sumLists"))
+	lenSlice   = api.Func1(func(_ context.Context, s []int32) (int, error) { return len(s), nil }, api.RegisterAs("test.lenSlice"))
+	keepLongs  = api.Func1(func(_ context.Context, a api.Array[int64]) (api.Array[int64], error) { return a, nil }, api.RegisterAs("test.keepLongs"))
+	stash      = api.Func1(func(_ context.Context, a api.Array[int64]) (int, error) { stashOf = a; return a.Len(), nil }, api.RegisterAs("test.stash"))
+	stashed    = api.Func0(func(context.Context) (int, error) { return len(stashOf.Data()), nil }, api.RegisterAs("test.stashed"))
+)
 
 func TestIsolatedIDs(t *testing.T) {
 	c := startIsolated(t)
@@ -246,4 +356,18 @@ func TestIsolatedWorkerDies(t *testing.T) {
 	if v, err := squareFunc.Remote(c, 4).Get(c); v != 16 || err != nil {
 		t.Error(v, err)
 	}
+	array := must(api.Put(c, must(api.ArrayOf(c, []int64{1, 2, 3}))(t)))(t)
+	if pid, err := endWith.With(c, api.Value(dir+"/c"), array).Get(c); err != nil || pid == 0 {
+		t.Errorf("a task with a reference that is run again: %d, %v", pid, err)
+	}
 }
+
+// endsWith is endsProcess with an Array, which must be right each time.
+func endsWith(ctx context.Context, file string, a api.Array[int64]) (int, error) {
+	if fmt.Sprint(a.Data()) != "[1 2 3]" {
+		return 0, fmt.Errorf("the Array is %v", a.Data())
+	}
+	return endsProcess(ctx, file)
+}
+
+var endWith = api.Func2(endsWith, api.RegisterAs("test.endWith"))

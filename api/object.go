@@ -44,7 +44,7 @@ func putEncoded[T any](ctx context.Context, p *proc.Process, typ *proc.Type, v T
 	}
 	var c any
 	if typ.Plan.HasRefs() {
-		c = &decoding{p, ctx, nil, false}
+		c = &decoding{p: p, ctx: ctx}
 	}
 	e, err := encodeAt(c, typ.Plan, &v)
 	if err != nil {

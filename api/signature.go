@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"reflect"
 	"unsafe"
@@ -74,6 +73,16 @@ func (s *signature) arguments(h *proc.Future) unsafe.Pointer {
 	return unsafe.Add(unsafe.Pointer(h), s.tuple)
 }
 
+// at is where argument i of a call is.
+func (s *signature) at(h *proc.Future, i int) unsafe.Pointer {
+	return unsafe.Add(s.arguments(h), s.pos[i].at)
+}
+
+// valueOf is where a future of the argument's type has its value.
+func (pos *position) valueOf(f *proc.Future) unsafe.Pointer {
+	return unsafe.Add(unsafe.Pointer(f), pos.value)
+}
+
 func addressOf[A any](a *A) unsafe.Pointer { return unsafe.Pointer(a) }
 
 // beside gives what lies beside a call; nil where there is nothing.
@@ -124,7 +133,7 @@ func (s *signature) start(ctx context.Context, o *proc.Options, h *proc.Future) 
 		if pos.plan.Immediate() || i < len(x.args) && x.args[i].deferred() {
 			continue
 		}
-		e, err := pos.plan.Encode(&decoding{p, ctx, nil, false}, unsafe.Add(a, pos.at))
+		e, err := pos.plan.Encode(&decoding{p: p, ctx: ctx}, unsafe.Add(a, pos.at))
 		if err != nil {
 			return p, s.badArgument(i, err)
 		}
@@ -150,6 +159,8 @@ func (s *signature) collect(ctx context.Context, p *proc.Process, a unsafe.Point
 func (pos *position) collect(ctx context.Context, p *proc.Process, a unsafe.Pointer, g *argument) error {
 	into := unsafe.Add(a, pos.at)
 	switch {
+	case g.ready != nil:
+		return pos.loadReady(ctx, p, into, g.ready)
 	case g.dep != nil:
 		if err := g.dep.Failure(); err != nil {
 			return err
@@ -163,7 +174,7 @@ func (pos *position) collect(ctx context.Context, p *proc.Process, a unsafe.Poin
 		}
 		return gather(ctx, reflect.NewAt(pos.rt, into).Elem(), g.list)
 	case g.data != nil:
-		return pos.plan.Decode(&decoding{p, ctx, nil, false}, g.data, into)
+		return pos.plan.Decode(&decoding{p: p, ctx: ctx}, g.data, into)
 	}
 	return nil
 }
@@ -172,16 +183,29 @@ func (pos *position) collect(ctx context.Context, p *proc.Process, a unsafe.Poin
 func (pos *position) load(ctx context.Context, into unsafe.Pointer, f *proc.Future) error {
 	if !f.IsSet() || f.Type() != pos.typ || f.Freed() {
 		return f.Process().Read(ctx, f, func(data []byte) error {
-			return pos.plan.Decode(&decoding{f.Process(), ctx, f, false}, data, into)
+			return pos.plan.Decode(&decoding{p: f.Process(), ctx: ctx, f: f}, data, into)
 		})
 	}
-	from := unsafe.Add(unsafe.Pointer(f), pos.value)
+	from := pos.valueOf(f)
 	if pos.plan.Flat() {
 		pos.plan.Copy(into, from)
 	} else {
 		reflect.NewAt(pos.rt, into).Elem().Set(reflect.NewAt(pos.rt, from).Elem())
 	}
 	return nil
+}
+
+// loadReady makes the argument a copy of the value of an object, or an Array a view of it.
+func (pos *position) loadReady(ctx context.Context, p *proc.Process, into unsafe.Pointer, r *proc.Ready) error {
+	if !r.Hold() {
+		return pos.load(ctx, into, r.Future())
+	}
+	d := &decoding{p: p, ctx: ctx, ready: r}
+	err := pos.plan.Decode(d, r.Data(), into)
+	if d.ready != nil {
+		r.Release()
+	}
+	return err
 }
 
 // gather fills a slice with the values of fs.
@@ -193,7 +217,7 @@ func gather(ctx context.Context, into reflect.Value, fs []*proc.Future) error {
 	into.Set(reflect.MakeSlice(into.Type(), len(fs), len(fs)))
 	for i, f := range fs {
 		err := f.Process().Read(ctx, f, func(data []byte) error {
-			return decodeInto(&decoding{f.Process(), ctx, f, false}, pl, data, into.Index(i).Addr())
+			return decodeInto(&decoding{p: f.Process(), ctx: ctx, f: f}, pl, data, into.Index(i).Addr())
 		})
 		if err != nil {
 			return fmt.Errorf("element %d: %w", i, err)
@@ -263,73 +287,28 @@ func (s *signature) importCall(p *proc.Process, args []wire.Arg) (*proc.Future, 
 	return h, deps(h), nil
 }
 
-// pack appends the arguments of a call for a process of this node. It leaves to export what holds references or
-// is large. Packed arguments follow each other: each is its length times two and its bytes. An odd number says that
-// they have a head, as values have elsewhere.
-func (s *signature) pack(h *proc.Future, b []byte) ([]byte, bool) {
-	given, a := argsOf(h), s.arguments(h)
-	for i := range s.pos {
-		pos := &s.pos[i]
-		if i < len(given) && (given[i].deferred() || len(given[i].keep) > 0) || pos.plan.HasRefs() {
+// packBare appends the value at v.
+func (pos *position) packBare(b []byte, v unsafe.Pointer) ([]byte, bool) {
+	at := len(b)
+	b, ok := pos.plan.AppendBare(append(b, 0), v) // the start, if it is short
+	if !ok {
+		e, err := pos.plan.Encode(nil, v)
+		if err != nil || e.Len() > wire.MaxShortArgs || len(e.Keep) > 0 {
 			return b, false
 		}
-		if i < len(given) && given[i].data != nil {
-			if len(given[i].data) > wire.MaxShortArgs {
-				return b, false
-			}
-			b = binary.AppendUvarint(b, uint64(len(given[i].data))<<1|1)
-			b = append(b, given[i].data...)
-			continue
-		}
-		at := len(b)
-		b = append(b, 0) // the length, if it is short
-		var ok bool
-		if b, ok = pos.plan.AppendBare(b, unsafe.Add(a, pos.at)); !ok {
-			e, err := pos.plan.Encode(nil, unsafe.Add(a, pos.at))
-			if err != nil || e.Len() > wire.MaxShortArgs {
-				return b, false
-			}
-			b = binary.AppendUvarint(b[:at], uint64(e.Len())<<1|1)
-			b = append(append(b, e.Head...), e.Body...)
-			continue
-		}
-		switch n := len(b) - at - 1; {
-		case n < 64:
-			b[at] = byte(n << 1)
-		case n > wire.MaxShortArgs:
-			return b, false
-		default:
-			value := append([]byte{}, b[at+1:]...)
-			b = append(binary.AppendUvarint(b[:at], uint64(n)<<1), value...)
-		}
+		b = wire.AppendArg(b[:at], wire.ArgHead, e.Len())
+		return append(append(b, e.Head...), e.Body...), true
+	}
+	switch n := len(b) - at - 1; {
+	case n < 32:
+		b[at] = byte(n<<2 | wire.ArgBare)
+	case n > wire.MaxShortArgs:
+		return b, false
+	default:
+		value := append([]byte{}, b[at+1:]...)
+		b = append(wire.AppendArg(b[:at], wire.ArgBare, n), value...)
 	}
 	return b, true
-}
-
-// unpack fills the tuple of a call with packed arguments.
-func (s *signature) unpack(p *proc.Process, h *proc.Future, b []byte) (*proc.Future, error) {
-	a := s.arguments(h)
-	for i := range s.pos {
-		n, w := binary.Uvarint(b)
-		if w <= 0 || n>>1 > uint64(len(b)-w) {
-			return nil, fmt.Errorf("kadre: argument %d of %s ends early", i+1, s.fn.Run.Name)
-		}
-		value := b[w : w+int(n>>1)]
-		b = b[w+int(n>>1):]
-		var err error
-		if into := unsafe.Add(a, s.pos[i].at); n&1 == 0 {
-			err = s.pos[i].plan.DecodeBare(value, into)
-		} else {
-			err = s.pos[i].plan.Decode(&decoding{p, context.Background(), nil, false}, value, into)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("kadre: argument %d of %s: %w", i+1, s.fn.Run.Name, err)
-		}
-	}
-	if len(b) != 0 {
-		return nil, fmt.Errorf("kadre: %s has %d bytes of arguments too many", s.fn.Run.Name, len(b))
-	}
-	return h, nil
 }
 
 // plain says whether all arguments and the result are bare bytes.

@@ -108,7 +108,7 @@ func yieldAll[R any](ctx context.Context, typ *proc.Type, seq iter.Seq2[R, error
 	for v, fail := range seq {
 		var e codec.Encoded
 		if fail == nil {
-			if e, err = encodeAt(&decoding{p, ctx, nil, false}, typ.Plan, &v); err != nil {
+			if e, err = encodeAt(&decoding{p: p, ctx: ctx}, typ.Plan, &v); err != nil {
 				return fmt.Errorf("item %d: %w", y.Sent(), err)
 			}
 		}

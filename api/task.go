@@ -67,6 +67,8 @@ type argument struct {
 	dep  *proc.Future   // its value is wanted
 	list []*proc.Future // a slice of their values is wanted
 	many bool           // list is set, perhaps to nothing
+
+	ready *proc.Ready // an object's value is wanted, which is ready
 }
 
 // The casts of the task header. A *sched.Task is the start of a proc.Future, which is the start of a
@@ -102,7 +104,8 @@ type decoding struct {
 	ctx context.Context
 	f   *proc.Future
 
-	linked bool // f was found by a reference
+	linked bool        // f was found by a reference
+	ready  *proc.Ready // the argument that is decoded; who keeps its bytes sets it to nil
 }
 
 var types sync.Map // reflect.Type to *proc.Type
@@ -179,7 +182,7 @@ func decodedValue[R any](ctx context.Context, f *future[R]) (v R, err error) {
 		return v, err
 	}
 	err = f.head.Process().Read(ctx, &f.head, func(data []byte) error {
-		return decodeAt(&decoding{f.head.Process(), ctx, &f.head, false}, f.head.Type().Plan, data, &v)
+		return decodeAt(&decoding{p: f.head.Process(), ctx: ctx, f: &f.head}, f.head.Type().Plan, data, &v)
 	})
 	return v, err
 }
@@ -198,7 +201,7 @@ func settleEncoded[R any](ctx context.Context, f *future[R], v R) {
 	if a, ok := any(&v).(array); ok && a.becomeResult(&f.head) {
 		return
 	}
-	e, err := encodeAt(&decoding{f.head.Process(), ctx, &f.head, false}, f.head.Type().Plan, &v)
+	e, err := encodeAt(&decoding{p: f.head.Process(), ctx: ctx, f: &f.head}, f.head.Type().Plan, &v)
 	if err != nil {
 		f.head.Fail(&TaskError{Func: f.head.Name(), Cause: err})
 		return

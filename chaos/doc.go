@@ -28,7 +28,7 @@
 //
 // # worker-kill
 //
-// A driver with KADRE_ISOLATE=1 submits tasks of all kinds, half of them at most once, while the worker that runs them
+// A driver with KADRE_ISOLATE=1 submits tasks of all kinds, a third of them with references, half of them at most once, while the worker that runs them
 // is killed now and then. Each result is right; each at-most-once task, which notes its starts in a file, has started
 // at most once, and just once where it gave a result.
 //

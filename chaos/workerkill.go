@@ -23,6 +23,8 @@ const (
 	manyRetries = 1000                   // of the tasks that must come through
 	killTimeout = 2 * time.Minute        // for one run
 	bigResult   = 200 << 10
+	killArrays  = 8 // objects that tasks take by reference
+	arrayBytes  = 256 << 10
 )
 
 // killJobArg is what a task of the plan is told.
@@ -45,6 +47,8 @@ const (
 var (
 	killTask  = api.Func1(runKillTask, api.RegisterAs("chaos.task"), api.MaxRetries(manyRetries))
 	killOnce  = api.Func1(runKillTask, api.RegisterAs("chaos.once"), api.MaxRetries(0))
+	refTask   = api.Func2(runRefTask, api.RegisterAs("chaos.ref"), api.MaxRetries(manyRetries))
+	refOnce   = api.Func2(runRefTask, api.RegisterAs("chaos.refOnce"), api.MaxRetries(0))
 	killChild = api.Func1(func(_ context.Context, n int) (int, error) { return n * 3, nil }, api.RegisterAs("chaos.child"))
 )
 
@@ -82,6 +86,31 @@ func runKillTask(ctx context.Context, a killJobArg) ([]byte, error) {
 		out = []byte(strconv.Itoa(v))
 	}
 	return out, nil
+}
+
+// runRefTask is runKillTask with an array, all of whose elements are one number.
+func runRefTask(ctx context.Context, a killJobArg, data api.Array[byte]) ([]byte, error) {
+	b := data.Data()
+	if want := byte(a.N % killArrays); len(b) != arrayBytes || b[0] != want || b[len(b)/2] != want || b[len(b)-1] != want {
+		return nil, fmt.Errorf("task %d was given another array: %d bytes", a.N, len(b))
+	}
+	return runKillTask(ctx, a)
+}
+
+// killArgs makes the arrays.
+func killArgs(ctx context.Context) (refs []api.Ref[api.Array[byte]], err error) {
+	for i := range killArrays {
+		a, err := api.ArrayOf(ctx, bytes.Repeat([]byte{byte(i)}, arrayBytes))
+		if err != nil {
+			return nil, err
+		}
+		r, err := api.Put(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, r)
+	}
+	return refs, nil
 }
 
 // workerKill is the plan.
@@ -136,6 +165,10 @@ func killRun(ctx context.Context, seed uint64) (k killed, err error) {
 	defer func() { err = errors.Join(err, rt.Close()) }()
 	ctx = rt.With(ctx)
 
+	arrays, err := killArgs(ctx)
+	if err != nil {
+		return k, err
+	}
 	stop, stopped := make(chan struct{}), make(chan error, 1)
 	go func() {
 		r := rand.New(rand.NewPCG(seed, 2))
@@ -162,8 +195,13 @@ func killRun(ctx context.Context, seed uint64) (k killed, err error) {
 		if kinds[i] == kindLarge && r.IntN(8) > 0 {
 			kinds[i] = kindNothing
 		}
-		again[i] = killTask.Remote(ctx, killJobArg{i, kinds[i], ""})
-		once[i] = killOnce.Remote(ctx, killJobArg{i, kinds[i], log})
+		if r.IntN(3) == 0 {
+			again[i] = refTask.With(ctx, api.Value(killJobArg{i, kinds[i], ""}), arrays[i%killArrays])
+			once[i] = refOnce.With(ctx, api.Value(killJobArg{i, kinds[i], log}), arrays[i%killArrays])
+		} else {
+			again[i] = killTask.Remote(ctx, killJobArg{i, kinds[i], ""})
+			once[i] = killOnce.Remote(ctx, killJobArg{i, kinds[i], log})
+		}
 		if i%50 == 49 {
 			<-time.After(time.Duration(r.IntN(10)) * time.Millisecond)
 		}

@@ -144,6 +144,9 @@ func (f *Future) TryView() *View {
 // Data is the object's bytes, until Release.
 func (v *View) Data() []byte { return v.h.Bytes() }
 
+// Attempt is which attempt made the object.
+func (v *View) Attempt() uint32 { return v.h.Attempt() }
+
 // Again takes a view that was released once more; false when its object is not in the arena any more.
 func (v *View) Again() bool { return v.h.Again() }
 

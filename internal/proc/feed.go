@@ -66,8 +66,26 @@ type out struct {
 func newFeed(p *Process) *feed { return &feed{p: p, funcs: map[*Func]uint32{}} }
 
 // feeds says whether a task is one for the feed.
-func (p *Process) feeds(f *Future, o *Options, deps []*Future) bool {
-	return p.feed != nil && !o.placed() && !o.managed() && o.Timeout == 0 && len(deps) == 0 && f.kind().Pack != nil && o.milli() > 0 && o.milli() <= uint32(p.engine.Slots())*1000
+func (p *Process) feeds(f *Future, o *Options) bool {
+	return p.feed != nil && !o.placed() && !o.managed() && o.Timeout == 0 && f.kind().Pack != nil && o.milli() > 0 && o.milli() <= uint32(p.engine.Slots())*1000
+}
+
+// addAfter is add for a task that waits for its arguments.
+func (d *feed) addAfter(f *Future, deps []*Future) {
+	f.kind().Stow(f)
+	ready := true
+	for _, x := range deps {
+		ready = ready && x.Ready()
+	}
+	if ready {
+		d.add(f)
+		return
+	}
+	d.p.afterDeps(f, deps, func() {
+		if !f.Ready() {
+			d.add(f)
+		}
+	})
 }
 
 // add takes a task whose header is external already.
@@ -239,6 +257,7 @@ func (d *feed) done(b []byte) {
 	if e.Named {
 		d.p.identifyAs(f, o.num)
 	}
+	f.kind().Forget(f)
 	if e.Error {
 		var r wire.ErrorRecord
 		if err := wire.Unmarshal(result, &r); err != nil {

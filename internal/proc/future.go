@@ -116,12 +116,16 @@ type Func struct {
 	Export func(f *Future) (args []wire.Arg, keep []any, err error)
 	// Import gives a call whose arguments are decoded when it runs, after deps are ready.
 	Import func(p *Process, args []wire.Arg) (f *Future, deps []*Future, err error)
-	// Pack appends the arguments for a linked process; false where they need more than a few bytes or refer to
-	// anything. It does not block.
+	// Stow makes objects of large arguments, for Pack.
+	Stow func(f *Future)
+	// Pack appends the arguments for a linked process, when all that they refer to is ready; false where they do not
+	// fit a short frame. It does not block.
 	Pack func(f *Future, b []byte) ([]byte, bool)
-	// Unpacker gives a function that makes calls of the arguments that Pack wrote, for one goroutine at a time. It
-	// does not keep them.
-	Unpacker func(p *Process) func(b []byte) (*Future, error)
+	// Unpacker gives a function that makes calls of the arguments that Pack wrote at from, for one goroutine at a time.
+	// It does not keep them.
+	Unpacker func(p *Process, from id.Addr) func(b []byte) (*Future, error)
+	// Forget lets go of the arguments of a call that ran elsewhere.
+	Forget func(f *Future)
 }
 
 // inbound is what a task that another process submitted knows of how it came.

@@ -76,7 +76,7 @@ func (in *intake) name(b []byte) error {
 	fn, err := lookup(name)
 	unpack := func([]byte) (*Future, error) { return nil, err }
 	if err == nil {
-		unpack = fn.Unpacker(in.p)
+		unpack = fn.Unpacker(in.p, in.from)
 	}
 	in.funcs, in.names = append(in.funcs, unpack), append(in.names, name)
 	return nil
@@ -164,7 +164,16 @@ func (in *intake) answer(f *Future) {
 	if !a.answered.CompareAndSwap(false, true) {
 		return
 	}
-	p := in.p
+	if in.p.borrows.Load() > 0 { // what the task took references to is held by the driver; this ring has told that of ours
+		in.p.afterBorrowsBut(in.from, func() { in.outcome(f) })
+		return
+	}
+	in.outcome(f)
+}
+
+// outcome is what answer sends.
+func (in *intake) outcome(f *Future) {
+	a, p := f.inbound().short, in.p
 	if err := f.Failure(); err != nil {
 		in.answerError(a.call.Slot, a.named.Load(), p.record(f.explain(err), f.Name()))
 		return

@@ -399,6 +399,13 @@ func (p *Process) Escape(f *Future) codec.Ref {
 	return r
 }
 
+// EscapeAs is Escape for the value of one attempt.
+func (p *Process) EscapeAs(f *Future, attempt uint32) codec.Ref {
+	r := p.Escape(f)
+	r.Attempt = attempt
+	return r
+}
+
 // Borrow gives the future of a reference that came from outside. The same reference gives the same future
 // as long as it is in use.
 func (p *Process) Borrow(r codec.Ref, t *Type) *Future {
@@ -468,7 +475,10 @@ var rawType = &Type{}
 func init() { rawType.New = newRaw }
 
 // borrowing is a registration with an owner under way, and what waits for it.
-type borrowing struct{ after []*barrier }
+type borrowing struct {
+	owner id.Addr
+	after []*barrier
+}
 
 // barrier runs a function after a number of registrations.
 type barrier struct {
@@ -478,8 +488,9 @@ type barrier struct {
 
 // registerLocked tells an object's owner that this process refers to it.
 func (p *Process) registerLocked(o *object) func() {
-	b := &borrowing{}
+	b := &borrowing{owner: o.owner}
 	p.asks[b] = struct{}{}
+	p.borrows.Add(1)
 	return func() {
 		p.request(o.owner, wire.KBorrow, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}}), func([]byte, error) { p.registered(b) })
 	}
@@ -489,6 +500,7 @@ func (p *Process) registerLocked(o *object) func() {
 func (p *Process) registered(b *borrowing) {
 	p.mu.Lock()
 	delete(p.asks, b)
+	p.borrows.Add(-1)
 	var fs do
 	for _, r := range b.after {
 		if r.n--; r.n == 0 {
@@ -501,18 +513,23 @@ func (p *Process) registered(b *borrowing) {
 
 // afterBorrows runs f once all owners know of the references that came so far. Whoever gave them to us
 // holds them until then.
-func (p *Process) afterBorrows(f func()) {
+func (p *Process) afterBorrows(f func()) { p.afterBorrowsBut(id.Addr{}, f) }
+
+// afterBorrowsBut is afterBorrows where one owner hears of what f does after what it was told before.
+func (p *Process) afterBorrowsBut(owner id.Addr, f func()) {
+	r := &barrier{f: f}
 	p.mu.Lock()
-	if len(p.asks) == 0 {
-		p.mu.Unlock()
-		f()
-		return
-	}
-	r := &barrier{n: len(p.asks), f: f}
 	for b := range p.asks {
-		b.after = append(b.after, r)
+		if owner.IsZero() || b.owner != owner {
+			b.after = append(b.after, r)
+			r.n++
+		}
 	}
+	wait := r.n > 0
 	p.mu.Unlock()
+	if !wait {
+		f()
+	}
 }
 
 // deadKept is how long an address counts as dead for messages that speak of it late.

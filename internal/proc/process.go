@@ -42,7 +42,8 @@ type Process struct {
 
 	calls   wire.Calls
 	inbox   inbox
-	printed printer // workers' lines
+	borrows atomic.Int64 // how many are in asks
+	printed printer      // workers' lines
 	stats   struct {
 		retried, exported, imported atomic.Int64
 	}

@@ -46,8 +46,8 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 	placed := o.placed() || p.cfg.Isolate || o.milli() > uint32(p.engine.Slots())*1000
 	if placed || o.managed() {
 		p.engine.External(ctx, &f.Task, f.Func())
-		if p.feeds(f, o, deps) {
-			p.feed.add(f)
+		if p.feeds(f, o) {
+			p.feed.addAfter(f, deps)
 		} else {
 			p.place(ctx, f, wire.KindTask, placed, deps)
 		}
@@ -90,17 +90,7 @@ func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, ask boo
 		return
 	}
 	left, _ := remaining(ctx)
-	if len(deps) > 0 {
-		p.mu.Lock()
-		p.early[f] = deps
-		p.mu.Unlock()
-	}
-	p.whenDone(deps, func() {
-		if len(deps) > 0 {
-			p.mu.Lock()
-			delete(p.early, f)
-			p.mu.Unlock()
-		}
+	p.afterDeps(f, deps, func() {
 		rec, _, err := p.specify(f, k, left)
 		if err != nil {
 			f.Fail(err)
@@ -117,6 +107,23 @@ func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, ask boo
 		default:
 			p.runSpec(spec)
 		}
+	})
+}
+
+// afterDeps goes on with a submission once what f takes is done.
+func (p *Process) afterDeps(f *Future, deps []*Future, then func()) {
+	if len(deps) == 0 {
+		then()
+		return
+	}
+	p.mu.Lock()
+	p.early[f] = deps
+	p.mu.Unlock()
+	p.whenDone(deps, func() {
+		p.mu.Lock()
+		delete(p.early, f)
+		p.mu.Unlock()
+		then()
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
 )
 
 // Short frames are what a task costs between two processes of a node that are linked: no envelope, no names. A
@@ -153,6 +155,52 @@ func ParseSlot(b []byte) (slot uint32, err error) {
 		r.fail(ErrLimit)
 	}
 	return slot, shortError("frame", r.err)
+}
+
+// Forms of an argument in a ShortCall.
+const (
+	ArgBare = iota // a value without a head
+	ArgHead        // one with a head; see codec
+	ArgRef         // a reference to an object that is ready
+	ArgList        // arguments of which the function gets a slice
+)
+
+// ArgRoom is how many bytes the start of an argument takes at most.
+const ArgRoom = binary.MaxVarintLen64
+
+// AppendArg starts an argument of n bytes.
+func AppendArg(b []byte, form uint64, n int) []byte {
+	return binary.AppendUvarint(b, uint64(n)<<2|form)
+}
+
+// ParseArg takes an argument off b; value and rest are parts of it.
+func ParseArg(b []byte) (form uint64, value, rest []byte, err error) {
+	r := reader{b: b}
+	n := r.uv()
+	value = r.take(int(min(n>>2, MaxBody)))
+	return n & 3, value, r.b, shortError("argument", r.err)
+}
+
+// AppendReady is the value of an ArgRef that sender sends.
+func AppendReady(b []byte, i id.Object, owner, sender id.Addr) []byte {
+	a := appender{append(b, i[:]...)}
+	if owner != sender {
+		a.addr(owner)
+	}
+	return a.b
+}
+
+// ParseReady takes an ArgRef apart.
+func ParseReady(b []byte, sender id.Addr) (i id.Object, owner id.Addr, err error) {
+	r := reader{b: b}
+	i, owner = r.object(), sender
+	if len(r.b) > 0 {
+		owner = r.addr()
+	}
+	if r.err == nil && len(r.b) > 0 {
+		r.fail(ErrLimit)
+	}
+	return i, owner, shortError("reference", r.err)
 }
 
 // small reads a number below limit.

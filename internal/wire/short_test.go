@@ -6,6 +6,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/kadrehq/kadre/internal/id"
 )
 
 func TestShortFrames(t *testing.T) {
@@ -28,6 +30,21 @@ func TestShortFrames(t *testing.T) {
 	}
 	if n, err := ParseSlot(AppendSlot(nil, ShortAdopt, 700)); n != 700 || err != nil {
 		t.Error(n, err)
+	}
+	me, other := id.Addr{Node: "n", Proc: 1}, id.Addr{Node: "n", Proc: 2}
+	for _, owner := range []id.Addr{me, other} {
+		ref := AppendReady(nil, id.TaskOf(5, 6).Object(7), owner, me)
+		b := append(append(AppendArg(nil, ArgRef, len(ref)), ref...), "rest"...)
+		form, value, rest, err := ParseArg(b)
+		if form != ArgRef || !bytes.Equal(value, ref) || string(rest) != "rest" || err != nil {
+			t.Error(form, value, rest, err)
+		}
+		if i, o, err := ParseReady(value, me); i != id.TaskOf(5, 6).Object(7) || o != owner || err != nil {
+			t.Error(i, o, err)
+		}
+	}
+	if _, _, _, err := ParseArg(AppendArg(nil, ArgBare, 1)); !errors.Is(err, ErrShort) {
+		t.Error(err)
 	}
 	f := Frame{Kind: KRun}
 	if IsShort(f.Append(nil)) || IsShort(nil) {
@@ -53,6 +70,12 @@ func FuzzShort(f *testing.F) {
 		switch b[0] {
 		case ShortCall:
 			if c, args, err := ParseCall(b); err == nil {
+				for rest, err := args, error(nil); err == nil && len(rest) > 0; {
+					var value []byte
+					if _, value, rest, err = ParseArg(rest); err == nil {
+						ParseReady(value, id.Addr{})
+					}
+				}
 				if c2, args2, err := ParseCall(append(c.Append(nil), args...)); err != nil || c != c2 || !bytes.Equal(args, args2) {
 					t.Fatal(c, c2, err)
 				}

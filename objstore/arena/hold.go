@@ -103,6 +103,16 @@ func (a *Arena) GetAt(o *ID) (*Hold, bool) {
 	return h, true
 }
 
+// GetInto is Get for whoever keeps the Hold in something of its own. h is new, or was released.
+func (a *Arena) GetInto(h *Hold, o *ID) bool {
+	*h = Hold{done: true}
+	if !a.get(h, o) {
+		return false
+	}
+	h.done = false
+	return true
+}
+
 // get has what mostly happens in one piece: the object is in its first bucket, and this process has its holder bit
 // set. All else is for search.
 func (a *Arena) get(to *Hold, o *ID) bool {
