@@ -14,23 +14,23 @@ import (
 // hogMost bounds what a hog takes, for the machine's sake.
 const hogMost = 3 << 30
 
-// hog takes memory without end, and stays.
-func hog(ctx context.Context, dir string) (int, error) {
+// hog takes memory without end, so much at a time, and stays.
+func hog(ctx context.Context, dir string, bytes int, pause time.Duration) (int, error) {
 	note(dir, "began")
 	var all [][]byte
-	for n := 0; n < hogMost; n += 4 << 20 {
-		b := make([]byte, 4<<20)
+	for n := 0; n < hogMost; n += bytes {
+		b := make([]byte, bytes)
 		for i := 0; i < len(b); i += os.Getpagesize() {
 			b[i] = 1
 		}
 		all = append(all, b)
-		time.Sleep(time.Millisecond) // as who reads a file does
+		time.Sleep(pause) // as who reads a file does
 	}
 	<-ctx.Done()
 	return len(all), ctx.Err()
 }
 
-var hogs = api.Func1(hog)
+var hogs = api.Func3(hog)
 
 // TestHeapMemory has tasks take more memory than they said, and than the node has, beside one that is modest.
 func TestHeapMemory(t *testing.T) {
@@ -41,15 +41,24 @@ func TestHeapMemory(t *testing.T) {
 	modest := rulesReleased.Options(api.OwnProcess(), api.HeapMemory(50<<20), api.MaxRetries(0)).Remote(c, dir)
 	must(0, noted(c, dir, "began"))(t)
 	own := hogs.Options(api.OwnProcess(), api.MaxRetries(0))
+	said := own.Options(api.HeapMemory(100 << 20))
+	its, nodes := []string{"api_test.hog", "HeapMemory", "100 MiB"}, []string{"api_test.hog", "memory", "500 MiB"}
 	for name, h := range map[string]struct {
-		f    *api.RemoteFunc1[string, int]
-		want []string
+		f     *api.RemoteFunc3[string, int, time.Duration, int]
+		bytes int
+		pause time.Duration
+		want  []string
 	}{
-		"more than it said":      {own.Options(api.HeapMemory(100 << 20)), []string{"api_test.hog", "HeapMemory", "100 MiB"}},
-		"more than the node has": {own, []string{"api_test.hog", "memory", "500 MiB"}},
-		"twice":                  {own.Options(api.HeapMemory(100<<20), api.MaxRetries(1)), []string{"api_test.hog", "HeapMemory", "100 MiB"}},
+		"more than it said":          {said, 4 << 20, time.Millisecond, its},
+		"more than the node has":     {own, 4 << 20, time.Millisecond, nodes},
+		"twice":                      {said.Options(api.MaxRetries(1)), 4 << 20, time.Millisecond, its},
+		"fast":                       {said, 1 << 20, 0, its},
+		"fast, of the node's":        {own, 1 << 20, 0, nodes},
+		"all at once":                {said, 1 << 30, 0, its},
+		"all of the node's, at once": {own, 1 << 30, 0, nodes},
+		"in large pieces":            {said, 70 << 20, 0, its},
 	} {
-		_, err := h.f.Remote(c, t.TempDir()).Get(c)
+		_, err := h.f.Remote(c, t.TempDir(), h.bytes, h.pause).Get(c)
 		var died *api.WorkerDiedError
 		if !errors.As(err, &died) {
 			t.Fatalf("%s: %v", name, err)
@@ -65,7 +74,7 @@ func TestHeapMemory(t *testing.T) {
 		t.Errorf("a modest task beside them gives %d, %v", v, err)
 	}
 	var never *api.UnschedulableError
-	if _, err := hogs.Options(api.HeapMemory(1<<40)).Remote(c, dir).Get(c); !errors.As(err, &never) || !strings.Contains(err.Error(), "memory") {
+	if _, err := hogs.Options(api.HeapMemory(1<<40)).Remote(c, dir, 1, 0).Get(c); !errors.As(err, &never) || !strings.Contains(err.Error(), "memory") {
 		t.Errorf("more than any node has: %v", err)
 	}
 }

@@ -115,6 +115,9 @@ func (n *Node) runLocked(p *process, e *errand) {
 			n.releaseLocked(old)
 		}
 		p.errands[e.spec.Task] = e
+		if p.worker != nil && e.spec.Resources[wire.Memory] > 0 {
+			n.weighSoon()
+		}
 	}
 	if e.asked != nil {
 		n.reply(e.asked, wire.Marshal(&wire.Placed{To: p.addr}), nil)

@@ -2,9 +2,7 @@ package node
 
 import (
 	"fmt"
-	"os"
-	"slices"
-	"strconv"
+	"math"
 	"strings"
 	"time"
 
@@ -13,8 +11,14 @@ import (
 )
 
 const (
-	// memoryLook is how often workers are weighed. What they take in between is theirs.
-	memoryLook = 100 * time.Millisecond
+	// memoryLook is how long workers go without being weighed at most, and memoryHaste at least; in between it is as long
+	// as they need at fastestGrowth bytes a second to take what is left.
+	memoryLook    = 100 * time.Millisecond
+	memoryHaste   = 5 * time.Millisecond
+	fastestGrowth = 8 << 30
+	// mapSlack is what a process may map beyond the memory that it may still take: Go maps 64 MiB at a time, and its
+	// tables beside.
+	mapSlack = 128 << 20
 	// processMemory is what a worker takes beside its tasks: its executable, its runtime, its caches.
 	processMemory = 64 << 20
 	// storeShare of a hundred is taken off for the object store where its size is not given.
@@ -37,84 +41,80 @@ func taskMemory(cfg Config) int64 {
 // weighed is what one worker takes and may take.
 type weighed struct {
 	w        *worker
-	used     int64
-	limit    int64 // 0: none of its own
+	used     int64 // bytes that it shares with nobody
+	mapped   int64 // bytes that it could take so without another mapping
+	limit    int64 // what its task said; 0: nothing
 	names    []string
 	retrying bool // what runs in it runs again
 }
 
-// weigh ends the workers that take more memory than they may: those of one task or actor that said how much it needs, and
-// while all together take more than the node has for them, the largest of those whose tasks run again, else the largest.
-func (n *Node) weigh() {
-	ws := n.weighing()
-	if len(ws) == 0 {
-		return
-	}
-	n.mu.Lock()
-	budget := n.place.total[wire.Memory] / 1e6
-	n.mu.Unlock()
-	total := int64(0)
-	for i := range ws {
-		v := &ws[i]
-		v.used = anonymousBytes(v.w.pid)
-		if v.limit > 0 && v.used > v.limit+processMemory {
-			n.endWorker(v.w, fmt.Sprintf("it took %s of memory, and the HeapMemory of %s is %s", sizeText(v.used), strings.Join(v.names, ", "), sizeText(v.limit)))
-			continue
+// unbounded is the room of a worker for which nobody said how much it may take.
+const unbounded = math.MaxInt64
+
+// judgement says what is to be done about the memory of workers.
+type judgement struct {
+	ends []string // of each, why it is to be ended; "" is not
+	room []int64  // of each, how much more it may take
+	left int64    // of the node's memory, as far as somebody said how much that is
+	next time.Duration
+}
+
+// judge ends the workers that take more memory than they may: those of one task or actor that said how much it needs, and
+// while all together take more than the budget, the largest of those whose tasks run again, else the largest. The
+// budget bounds a worker's room if it was asked for.
+func judge(ws []weighed, budget int64, asked bool) judgement {
+	j := judgement{ends: make([]string, len(ws)), room: make([]int64, len(ws)), left: unbounded}
+	total, heaviest := int64(0), -1
+	for i, v := range ws {
+		j.room[i] = unbounded
+		if v.limit > 0 {
+			if j.room[i] = v.limit + processMemory - v.used; j.room[i] < 0 {
+				j.ends[i], j.room[i] = fmt.Sprintf("it took %s of memory, and %s", sizeText(v.used), v.said()), unbounded
+				continue
+			}
 		}
 		total += v.used
-	}
-	if total <= budget+int64(len(ws))*processMemory {
-		return
-	}
-	heaviest := slices.MaxFunc(ws, func(a, b weighed) int {
-		if a.retrying != b.retrying {
-			if a.retrying {
-				return 1
-			}
-			return -1
+		if heaviest < 0 || v.retrying && !ws[heaviest].retrying || v.retrying == ws[heaviest].retrying && v.used > ws[heaviest].used {
+			heaviest = i
 		}
-		return int(a.used - b.used)
-	})
-	n.endWorker(heaviest.w, fmt.Sprintf("the workers of the node took %s of memory, and may take %s (its resource %q): of those whose tasks can run again this one, with %s, took most: %s",
-		sizeText(total), sizeText(budget), wire.Memory, strings.Join(heaviest.names, ", "), sizeText(heaviest.used)))
+	}
+	left := budget + int64(len(ws))*processMemory - total
+	if left < 0 && heaviest >= 0 {
+		v := ws[heaviest]
+		j.ends[heaviest] = fmt.Sprintf("the workers of the node took %s of memory, and %s: of those whose tasks can run again this one, with %s, took most: %s",
+			sizeText(total), nodeSaid(budget), strings.Join(v.names, ", "), sizeText(v.used))
+		left += v.used
+	}
+	if asked {
+		j.left = max(0, left)
+	}
+	tightest := left
+	for i := range ws {
+		j.room[i] = min(j.room[i], j.left)
+		tightest = min(tightest, j.room[i])
+	}
+	j.next = time.Duration(float64(max(0, tightest)) / fastestGrowth * float64(time.Second))
+	j.next = min(max(j.next, memoryHaste), memoryLook)
+	return j
 }
 
-// weighing lists the workers that run.
-func (n *Node) weighing() (ws []weighed) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, w := range n.workers {
-		if w.pid == 0 || w.reaped || w.why != "" || w.proc == nil {
-			continue
-		}
-		v := weighed{w: w, retrying: true}
-		for _, e := range w.proc.errands {
-			v.retrying = v.retrying && e.spec.Retries > 0
-			if !slices.Contains(v.names, e.spec.Func) && len(v.names) < 3 {
-				v.names = append(v.names, e.spec.Func)
-			}
-			if w.duty != sharedDuty {
-				v.limit += int64(e.spec.Resources[wire.Memory])
-			}
-		}
-		if len(v.names) == 0 {
-			v.names = []string{"tasks of job " + w.job.id.String()}
-		}
-		ws = append(ws, v)
-	}
-	return ws
+// said tells of a worker's own limit.
+func (v *weighed) said() string {
+	return fmt.Sprintf("the HeapMemory of %s is %s", strings.Join(v.names, ", "), sizeText(v.limit))
 }
 
-// anonymousBytes is the memory that a process shares with nobody; 0 where there is no such process.
-func anonymousBytes(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	f := strings.Fields(string(b))
-	if err != nil || len(f) < 3 {
-		return 0
+// nodeSaid tells of the limit for all workers.
+func nodeSaid(budget int64) string {
+	return fmt.Sprintf("may take %s (its resource %q)", sizeText(budget), wire.Memory)
+}
+
+// ranOut says why a worker has ended by itself whose last mapping the system refused because of what it was told.
+func (v *weighed) ranOut(budget int64) string {
+	why := fmt.Sprintf("it ran out of memory with %s: when last looked at it had taken %s", strings.Join(v.names, ", "), sizeText(v.used))
+	if v.limit > 0 {
+		return why + ", and " + v.said()
 	}
-	resident, _ := strconv.ParseInt(f[1], 10, 64) // the kernel writes numbers
-	shared, _ := strconv.ParseInt(f[2], 10, 64)
-	return (resident - shared) * int64(os.Getpagesize())
+	return why + ", and the workers of the node " + nodeSaid(budget)
 }
 
 // sizeText prints a number of bytes for people.

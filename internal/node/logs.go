@@ -18,7 +18,6 @@ const (
 	maxLogFile  = 16 << 20 // bytes, then the file is rotated; two are kept
 	maxLine     = 16 << 10 // bytes of a line; a longer one is cut into several
 	maxLineRate = 1000     // lines a second that go to the driver; the others are counted
-	tailSize    = 4 << 10  // bytes of standard error that a worker's end is explained with
 	logLinger   = time.Second
 	tellDrops   = 1100 * time.Millisecond // after the first dropped line, their number is told at the latest
 )
@@ -37,7 +36,7 @@ type workerLogs struct {
 	path    string
 	file    *os.File // nil when it cannot be written
 	size    int64
-	tail    []byte
+	last    words
 	second  int64 // of the last line
 	lines   int   // in that second
 	dropped int
@@ -76,9 +75,9 @@ func (l *workerLogs) open() {
 	l.file, l.size = f, 0
 }
 
-// finish reads what is left after the worker's end, and gives the last of its standard error. A process that
-// escaped the worker's group may hold the pipes open: it is not waited for.
-func (l *workerLogs) finish() string {
+// finish reads what is left after the worker's end, and gives its last words. A process that escaped the worker's group may hold the pipes
+// open: it is not waited for.
+func (l *workerLogs) finish(byGo bool) string {
 	for _, r := range l.readers {
 		r.SetReadDeadline(time.Now().Add(logLinger))
 	}
@@ -92,7 +91,7 @@ func (l *workerLogs) finish() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tellDropped()
-	return strings.ToValidUTF8(string(l.tail), "?")
+	return l.last.text(byGo)
 }
 
 func (l *workerLogs) read(r *os.File, isErr bool) {
@@ -113,10 +112,7 @@ func (l *workerLogs) line(b []byte, isErr bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if isErr {
-		l.tail = append(l.tail, b...)
-		if over := len(l.tail) - tailSize; over > 0 {
-			l.tail = append(l.tail[:0], l.tail[over:]...)
-		}
+		l.last.add(b)
 	}
 	l.write(b)
 	if now := time.Now().Unix(); now != l.second {

@@ -66,6 +66,7 @@ type Node struct {
 	worked      time.Time // when there was work last; the ticker's
 	drowsy      atomic.Bool
 	stirred     chan struct{} // wakes the ticker
+	hired       chan struct{} // wakes the one who weighs workers
 	recordUntil atomic.Int64  // Unix nanoseconds
 
 	closing  sync.Once
@@ -109,7 +110,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, started: time.Now(),
-		stirred: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
+		stirred: make(chan struct{}, 1), hired: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, workers: map[uint64]*worker{},
 		members: map[id.Node]*member{}, deadlocks: deadlocks{silent: map[string]int{}},
 	}
@@ -168,6 +169,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.early.open()
 	n.spawn(n.accept)
 	n.spawn(n.tick)
+	n.spawn(n.watchMemory)
 	close(n.ready)
 	return nil
 }

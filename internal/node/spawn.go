@@ -73,7 +73,7 @@ func (n *Node) launch(w *worker) (*exec.Cmd, *workerLogs, error) {
 	logs.stdout.Close()
 	logs.stderr.Close()
 	if err != nil {
-		logs.finish()
+		logs.finish(false)
 		return nil, nil, fmt.Errorf("node: starting a worker of job %v: %w", desc.Job, err)
 	}
 	n.mu.Lock()

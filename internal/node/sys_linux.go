@@ -137,3 +137,19 @@ func killGroup(pid int) error {
 	}
 	return nil
 }
+
+// capData bounds what a process may map for itself, 0: not. Go ends its program where a mapping is refused, and says so.
+func capData(pid int, most int64) error {
+	var was unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_DATA, nil, &was); err != nil {
+		return fmt.Errorf("node: limits of worker %d: %w", pid, err)
+	}
+	l := unix.Rlimit{Cur: was.Max, Max: was.Max}
+	if most > 0 {
+		l.Cur = min(uint64(most), was.Max)
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_DATA, &l, nil); err != nil {
+		return fmt.Errorf("node: bounding the memory of worker %d: %w", pid, err)
+	}
+	return nil
+}

@@ -27,3 +27,4 @@ func openExe(int) (*os.File, error) { return nil, errLinuxOnly }
 func exePath(f *os.File) string     { return f.Name() }
 func leashed(*exec.Cmd)             {}
 func killGroup(int) error           { return errLinuxOnly }
+func capData(int, int64) error      { return errLinuxOnly }

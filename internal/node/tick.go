@@ -21,7 +21,7 @@ const (
 func (n *Node) tick() {
 	t := time.NewTimer(tickBusy)
 	defer t.Stop()
-	var told, stole, slow, weighed time.Time
+	var told, stole, slow time.Time
 	for {
 		select {
 		case <-n.ctx.Done():
@@ -45,10 +45,6 @@ func (n *Node) tick() {
 		n.mu.Lock()
 		n.growOwnLocked()
 		n.mu.Unlock()
-		if now.Sub(weighed) >= memoryLook {
-			weighed = now
-			n.weigh()
-		}
 		if now.Sub(slow) >= tickSlow {
 			slow = now
 			n.sweepJobs()

@@ -44,7 +44,9 @@ type worker struct {
 	pid     int
 	reaped  bool // its number may be another's now
 	proc    *process
-	busy    bool // of taskDuty
+	busy    bool     // of taskDuty
+	last    *weighed // when it was looked at last
+	capped  int64    // bytes that it may map; 0: as many as it likes
 	why     string
 	waiting []*errand    // until it attaches
 	asked   []wire.Frame // requests that are answered when it attaches or ends
@@ -91,11 +93,11 @@ func (n *Node) runWorker(w *worker) {
 	w.reaped = true
 	n.mu.Unlock()
 	err = cmd.Wait()
-	tail := logs.finish()
 	why := "exit status 0"
 	if err != nil {
 		why = err.Error()
 	}
+	tail := logs.finish(why == endedByGo)
 	n.buryWorker(w, why, tail)
 }
 
@@ -129,8 +131,9 @@ func (n *Node) endLate(w *worker) {
 func (n *Node) buryWorker(w *worker, how, tail string) {
 	n.mu.Lock()
 	delete(n.workers, w.num)
-	if w.why == "" {
-		w.why = how
+	itself := w.why == ""
+	if itself {
+		w.why = n.explainLocked(w, how, tail)
 	}
 	j, p := w.job, w.proc
 	if j.shared == w {
@@ -145,13 +148,13 @@ func (n *Node) buryWorker(w *worker, how, tail string) {
 	if w.duty == taskDuty && w.busy {
 		n.place.ownBusy--
 	}
-	if !n.restartLocked(w, how) {
+	if !itself || how != killedBy9 || !n.restartLocked(w) {
 		n.failWaitingLocked(w, tail)
 	}
 	why := w.why
 	n.mu.Unlock()
-	n.event("worker", "end", j.id.String(), int64(w.pid), why)
-	n.log.Debug("node: worker ended", "pid", w.pid, "duty", w.duty, "why", why)
+	n.event("worker", "end", j.id.String(), int64(w.pid), firstLine(why))
+	n.log.Debug("node: worker ended", "pid", w.pid, "duty", w.duty, "why", firstLine(why))
 	if p != nil {
 		n.clear(p, why)
 		return
@@ -161,9 +164,9 @@ func (n *Node) buryWorker(w *worker, how, tail string) {
 
 // restartLocked starts another worker in place of one that somebody killed before it attached: that says nothing
 // about the program.
-func (n *Node) restartLocked(w *worker, how string) bool {
+func (n *Node) restartLocked(w *worker) bool {
 	j := w.job
-	if w.proc != nil || w.why != how || how != killedBy9 || n.jobs[j.id] != j || n.stopped || j.restarts >= maxRestarts {
+	if w.proc != nil || n.jobs[j.id] != j || n.stopped || j.restarts >= maxRestarts {
 		return false
 	}
 	j.restarts++
@@ -186,7 +189,7 @@ func (n *Node) failWaitingLocked(w *worker, tail string) {
 	w.waiting, w.asked = nil, nil
 	why := func(name string) *wire.ErrorRecord {
 		return &wire.ErrorRecord{Class: wire.ErrorWorkerStart, Node: n.id, PID: w.pid, Func: name,
-			Text: fmt.Sprintf("node: a worker on node %s did not come up: %s", n.id.Short(), w.why), Stack: tail}
+			Text: fmt.Sprintf("node: a worker on node %s did not come up: %s", n.id.Short(), firstLine(w.why)), Stack: tail}
 	}
 	for _, e := range waiting {
 		n.failLocked(e, why(e.spec.Func))
@@ -230,6 +233,7 @@ func (n *Node) enterWorkerLocked(p *process) error {
 		return fmt.Errorf("node: attach: worker %d is process %d and not %d", p.hello.Worker, w.pid, p.pid)
 	}
 	w.proc, p.worker, p.job = p, w, w.job.id
+	n.weighSoon()
 	w.job.restarts = 0
 	return nil
 }

@@ -286,7 +286,7 @@ func TestLogsAreBounded(t *testing.T) {
 	l.stderr.WriteString(strings.Repeat("y", 3*maxLine) + "\xff")
 	l.stdout.Close()
 	l.stderr.Close()
-	if tail := l.finish(); len(tail) != tailSize || !strings.HasSuffix(tail, "yyy?") {
+	if tail := l.finish(false); len(tail) != tailSize || !strings.HasSuffix(tail, "yyy?") {
 		t.Errorf("tail of %d bytes ends in %q", len(tail), tail[max(0, len(tail)-8):])
 	}
 	for _, name := range []string{l.path, l.path + ".1"} {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
@@ -46,11 +47,16 @@ func (e *TaskError) Unwrap() error { return e.Cause }
 type WorkerDiedError struct {
 	Func string
 	Node id.Node
-	Why  string
+	Why  string // how it ended, in one line; below it what it wrote last
 }
 
 func (e *WorkerDiedError) Error() string {
-	return fmt.Sprintf("task %s: the process running it on node %s ended: %s; see `kadre logs`, or raise MaxRetries", e.Func, e.Node.Short(), e.Why)
+	why, wrote, some := strings.Cut(e.Why, "\n")
+	text := fmt.Sprintf("task %s: the process running it on node %s ended: %s; see `kadre logs`, or raise MaxRetries", e.Func, e.Node.Short(), why)
+	if some {
+		text += "\n" + wrote
+	}
+	return text
 }
 
 // WorkerStartError says that a worker process did not come up.
