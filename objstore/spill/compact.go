@@ -18,8 +18,8 @@ const (
 	compactAbove = 64 << 20 // bytes of dead records that are left alone whatever lives
 	compactSize  = 4 << 20  // bytes of live records that are written into one file, about
 
-	spareShare = 20      // a file system keeps one part in so many free for others
-	spareMost  = 1 << 30 // but not more than so many bytes
+	spareShare = 50        // a file system keeps one part in so many free for others
+	spareMost  = 64 << 20 // but not more than so many bytes
 )
 
 // Sparse says whether Compact would do something.

@@ -12,7 +12,7 @@
 //
 // It does not choose what to spill and knows no arena. The room of a dropped record in a file of
 // several is given back when the whole file goes, or by [Dir.Compact], which its owner calls from time to time: so what
-// is dead takes no more room than what lives, or 64 MiB. One part in twenty of the file system, 1 GiB at most, is
+// is dead takes no more room than what lives, or 64 MiB. One part in fifty of the file system, 64 MiB at most, is
 // left to others.
 //
 // Rejected: one file for each object (a million of them); one growing file (needs a compaction); a checksum
