@@ -225,6 +225,10 @@ func (p *Process) stepLocked(ev owner.Event) (todo do) {
 			todo = append(todo, func() { p.free(a.ID, a.Attempt, []id.Node{a.Node}, true) })
 		case owner.ReleaseContained:
 			todo = append(todo, p.unpinLocked(a.IDs)...)
+		case owner.GiveUp:
+			if o := p.objects[a.ID]; o != nil && o.rec != nil {
+				o.rec.spec, o.rec.keep, o.rec.remake = nil, nil, nil
+			}
 		case owner.Forget:
 			todo = append(todo, p.forgetLocked(a.ID)...)
 		}
@@ -255,7 +259,7 @@ func (p *Process) lostLocked(i id.Object) do {
 	}
 	ws := o.waiters
 	o.waiters = nil
-	info := lostInfo(i, p.self, "its last copy is gone, and it was not made by a task that could run again")
+	info := lostInfo(i, p.self, "its last copy is gone, and it was not made by a task that could run again, or too much was made since")
 	f := o.fut.Value()
 	return do{func() {
 		for _, w := range ws {

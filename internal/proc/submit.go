@@ -201,7 +201,7 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	}
 	p.mu.Lock()
 	o.rec = rec
-	todo := p.stepLocked(owner.Made{ID: o.id, Remakeable: k == wire.KindTask, Args: ids})
+	todo := p.stepLocked(owner.Made{ID: o.id, Remakeable: k == wire.KindTask, Args: ids, Spec: int64(len(rec.spec))})
 	p.mu.Unlock()
 	todo.run()
 	if k == wire.KindTask {

@@ -2,7 +2,7 @@ package owner
 
 import "github.com/kadrehq/kadre/internal/id"
 
-// Action is one thing to do: Ready, Lost, Remake, Refuse, Free, ReleaseContained or Forget.
+// Action is one thing to do: Ready, Lost, Remake, Refuse, Free, ReleaseContained, GiveUp or Forget.
 type Action interface{ action() }
 
 // Ready says that the outcome is known (the record is Ready or Failed) and waiters can be answered.
@@ -36,6 +36,10 @@ type Free struct {
 // ReleaseContained gives back one hold on each of these objects, which a value contained.
 type ReleaseContained struct{ IDs []id.Object }
 
+// GiveUp says that the object will not be made again: there is too much lineage, and its is the oldest. The
+// specification can go.
+type GiveUp struct{ ID id.Object }
+
 // Forget says that the record is gone: what the shell keeps for the object (value, error, specification) can go.
 type Forget struct{ ID id.Object }
 
@@ -45,4 +49,5 @@ func (Remake) action()           {}
 func (Refuse) action()           {}
 func (Free) action()             {}
 func (ReleaseContained) action() {}
+func (GiveUp) action()           {}
 func (Forget) action()           {}

@@ -2,6 +2,7 @@ package owner
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/kadrehq/kadre/internal/id"
 )
@@ -9,7 +10,17 @@ import (
 // check counts everything again, the slow way.
 func (t *Table) check() error {
 	needed, lineage := map[id.Object]int{}, map[id.Object]int{}
+	lined, bytes := 0, int64(0)
 	for o, r := range t.recs {
+		if r.lined != (r.isResult() && r.kept() && r.remakeable && (r.state == StateReady || r.state == StateFreed)) {
+			return fmt.Errorf("%v is %v and counts as lineage: %v", o, r.state, r.lined)
+		}
+		if r.lined {
+			lined, bytes = lined+1, bytes+r.spec+lineageEach
+			if !slices.Contains(t.lines.order, o) {
+				return fmt.Errorf("%v is lineage and never given up", o)
+			}
+		}
 		want := pinNone
 		switch {
 		case r.state == StatePending:
@@ -37,6 +48,9 @@ func (t *Table) check() error {
 		case len(r.contains) > 0 && r.state != StateReady:
 			return fmt.Errorf("%v is %v and holds what its value contained", o, r.state)
 		}
+	}
+	if t.lines.count != lined || t.lines.bytes != bytes || bytes > t.lines.most && lined > 1 {
+		return fmt.Errorf("%d records of lineage take %d bytes, counted %d and %d of %d", lined, bytes, t.lines.count, t.lines.bytes, t.lines.most)
 	}
 	for o, r := range t.recs {
 		switch {

@@ -25,7 +25,8 @@
 // Its data is kept while this process holds it (Hold), while another process borrows it (Borrow), or while a
 // pending object of this table takes it as an argument. Its record alone is kept while a stored object made
 // from it could be made again: the lineage. Values that travel inside messages are never lost, need no
-// lineage, and live as long as their record.
+// lineage, and live as long as their record. Lineage is bounded: beyond 256 MiB of specifications the oldest are given up
+// (GiveUp), and their results are lost with their last copies.
 //
 // References found inside a value (Contains) are held by the shell: it takes a hold on each before it reports
 // the seal, and the table says with ReleaseContained when to give it back, also when the seal was refused.

@@ -13,6 +13,7 @@ type Made struct {
 	Remakeable bool        // its task may run again when the last copy is lost
 	Args       []id.Object // arguments of its task; those this table does not own are ignored
 	Attempt    uint32      // the one that may seal first
+	Spec       int64       // bytes that are kept for making it again
 }
 
 // Sealed says that an attempt ended with a value: in Node's arena where Stored, else inside the message.

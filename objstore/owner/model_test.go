@@ -29,6 +29,7 @@ type world struct {
 	sealed map[id.Object]map[uint32]bool // attempts that were accepted
 	wanted map[id.Object]bool            // without an answer yet
 	gone   map[id.Object]bool            // forgotten
+	given  map[id.Object]bool            // up: it cannot be made again
 
 	nodes []map[id.Object]uint32 // each node's arena: the attempt of each copy
 	execs []exec
@@ -134,10 +135,18 @@ func (w *world) act(a Action, before map[id.Object]Info) error {
 		if w.specs[a.ID].put && before[a.ID].State != StatePending {
 			return fmt.Errorf("a put cannot be made again")
 		}
+		if w.given[a.ID] && before[a.ID].State != StatePending {
+			return fmt.Errorf("it was given up")
+		}
 		if w.specs[a.ID].of != (id.Object{}) {
 			return fmt.Errorf("it has no task of its own")
 		}
 		w.start(a.ID, a.Attempt)
+	case GiveUp:
+		if w.given[a.ID] {
+			return fmt.Errorf("given up twice")
+		}
+		w.given[a.ID] = true
 	case Refuse:
 		return w.free(a.ID, a.Attempt, a.Node, before)
 	case Free:
@@ -203,7 +212,7 @@ func (w *world) submit() error {
 	}
 	w.ids, w.specs[o], w.sealed[o], w.borrow[o] = append(w.ids, o), s, map[uint32]bool{}, map[id.Addr]bool{}
 	w.local[o]++
-	if err := w.step(Made{ID: o, Remakeable: !s.put, Args: s.args}); err != nil {
+	if err := w.step(Made{ID: o, Remakeable: !s.put, Args: s.args, Spec: w.r.Int64N(1000)}); err != nil {
 		return err
 	}
 	if err := w.step(Hold{o}); err != nil {
@@ -520,7 +529,10 @@ func (w *world) end() error {
 
 func runModel(seed uint64, seen map[string]bool) (trace []answered, err error) {
 	w := &world{r: rand.New(rand.NewPCG(seed, 7)), t: NewTable(), seen: seen, specs: map[id.Object]spec{}, local: map[id.Object]int{},
-		borrow: map[id.Object]map[id.Addr]bool{}, sealed: map[id.Object]map[uint32]bool{}, wanted: map[id.Object]bool{}, gone: map[id.Object]bool{}}
+		borrow: map[id.Object]map[id.Addr]bool{}, sealed: map[id.Object]map[uint32]bool{}, wanted: map[id.Object]bool{}, gone: map[id.Object]bool{}, given: map[id.Object]bool{}}
+	if seed%2 == 0 { // too little lineage for all
+		w.t.lines.most = 4 * (lineageEach + 500)
+	}
 	for range 3 {
 		w.nodes = append(w.nodes, map[id.Object]uint32{})
 	}

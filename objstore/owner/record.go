@@ -36,9 +36,11 @@ type record struct {
 	remakeable bool
 	stored     bool
 	remakes    uint8
+	lined      bool   // counts as lineage
 	attempt    uint32 // the one that may seal while pending, else the last one; all below are fenced
 	size       uint64
 	hash       uint64
+	spec       int64       // bytes of its specification
 	holders    []id.Node   // nodes with a copy of attempt; a set in order of arrival
 	borrowers  []id.Addr   // processes that refer to it; a set in order of arrival
 	contains   []id.Object // held for this value

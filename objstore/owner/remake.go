@@ -43,6 +43,7 @@ func (t *Table) remake(o id.Object, r *record) {
 func (t *Table) restart(o id.Object) {
 	r := t.recs[o]
 	t.letGo(r)
+	t.dropLineage(r)
 	if len(r.holders) > 0 { // it is made again for what was made with it
 		t.do(Free{o, r.attempt, r.holders})
 		r.holders = nil
@@ -58,6 +59,7 @@ func (t *Table) restart(o id.Object) {
 
 func (t *Table) lose(o id.Object, r *record) {
 	t.letGo(r)
+	t.dropLineage(r)
 	r.state = StateLost
 	t.repin(r, pinNone)
 	t.do(Lost{o})

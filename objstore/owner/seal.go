@@ -34,6 +34,7 @@ func (t *Table) accept(r *record, e Sealed) {
 	t.abandon(e.ID, r)
 	if r.kept() && r.remakeable {
 		t.repin(r, pinLineage)
+		t.keepLineage(e.ID, r)
 	} else {
 		t.repin(r, pinNone)
 	}

@@ -12,10 +12,13 @@ type Table struct {
 	recs  map[id.Object]*record
 	dirty []id.Object // records that may have lost their last reason to be
 	acts  []Action
+	lines lineage
 }
 
 // NewTable makes an empty table.
-func NewTable() *Table { return &Table{recs: map[id.Object]*record{}} }
+func NewTable() *Table {
+	return &Table{recs: map[id.Object]*record{}, lines: lineage{most: maxLineage}}
+}
 
 // Info is a copy of what the table knows of an object.
 type Info struct {
@@ -98,7 +101,7 @@ func (t *Table) made(e Made) {
 	case r.state != StatePending || len(r.args) > 0:
 		return
 	}
-	r.remakeable = e.Remakeable
+	r.remakeable, r.spec = e.Remakeable, e.Spec
 	for _, a := range e.Args {
 		if t.recs[a] != nil && a != e.ID {
 			r.args = add(r.args, a)
@@ -179,6 +182,7 @@ func (t *Table) settle(o id.Object) {
 		return
 	}
 	t.letGo(r)
+	t.dropLineage(r)
 	t.repin(r, pinNone)
 	delete(t.recs, o)
 	t.do(Forget{o})
