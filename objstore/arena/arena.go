@@ -53,6 +53,8 @@ type Arena struct {
 
 	admission sync.Mutex // node: slots of clients; before mu
 
+	headroom headroom // of the system; after mu
+
 	mu     sync.Mutex // guards where to look for room, never what is taken; and that fd is open
 	spare  spares
 	blocky magazines

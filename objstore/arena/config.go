@@ -98,30 +98,11 @@ func groupLimit() int64 {
 // noLimit is more memory than any machine has.
 const noLimit = int64(1) << 60
 
-// limitOf finds the limit of a process whose control groups are given as in /proc/self/cgroup, of version 2, or 1
-// where the controller of memory has a tree of its own. In a container the way may begin where we can't see it.
+// limitOf is the least limit of the control groups of a process, see groupsOf.
 func limitOf(groups, root string) int64 {
 	limit := noLimit
-	for line := range strings.Lines(groups) {
-		w := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(w) < 3 {
-			continue
-		}
-		dir, file := root, "memory.max"
-		if w[1] == "memory" {
-			dir, file = root+"/memory", "memory.limit_in_bytes"
-		} else if w[1] != "" {
-			continue
-		}
-		for path := strings.TrimSuffix(w[2], "/"); ; path = path[:strings.LastIndexByte(path, '/')] {
-			b, err := os.ReadFile(dir + path + "/" + file)
-			if n, perr := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && perr == nil && n > 0 {
-				limit = min(limit, n)
-			}
-			if !strings.Contains(path, "/") {
-				break
-			}
-		}
+	for _, g := range groupsOf(groups, root) {
+		limit = min(limit, g.most)
 	}
 	return limit
 }

@@ -40,7 +40,8 @@
 //
 // Pages are there before anyone claims room: a mark says how far the data has them, and it never falls. What
 // is free below it may be a hole, whose pages were given back (trim.go); it is filled before it is free again.
-// So a lack of memory is a [FullError] and no signal.
+// So a lack of memory is a [FullError] and no signal; nor does it come so far that the kernel kills somebody for pages
+// of ours, which are not asked for where the machine or the control group has little memory left (headroom.go).
 //
 // # Few objects in few lines
 //
@@ -63,7 +64,7 @@
 //		last = a.DoorbellWait(last, time.Second)
 //	}
 //
-// Locks are private to the process and held for short: admission before mu before guard.mu; wait.mu alone.
+// Locks are private to the process and held for short: admission before mu before guard.mu and headroom.mu; wait.mu alone.
 //
 // # What it does not do
 //

@@ -2,6 +2,12 @@ package arena
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -65,4 +71,92 @@ func TestNoMemory(t *testing.T) {
 		}
 		c.DeleteJob(testJob)
 	})
+}
+
+const (
+	groupBytes = 160 << 20
+	squeezeEnv = roleEnv + "_GROUP"
+)
+
+func init() { roles["squeezed"] = squeezed }
+
+// newGroup makes a control group with a limit of memory.
+func newGroup(t *testing.T) (dir string) {
+	t.Helper()
+	for _, g := range []struct{ root, limit string }{{"/sys/fs/cgroup", "memory.max"}, {"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}} {
+		dir := filepath.Join(g.root, fmt.Sprintf("kadre-test-%d", os.Getpid()))
+		if _, err := os.Stat(filepath.Join(g.root, "cgroup.procs")); err != nil || os.Mkdir(dir, 0o700) != nil {
+			continue
+		}
+		t.Cleanup(func() {
+			if err := os.Remove(dir); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := os.WriteFile(filepath.Join(dir, g.limit), []byte(strconv.Itoa(groupBytes)), 0); err == nil {
+			return dir
+		}
+	}
+	t.Skip("needs to make a control group with a limit of memory")
+	return ""
+}
+
+// TestGroupWithoutMemory fills an arena that is larger than the memory of its control group. The kernel would kill who
+// asks for the page that is one too many.
+func TestGroupWithoutMemory(t *testing.T) {
+	dir := newGroup(t)
+	for _, kind := range []string{shm.KindHuge, shm.KindMemfd} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), roleEnv+"=squeezed", squeezeEnv+"="+dir, "KADRE_ARENA_KIND="+kind)
+		out, err := cmd.CombinedOutput()
+		if strings.Contains(string(out), "no such backing") {
+			t.Log(kind, "is not to be had")
+			continue
+		}
+		if err != nil || !strings.Contains(string(out), "the control group at") || !strings.Contains(string(out), "all are whole") {
+			t.Errorf("%s: %v\n%s", kind, err, out)
+		}
+		t.Logf("%s: %s", kind, out)
+	}
+}
+
+func squeezed() {
+	if err := os.WriteFile(filepath.Join(os.Getenv(squeezeEnv), "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		fail(err)
+	}
+	a, err := Create(Config{Size: 3 * groupBytes, Kind: os.Getenv("KADRE_ARENA_KIND")})
+	if err != nil {
+		fmt.Println("no such backing:", err)
+		return
+	}
+	n := 0
+	for ; err == nil; n++ {
+		err = put(a, n, 3<<20)
+	}
+	var full *FullError
+	if !errors.As(err, &full) || full.What != FullMemory {
+		fail(fmt.Errorf("object %d: %w", n, err))
+	}
+	fmt.Println(err)
+	n--
+	if n < 20 { // 60 MiB of 160
+		fail(fmt.Errorf("refused after %d objects", n))
+	}
+	for i := range n {
+		h, ok := a.Get(oid(i))
+		if !ok {
+			fail(fmt.Errorf("object %d is lost", i))
+		}
+		if err := check(h.Bytes(), i); err != nil {
+			fail(err)
+		}
+		h.Release()
+	}
+	for i := range n / 2 { // what goes makes room for as much
+		a.Delete(oid(2 * i))
+		if err := put(a, 1000+i, 3<<20); err != nil {
+			fail(fmt.Errorf("after %d were deleted: %w", i+1, err))
+		}
+	}
+	fmt.Println(n, "objects, all are whole")
 }

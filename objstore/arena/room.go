@@ -166,6 +166,9 @@ func (a *Arena) growLocked(n int64) error {
 	return err
 }
 
+// grewSince says that somebody else got pages after we looked for room below the mark, so that there may be some.
+func (a *Arena) grewSince(mark int64, err error) bool { return err == errNoRoom && a.committed() != mark }
+
 // toUnit rounds up to whole units, which is what the system has pages for anyway.
 func (a *Arena) toUnit(n int64) int64 { return (n + a.trimUnit - 1) / a.trimUnit * a.trimUnit }
 
@@ -196,6 +199,9 @@ func (a *Arena) commitAbove(have, n int64) error {
 
 func (a *Arena) commit(from, n int64) error {
 	const words = perGranule * 8
+	if err := a.headroom.take(n * (Granule + words)); err != nil {
+		return err
+	}
 	if err := shm.Commit(a.fd, a.offBlocks+from*words, n*words); err != nil {
 		return err
 	}

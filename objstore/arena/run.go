@@ -25,6 +25,7 @@ type run struct{ g, n int64 }
 // above it.
 func (a *Arena) claimRunLocked(en *entry, n int64, t uint64) error {
 	for range claimRounds {
+		mark := a.committed()
 		if a.claimWarmLocked(en, n, t) {
 			return nil
 		}
@@ -41,7 +42,7 @@ func (a *Arena) claimRunLocked(en *entry, n int64, t uint64) error {
 		if err == nil {
 			err = a.growLocked(n)
 		}
-		if err != nil {
+		if err != nil && !a.grewSince(mark, err) {
 			return err
 		}
 	}

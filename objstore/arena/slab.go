@@ -15,6 +15,7 @@ import "math/bits"
 // claimBlockLocked takes one block of a class.
 func (a *Arena) claimBlockLocked(en *entry, c int, t uint64) error {
 	for range claimRounds {
+		mark := a.committed()
 		for n := len(a.blocky.free[c]); n > 0; n = len(a.blocky.free[c]) {
 			b := a.blocky.free[c][n-1]
 			a.blocky.free[c] = a.blocky.free[c][:n-1]
@@ -31,7 +32,7 @@ func (a *Arena) claimBlockLocked(en *entry, c int, t uint64) error {
 		} else if err == nil {
 			err = a.growLocked(1)
 		}
-		if !ok && err != nil {
+		if !ok && err != nil && !a.grewSince(mark, err) {
 			return err
 		}
 	}

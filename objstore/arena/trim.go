@@ -150,6 +150,9 @@ func (a *Arena) refill(r run) error {
 	for i := range was {
 		was[i] = a.grans[r.g+int64(i)].Load()
 	}
+	if err := a.headroom.take(r.n * Granule); err != nil {
+		return err
+	}
 	if err := shm.Commit(a.fd, a.offData+r.g*Granule, r.n*Granule); err != nil {
 		return err
 	}
