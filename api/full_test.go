@@ -304,7 +304,7 @@ func TestWritesOnAnotherNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a worker process")
 	}
-	t.Setenv("KADRE_CHECK", "seal")
+	t.Setenv("KADRE_CHECK", "seal,empty")
 	away, c := startPair(t, 64<<20)
 	there := api.OnNode(api.NodeID(away.ID()), false)
 	for _, n := range []int{3, 50_000} {

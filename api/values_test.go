@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"github.com/kadrehq/kadre/api"
 )
 
@@ -48,7 +51,7 @@ var (
 func echo[T any](_ context.Context, v T) (T, error) { return v, nil }
 
 // echoes are the kinds of values that cross.
-var echoes = []func(*testing.T, context.Context){
+var echoes = []func(*testing.T, context.Context, ...api.TaskOption){
 	echoing("bool", true, false),
 	echoing("int", 0, 1, -1, math.MinInt, math.MaxInt),
 	echoing[int8]("int8", math.MinInt8),
@@ -80,9 +83,10 @@ var echoes = []func(*testing.T, context.Context){
 
 // echoing tests that values come back as they were: from a task, as its argument and as the value of a
 // reference, from Put, and twice.
-func echoing[T any](name string, values ...T) func(*testing.T, context.Context) {
-	f := api.Func1(echo[T], api.RegisterAs("echo "+name))
-	return func(t *testing.T, c context.Context) {
+func echoing[T any](name string, values ...T) func(*testing.T, context.Context, ...api.TaskOption) {
+	registered := api.Func1(echo[T], api.RegisterAs("echo "+name))
+	return func(t *testing.T, c context.Context, opts ...api.TaskOption) {
+		f := registered.Options(opts...)
 		for i, v := range values {
 			same := func(how string, got T, err error) {
 				t.Helper()
@@ -129,6 +133,38 @@ func TestValuesCrossProcesses(t *testing.T) {
 	for _, test := range echoes {
 		test(t, c)
 	}
+}
+
+func TestValuesCrossNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a worker process")
+	}
+	away, c := startPair(t, 64<<20)
+	for _, test := range echoes {
+		test(t, c, api.OnNode(api.NodeID(away.ID()), false))
+	}
+}
+
+var echoProto = api.Func1(echo[[]*durationpb.Duration], api.RegisterAs("echo protobuf"))
+
+// TestMessagesCross has messages of protobuf, which carry a state of their own that two of them do not share.
+func TestMessagesCross(t *testing.T) {
+	hereAndElsewhere(t, func(t *testing.T, c context.Context) {
+		d := durationpb.New(90*time.Second + 7)
+		for _, how := range []func() ([]*durationpb.Duration, error){
+			func() ([]*durationpb.Duration, error) {
+				return echoProto.Remote(c, []*durationpb.Duration{d, nil}).Get(c)
+			},
+			func() ([]*durationpb.Duration, error) {
+				return must(api.Put(c, []*durationpb.Duration{d, nil}))(t).Get(c)
+			},
+		} {
+			got, err := how()
+			if err != nil || len(got) != 2 || got[0] == d || !proto.Equal(got[0], d) || got[1] != nil {
+				t.Errorf("%v, %v", got, err)
+			}
+		}
+	})
 }
 
 var echoTime = api.Func1(echo[time.Time], api.RegisterAs("echo time"))
@@ -267,7 +303,16 @@ func TestRefsInsideValuesOfOtherProcesses(t *testing.T) {
 	testRefsInside(t, startIsolated(t))
 }
 
-func testRefsInside(t *testing.T, c context.Context) {
+func TestRefsInsideValuesOfOtherNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a worker process")
+	}
+	away, c := startPair(t, 64<<20)
+	testRefsInside(t, c, api.OnNode(api.NodeID(away.ID()), false))
+}
+
+func testRefsInside(t *testing.T, c context.Context, opts ...api.TaskOption) {
+	openFunc, echoHolder := openFunc.Options(opts...), echoHolder.Options(opts...)
 	put := must(api.Put(c, 5))(t)
 	h := holder{squareFunc.Remote(c, 3), map[string][]api.Ref[int]{"zero": {{}}, "some": {put, squareFunc.Remote(c, 2)}}, newCounter.Remote(c)}
 	if got, err := openFunc.Remote(c, h).Get(c); err != nil || got != 9+9+5+4 {

@@ -183,7 +183,7 @@ func TestArrayReturnedTwice(t *testing.T) {
 }
 
 func TestWritesToSealedData(t *testing.T) {
-	t.Setenv("KADRE_CHECK", "seal")
+	t.Setenv("KADRE_CHECK", "seal,empty")
 	hereAndElsewhere(t, func(t *testing.T, c context.Context) {
 		a := must(api.ArrayOf(c, make([]float64, 50_000)))(t)
 		ref := must(api.Put(c, a))(t)

@@ -99,7 +99,8 @@ type Place struct {
 	Env     []string // further variables
 }
 
-// environment is what processes get: none of the caller's settings, no folder of the user.
+// environment is what processes get: none of the caller's settings, no folder of the user. A node that ends with
+// something in its store fails.
 func (b *Bed) environment(at Place) []string {
 	if at.Runtime == "" {
 		at.Runtime = b.Runtime
@@ -108,7 +109,7 @@ func (b *Bed) environment(at Place) []string {
 		at.State = b.State
 	}
 	b.uses(at.Runtime, at.State)
-	env := []string{markName + "=" + b.mark, "XDG_RUNTIME_DIR=" + at.Runtime, "XDG_STATE_HOME=" + at.State,
+	env := []string{"KADRE_CHECK=empty", markName + "=" + b.mark, "XDG_RUNTIME_DIR=" + at.Runtime, "XDG_STATE_HOME=" + at.State,
 		"HOME=" + b.Dir, "PATH=" + os.Getenv("PATH")}
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOFLAGS", "GOPROXY", "GORACE", "TZ", "LANG"} {
 		if v, ok := os.LookupEnv(name); ok {

@@ -51,7 +51,7 @@ func (d *Node) Start(ctx context.Context, args ...string) (err error) {
 	argv := append([]string{c.Exe, "start", "--cluster", "net", "--token-file", d.net.token, "--listen", d.Addr(), "--no-mdns",
 		"--cpus", "1", "--object-store-memory", c.Store, "--state-dir", filepath.Join(d.dir, "state")}, args...)
 	d.cmd = d.NS.Command(append(argv, c.Args...)...)
-	d.cmd.Env = append([]string{orderEnv + "=1", "XDG_RUNTIME_DIR=" + filepath.Join(d.dir, "run"), "HOME=" + d.dir, "PATH=" + os.Getenv("PATH")}, c.Env...)
+	d.cmd.Env = append([]string{orderEnv + "=1", "KADRE_CHECK=empty", "XDG_RUNTIME_DIR=" + filepath.Join(d.dir, "run"), "HOME=" + d.dir, "PATH=" + os.Getenv("PATH")}, c.Env...)
 	d.cmd.SysProcAttr = Tied()
 	d.errs = &tail{}
 	d.cmd.Stderr = d.errs
