@@ -167,7 +167,9 @@ func (a *Arena) growLocked(n int64) error {
 }
 
 // grewSince says that somebody else got pages after we looked for room below the mark, so that there may be some.
-func (a *Arena) grewSince(mark int64, err error) bool { return err == errNoRoom && a.committed() != mark }
+func (a *Arena) grewSince(mark int64, err error) bool {
+	return err == errNoRoom && a.committed() != mark
+}
 
 // toUnit rounds up to whole units, which is what the system has pages for anyway.
 func (a *Arena) toUnit(n int64) int64 { return (n + a.trimUnit - 1) / a.trimUnit * a.trimUnit }

@@ -18,7 +18,7 @@ const (
 	compactAbove = 64 << 20 // bytes of dead records that are left alone whatever lives
 	compactSize  = 4 << 20  // bytes of live records that are written into one file, about
 
-	spareShare = 50        // a file system keeps one part in so many free for others
+	spareShare = 50       // a file system keeps one part in so many free for others
 	spareMost  = 64 << 20 // but not more than so many bytes
 )
 
