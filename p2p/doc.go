@@ -11,7 +11,7 @@
 // loopback is listened on); see package admit.
 //
 // Nodes find each other by Join (a name stands for all its addresses), through the runtime folder of one user and
-// network namespace, by multicast DNS, from earlier starts (peers.json), and by what members tell of members; see package member for the view and its verdicts (SWIM). A node's descriptor is pulled by
+// network namespace, by multicast DNS, from earlier starts (peers.json), by their records in the directory (coarse.go), and by what members tell of members; see package member for the view and its verdicts (SWIM). A node's descriptor is pulled by
 // those who hear that it has changed; its load travels with the gossip. A verdict cuts the lanes,
 // fails what waits, and takes the node out of Kademlia's table; an Up puts it in. A node's frames under an
 // old epoch are refused with the connection that carries them.
@@ -30,7 +30,9 @@
 // requests, which are leaves. Nothing done under Host.mu waits for the network; no callback runs under it.
 // The directory's locks are leaves of their own.
 //
-// Rejected: Kademlia's own streams (a connection more for each pair of members; questions to one node wait for each
+// Rejected: kad-dht's provider.SweepingProvider for coarse records (it is for many thousands of keys of one node, which
+// has a handful here; it brings three modules more; what it stores can be neither deleted nor told from a dead node's
+// before it expires); Kademlia's own streams (a connection more for each pair of members; questions to one node wait for each
 // other, the slowest for 10 s; no bound for each peer); libp2p streams for traffic (half of TLS's throughput, 3 to 4 times its round trip);
 // libp2p's mDNS (it needs a module more, and answers strangers); one lock per peer (the view is small and its steps are short).
 package p2p

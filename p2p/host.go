@@ -50,6 +50,7 @@ type Host struct {
 	relays  relays   // likewise
 	serving serving  // likewise
 	wrong   troubles // likewise
+	coarse  coarse   // likewise
 
 	mu     sync.Mutex
 	closed bool
@@ -92,6 +93,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		wake: make(chan struct{}, 1),
 	}
 	h.asks.waiting = map[uint64]*asked{}
+	h.coarse.has = map[Key]bool{}
 	h.relays.hosts = map[peer.ID]reservation{}
 	h.nearby = map[id.Node]bool{}
 	h.ctx, h.stop = context.WithCancel(context.Background())
@@ -173,6 +175,7 @@ func (h *Host) run() {
 	h.wg.Go(h.ticks)
 	h.wg.Go(h.remember)
 	h.wg.Go(h.reunite)
+	h.wg.Go(h.keepCoarse)
 	if h.cfg.DenyFile != "" {
 		h.wg.Go(h.watchDenied)
 	}
@@ -307,6 +310,7 @@ func (h *Host) UpdateLoad(load []byte) error {
 // Leave tells all peers that this node leaves and waits until they have been told, or ctx ends. From then
 // on it takes no new peers. Close comes after it.
 func (h *Host) Leave(ctx context.Context) error {
+	h.withdraw(ctx)
 	h.mu.Lock()
 	h.stepLocked(member.Leave{})
 	links := make([]*link, 0, len(h.links))

@@ -151,7 +151,7 @@ func (h *Host) agree(c *lane.Conn, n id.Node, said uint64, theirs lane.Hello, f 
 	if err != nil || theirs.Lane == 0 || theirs.Kind != lane.KindControl {
 		return nil, fmt.Errorf("p2p: hello of %s: %w", n, errors.Join(lane.ErrHello, err))
 	}
-	if f < member.FoundJoin || f > member.FoundMDNS {
+	if f < member.FoundJoin || f > member.FoundRecord {
 		f = member.FoundMember
 	}
 	decides := h.view.Decides(n) // constant

@@ -30,7 +30,8 @@ func (n *Node) exeFile(sum [32]byte) string {
 	return filepath.Join(n.state, exeDir, hex.EncodeToString(sum[:]))
 }
 
-// fetchExe gives the executable of a job of another node, from the cache or from the job's home.
+// fetchExe gives the executable of a job of another node, from the cache, from nodes that have it or from the job's
+// home; from then on this node is one of those.
 func (n *Node) fetchExe(ctx context.Context, d *wire.Job) (*os.File, error) {
 	path := n.exeFile(d.SHA256)
 	if f, err := os.Open(path); err == nil {
@@ -58,41 +59,53 @@ func (n *Node) fetchExe(ctx context.Context, d *wire.Job) (*os.File, error) {
 		err = e
 	}
 	if err != nil {
-		return nil, fmt.Errorf("node: fetching the executable of job %v from node %s: %w", d.Job, d.Home.Short(), err)
+		return nil, fmt.Errorf("node: fetching the executable of job %v of node %s: %w", d.Job, d.Home.Short(), err)
 	}
 	if !bytes.Equal(h.Sum(nil), d.SHA256[:]) {
-		return nil, fmt.Errorf("node: the executable of job %v from node %s has another checksum than it should", d.Job, d.Home.Short())
+		return nil, fmt.Errorf("node: the executable of job %v of node %s has another checksum than it should", d.Job, d.Home.Short())
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return nil, fmt.Errorf("node: fetching an executable: %w", err)
 	}
 	n.event("exe", "fetched", d.Home.Short(), d.Size, hex.EncodeToString(d.SHA256[:4]))
+	n.spawn(func() { n.provideExe(d.SHA256) })
 	return os.Open(path)
 }
 
 func (n *Node) fetchPieces(ctx context.Context, d *wire.Job, f *os.File, h hash.Hash) error {
+	from := n.exeSources(ctx, d)
 	buf := make([]byte, min(exePiece, d.Size))
-	for at := int64(0); at < d.Size; {
-		want := min(exePiece, d.Size-at)
-		_, got, err := n.host.Fetch(ctx, d.Home, exeRequest(d.SHA256, at), func(_ []byte, size int) ([]byte, error) {
-			if int64(size) != want {
-				return nil, fmt.Errorf("node: a piece of %d bytes came, %d were asked for", size, want)
+	for at, turn := int64(0), 0; at < d.Size; turn++ {
+		b := buf[:min(exePiece, d.Size-at)]
+		source := from.of(turn)
+		if err := n.fetchPiece(ctx, source, d, at, b); err != nil {
+			if ctx.Err() != nil || !from.without(source) {
+				return fmt.Errorf("from node %s: %w", source.Short(), err)
 			}
-			return buf[:size], nil
-		})
-		if err != nil {
+			n.log.Debug("node: a node that should have an executable does not give it", "node", source, "err", err)
+			continue
+		}
+		h.Write(b)
+		if _, err := f.Write(b); err != nil {
 			return err
 		}
-		if int64(got) != want {
-			return io.ErrUnexpectedEOF
-		}
-		h.Write(buf[:want])
-		if _, err := f.Write(buf[:want]); err != nil {
-			return err
-		}
-		at += want
+		at += int64(len(b))
 	}
 	return nil
+}
+
+// fetchPiece fills b with the bytes at a place of an executable.
+func (n *Node) fetchPiece(ctx context.Context, source id.Node, d *wire.Job, at int64, b []byte) error {
+	_, got, err := n.host.Fetch(ctx, source, exeRequest(d.SHA256, at), func(_ []byte, size int) ([]byte, error) {
+		if size != len(b) {
+			return nil, fmt.Errorf("node: a piece of %d bytes came, %d were asked for", size, len(b))
+		}
+		return b, nil
+	})
+	if err == nil && got != len(b) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func exeRequest(sum [32]byte, at int64) []byte {

@@ -170,6 +170,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.spawn(n.accept)
 	n.spawn(n.tick)
 	n.spawn(n.watchMemory)
+	if n.host != nil {
+		n.spawn(n.provideExes)
+	}
 	close(n.ready)
 	return nil
 }

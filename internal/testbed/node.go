@@ -131,9 +131,12 @@ type Status struct {
 	Directory    struct{ Hits, Misses int }
 	Store        struct{ Objects, Holders, Blocks, Bytes int64 }
 	CPUs         struct{ Total, Free float64 }
-	Jobs         []struct{ Job string }
-	Drivers      []struct{ PID int }
-	Workers      []struct {
+	Bytes        struct {
+		ExeOut int64 `json:"exe_out"`
+	}
+	Jobs    []struct{ Job string }
+	Drivers []struct{ PID int }
+	Workers []struct {
 		PID  int
 		Job  string
 		Kind string

@@ -2,6 +2,7 @@ package testbed_test
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/kadrehq/kadre/api"
 	"github.com/kadrehq/kadre/internal/testbed"
+	"github.com/kadrehq/kadre/internal/trace"
 )
 
 // Errand says where the drivers "look" and "own" run their task.
@@ -109,6 +111,69 @@ func TestWorkerIsTheDriversExecutable(t *testing.T) {
 	}
 	d.Succeed(10 * time.Second)
 	bed.AwaitGone(home.PID, away.PID)
+}
+
+// TestExecutableComesFromWhoHasIt has a node get a job's executable from another one that ran the job, and the next
+// from the job's home, since that other one is dead.
+func TestExecutableComesFromWhoHasIt(t *testing.T) {
+	needTime(t)
+	bed := testbed.New(t)
+	token := bed.Token("token")
+	var nodes []*testbed.Node
+	for i := range 4 {
+		c := testbed.NodeConfig{
+			Place: testbed.Place{Runtime: bed.Folder(fmt.Sprint("r", i)), State: bed.Folder(fmt.Sprint("s", i))},
+			Args:  []string{"--token-file", token, "--listen", "127.0.0.1:0"},
+		}
+		if i > 0 {
+			c.Args = append(c.Args, "--join", nodes[0].Addr())
+		}
+		nodes = append(nodes, bed.StartNode(c))
+	}
+	testbed.AwaitMembers(nodes...)
+	home, first, second, third := nodes[0], nodes[1], nodes[2], nodes[3]
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runOn := func(n *testbed.Node) {
+		t.Helper()
+		d := home.Driver("look", "KEPT_FOR_WORKERS=yes")
+		d.Tell(Errand{n.ID, "x"})
+		var on Surroundings
+		d.Hear(&on)
+		d.Succeed(20 * time.Second)
+		if on.Node != n.ID {
+			t.Fatalf("it ran on %s instead of %s", on.Node, n.ID)
+		}
+	}
+	gave := func(home, first int64) {
+		t.Helper()
+		for i, want := range []int64{home, first} {
+			if got := nodes[i].Status().Bytes.ExeOut; got != want*info.Size() {
+				t.Errorf("node %d gave %d bytes of the executable, want %d times %d", i, got, want, info.Size())
+			}
+		}
+	}
+	runOn(first)
+	var es []trace.Event
+	testbed.Until(t, 30*time.Second, func() bool {
+		es = first.Events()
+		return slices.ContainsFunc(es, func(e trace.Event) bool { return e.Layer == "exe" && e.Kind == "provided" })
+	}, func() string { return fmt.Sprintf("the node does not tell that it has the executable: %+v", es) })
+	gave(1, 0)
+	runOn(second)
+	gave(1, 1)
+	first.Kill()
+	second.Kill()
+	runOn(third)
+	if got := home.Status().Bytes.ExeOut; got != 2*info.Size() {
+		t.Errorf("the home gave %d bytes, want twice %d", got, info.Size())
+	}
 }
 
 // checkSurroundings checks a worker's standard input, environment and folder.

@@ -13,25 +13,30 @@ import (
 
 // Limits and times.
 const (
-	Copies      = 3
-	MaxValue    = 1 << 10
-	MaxTTL      = 24 * time.Hour
-	DefaultTTL  = time.Hour
-	flushSoon   = 3 * time.Millisecond  // what puts gather for
-	flushEvery  = 12 * time.Millisecond // and so long where flush follows flush
-	cacheFor    = 30 * time.Second      // how long the holders of a key are remembered
-	staleMiss   = time.Second           // a miss asks again when the holders were remembered for longer
-	maxCached   = 1 << 14               // keys whose holders are remembered
-	callFor     = time.Second           // one request to one holder
-	mergeFor    = 20 * time.Millisecond
-	slowAfter   = 5 * time.Millisecond // a holder that was asked alone has not answered: the others are asked too
-	reviewEvery = 30 * time.Second     // the writer looks again who holds its keys, spread over reviewOver
-	reviewOver  = 20 * time.Second
-	reviewSoon  = time.Second // after nodes came or went: for those keys that this may concern
-	maxOwn      = 1 << 20     // records one node has written and not deleted
-	maxPending  = 1 << 16     // records that wait to be flushed
-	maxInFlight = 16          // flushes at once
+	Copies       = 3
+	MaxValue     = 1 << 10
+	MaxTTL       = 24 * time.Hour
+	DefaultTTL   = time.Hour
+	flushSoon    = 3 * time.Millisecond  // what puts gather for
+	flushEvery   = 12 * time.Millisecond // and so long where flush follows flush
+	cacheFor     = 30 * time.Second      // how long the holders of a key are remembered
+	staleMiss    = time.Second           // a miss asks again when the holders were remembered for longer
+	maxCached    = 1 << 14               // keys whose holders are remembered
+	callFor      = time.Second           // one request to one holder
+	mergeFor     = 20 * time.Millisecond
+	slowAfter    = 5 * time.Millisecond // a holder that was asked alone has not answered: the others are asked too
+	reviewEvery  = 30 * time.Second     // the writer looks again who holds its keys, spread over reviewOver
+	reviewOver   = 20 * time.Second
+	reviewSoon   = time.Second // after nodes came or went: for those keys that this may concern
+	reviewAtOnce = 16          // keys: what they lack goes out together
+	maxOwn       = 1 << 20     // records one node has written and not deleted
+	maxPending   = 1 << 16     // records that wait to be flushed
+	maxInFlight  = 16          // flushes at once
 )
+
+// Coarse is the shard of records that a node has a few of, for itself: where it is, which executables it has. They
+// are in none of the counts of Stats, which are about objects.
+const Coarse = 1<<16 - 1
 
 // Key is where records live: the nodes closest to it hold them.
 type Key [32]byte
@@ -96,6 +101,7 @@ type Directory struct {
 	flushed time.Time      // when the last flush began
 	own     map[Key]*owned
 	owns    int
+	rough   int // of owns, those in shard Coarse
 	cache   map[Key]cached
 	moves   uint64 // what was looked up before the last move is not remembered
 	owed    map[id.Node]map[place]debt
@@ -166,7 +172,7 @@ func (d *Directory) Close() {
 func (d *Directory) Stats() Stats {
 	held, size := d.store.Size()
 	d.mu.Lock()
-	own, owed := d.owns, d.owes
+	own, owed := d.owns-d.rough, d.owes
 	d.mu.Unlock()
 	return Stats{
 		Hits: d.hits.Load(), Misses: d.misses.Load(), Held: uint64(held), Bytes: uint64(size), Own: uint64(own), Owed: uint64(owed),

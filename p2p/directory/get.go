@@ -14,6 +14,11 @@ func (d *Directory) Get(ctx context.Context, key Key) ([]Record, error) {
 	return d.read(ctx, ask{key: key, all: true})
 }
 
+// GetCoarse is Get for a key of coarse records.
+func (d *Directory) GetCoarse(ctx context.Context, key Key) ([]Record, error) {
+	return d.read(ctx, ask{key: key, all: true, rough: true})
+}
+
 // Find reads the records of one object under a key.
 func (d *Directory) Find(ctx context.Context, key Key, sub [20]byte) ([]Record, error) {
 	return d.read(ctx, ask{key: key, sub: sub})
@@ -50,15 +55,16 @@ func (d *Directory) read(ctx context.Context, q ask) ([]Record, error) {
 			rs, err = d.readFrom(ctx, nodes, q)
 		}
 	}
-	switch {
-	case len(rs) > 0:
-		d.hits.Add(1)
-		return rs, nil
-	case err != nil:
+	if len(rs) == 0 && err != nil {
 		d.forget(q.key)
 	}
-	d.misses.Add(1)
-	return nil, err
+	switch {
+	case len(rs) > 0 && !q.rough:
+		d.hits.Add(1)
+	case !q.rough:
+		d.misses.Add(1)
+	}
+	return rs, err
 }
 
 // found is one holder's answer.

@@ -105,6 +105,7 @@ type ask struct {
 	sub    [20]byte // which object, unless all
 	follow bool     // a further page: objects after this one
 	after  [20]byte
+	rough  bool // coarse records: not counted; does not travel
 }
 
 func (q ask) append(b []byte) []byte {

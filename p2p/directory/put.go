@@ -117,16 +117,29 @@ func (d *Directory) ownLocked(at place, it item) {
 		o = &owned{items: map[place]item{}, holders: map[id.Node]bool{}, former: map[id.Node]bool{}}
 		d.own[at.key] = o
 	}
-	d.owns -= len(o.items)
-	if it.delete {
-		delete(o.items, at)
-	} else {
-		o.items[at] = it
-		if it.expiry.After(o.longest) {
-			o.longest = it.expiry
-		}
+	if _, had := o.items[at]; had {
+		d.dropLocked(o, at)
 	}
-	d.owns += len(o.items)
+	if it.delete {
+		return
+	}
+	o.items[at] = it
+	d.owns++
+	if at.shard == Coarse {
+		d.rough++
+	}
+	if it.expiry.After(o.longest) {
+		o.longest = it.expiry
+	}
+}
+
+// dropLocked forgets a record of this node.
+func (d *Directory) dropLocked(o *owned, at place) {
+	delete(o.items, at)
+	d.owns--
+	if at.shard == Coarse {
+		d.rough--
+	}
 }
 
 // flush waits for more, then writes all that gathered.

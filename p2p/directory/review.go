@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -53,15 +55,12 @@ func (d *Directory) reviewOwn(moved bool) (again bool) {
 	keys := d.toReview(moved)
 	pause := time.NewTimer(0)
 	defer pause.Stop()
-	for i, key := range keys {
+	for some := range slices.Chunk(keys, reviewAtOnce) {
 		begin := time.Now()
-		d.reviewKey(key, !moved)
+		d.reviewKeys(some, !moved)
 		wait := 3 * time.Since(begin)
 		if !moved {
-			wait = max(wait, reviewOver/time.Duration(len(keys)))
-		}
-		if i == len(keys)-1 {
-			break
+			wait = max(wait, reviewOver*time.Duration(len(some))/time.Duration(len(keys)))
 		}
 		pause.Reset(wait)
 		select {
@@ -83,8 +82,7 @@ func (d *Directory) toReview(moved bool) (keys []Key) {
 	for key, o := range d.own {
 		for at, it := range o.items {
 			if now.After(it.expiry) {
-				delete(o.items, at)
-				d.owns--
+				d.dropLocked(o, at)
 			}
 		}
 		switch {
@@ -97,8 +95,28 @@ func (d *Directory) toReview(moved bool) (keys []Key) {
 	return keys
 }
 
-// reviewKey writes a key's records to those of its holders that have not got them.
-func (d *Directory) reviewKey(key Key, fresh bool) {
+// reviewKeys writes the records of some keys to those of their holders that have not got them.
+func (d *Directory) reviewKeys(keys []Key, fresh bool) {
+	plan := map[id.Node][]Key{}
+	items := map[Key]map[place]item{}
+	for _, key := range keys {
+		missing, all := d.reviewKey(key, fresh)
+		for _, n := range missing {
+			plan[n] = append(plan[n], key)
+		}
+		items[key] = all
+	}
+	for n, keys := range plan {
+		if w := d.sendTo(d.ctx, n, keys, items); w.err == nil {
+			for _, key := range keys {
+				d.settled(key, n)
+			}
+		}
+	}
+}
+
+// reviewKey looks up who holds a key, and gives those that have not got its records, and these.
+func (d *Directory) reviewKey(key Key, fresh bool) (missing []id.Node, items map[place]item) {
 	d.mu.Lock()
 	if o := d.own[key]; o != nil {
 		o.moved = false // who moves from now on counts again
@@ -106,16 +124,16 @@ func (d *Directory) reviewKey(key Key, fresh bool) {
 	d.mu.Unlock()
 	nodes, _, err := d.holders(d.ctx, key, fresh)
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	o := d.own[key]
-	if o == nil || err != nil {
-		if o != nil {
-			o.moved = true // the next review tries again
-		}
-		d.mu.Unlock()
-		return
+	if o == nil {
+		return nil, nil
+	}
+	if err != nil {
+		o.moved = true // the next review tries again
+		return nil, nil
 	}
 	is := map[id.Node]bool{}
-	var missing []id.Node
 	for _, n := range nodes {
 		if is[n] = true; !o.holders[n] {
 			missing = append(missing, n)
@@ -126,16 +144,8 @@ func (d *Directory) reviewKey(key Key, fresh bool) {
 			o.leaveLocked(n)
 		}
 	}
-	items := make(map[place]item, len(o.items))
 	if len(missing) > 0 {
-		for at, it := range o.items {
-			items[at] = it
-		}
+		items = maps.Clone(o.items)
 	}
-	d.mu.Unlock()
-	for _, n := range missing {
-		if w := d.sendTo(d.ctx, n, []Key{key}, map[Key]map[place]item{key: items}); w.err == nil {
-			d.settled(key, n)
-		}
-	}
+	return missing, items
 }

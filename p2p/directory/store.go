@@ -26,6 +26,7 @@ type Store struct {
 	keys  map[Key]map[[20]byte]map[author]item
 	count int // entries
 	dead  int // of which tombstones
+	rough int // of the others, those in shard Coarse
 	size  int
 }
 
@@ -38,11 +39,11 @@ type author struct {
 // NewStore makes an empty store.
 func NewStore() *Store { return &Store{keys: map[Key]map[[20]byte]map[author]item{}} }
 
-// Size tells how many live records are held, and in how many bytes.
+// Size tells how many live records are held, but for coarse ones, and how many bytes all take.
 func (s *Store) Size() (records, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.count - s.dead, s.size
+	return s.count - s.dead - s.rough, s.size
 }
 
 // Serve answers a request of from.
@@ -108,18 +109,21 @@ func (s *Store) setLocked(at place, a author, it item) bool {
 		subs[at.sub] = map[author]item{}
 	}
 	if had {
-		s.countLocked(old, -1)
+		s.countLocked(a, old, -1)
 	}
 	subs[at.sub][a] = it
-	s.countLocked(it, 1)
+	s.countLocked(a, it, 1)
 	return true
 }
 
-func (s *Store) countLocked(it item, d int) {
+func (s *Store) countLocked(a author, it item, d int) {
 	s.count += d
 	s.size += d * (len(it.value) + entryBytes)
-	if it.delete {
+	switch {
+	case it.delete:
 		s.dead += d
+	case a.shard == Coarse:
+		s.rough += d
 	}
 }
 
@@ -174,7 +178,7 @@ func (s *Store) Sweep(now time.Time) {
 		for sub, m := range subs {
 			for a, it := range m {
 				if now.After(it.expiry) {
-					s.countLocked(it, -1)
+					s.countLocked(a, it, -1)
 					delete(m, a)
 				}
 			}

@@ -42,6 +42,7 @@ const (
 	FoundRuntime Found = 3
 	FoundBefore  Found = 4 // remembered across a restart
 	FoundMDNS    Found = 5
+	FoundRecord  Found = 6 // by its record in the directory
 )
 
 func (f Found) String() string {
@@ -54,6 +55,8 @@ func (f Found) String() string {
 		return "remembered"
 	case FoundMDNS:
 		return "mdns"
+	case FoundRecord:
+		return "record"
 	}
 	return "member"
 }
