@@ -2,7 +2,9 @@ package member
 
 import (
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -212,43 +214,80 @@ func (s *swarm) silence(nodes ...int) (took []time.Duration) {
 
 func quantile(l []time.Duration, q float64) time.Duration { return l[int(q*float64(len(l)-1))] }
 
-// TestSilentDeath has verdicts on 12 of 40 nodes as fast as they should be, and none on the living.
-func TestSilentDeath(t *testing.T) {
-	sim.Seeds(t, 2, func(t testing.TB, seed uint64) {
-		s := newSwarm(t, seed, 40)
-		formed := s.run(20*time.Second, s.whole)
-		s.run(10*time.Second, func() bool { return false })
-		took := s.silence(s.w.Rand.Perm(40)[:12]...)
-		p50, p99 := quantile(took, 0.5), quantile(took, 0.99)
-		t.Logf("formed in %v, verdicts p50 %v p99 %v, worst %v, %d false, %d frames", formed, p50, p99, took[len(took)-1], s.falsely, s.frames)
-		if p50 > 4*time.Second || p99 > 8*time.Second || s.falsely > 0 {
-			t.Errorf("verdicts p50 %v p99 %v, %d false", p50, p99, s.falsely)
-		}
-	})
+// verdicts are what came of a run: how long each took, and how many were on the living.
+type verdicts struct {
+	took    []time.Duration
+	falsely int
 }
+
+// die forms a cluster of 40, has its nodes stand still half of the time for up to d each, and silences 12 of them.
+func die(t testing.TB, seed uint64, d time.Duration) verdicts {
+	s := newSwarm(t, seed, 40)
+	formed := s.run(20*time.Second, s.whole)
+	calm := 10 * time.Second
+	if d > 0 {
+		calm = 60 * time.Second
+		for i := range s.ms {
+			s.w.On(i, 0, func() { s.stall(i, d) })
+		}
+	}
+	s.run(calm, func() bool { return false })
+	before := s.falsely
+	took := s.silence(s.w.Rand.Perm(40)[:12]...)
+	t.Logf("still for up to %v: formed in %v, verdicts p50 %v p99 %v, worst %v, %d and %d false, %d frames",
+		d, formed, quantile(took, 0.5), quantile(took, 0.99), took[len(took)-1], before, s.falsely-before, s.frames)
+	return verdicts{took, s.falsely}
+}
+
+// TestSilentDeath has verdicts on 12 of 40 nodes as fast as they should be, and none on the living.
+func TestSilentDeath(t *testing.T) { swift(t, 2, 0) }
 
 // TestSlowNodesAreNotDead has nodes stand still half of the time, for up to a second each.
 func TestSlowNodesAreNotDead(t *testing.T) {
 	for _, d := range []time.Duration{300 * time.Millisecond, time.Second} {
-		sim.Seeds(t, 1, func(t testing.TB, seed uint64) { slow(t, seed, d) })
+		swift(t, 1, d)
 	}
 }
 
-func slow(t testing.TB, seed uint64, d time.Duration) {
-	s := newSwarm(t, seed, 40)
-	s.run(20*time.Second, s.whole)
-	for i := range s.ms {
-		s.w.On(i, 0, func() { s.stall(i, d) })
+func swift(t *testing.T, runs int, d time.Duration) {
+	sim.Seeds(t, runs, func(t testing.TB, seed uint64) {
+		v := die(t, seed, d)
+		p50, p99 := quantile(v.took, 0.5), quantile(v.took, 0.99)
+		if v.falsely > 0 || d < time.Second && (p50 > 4*time.Second || p99 > 8*time.Second) {
+			t.Errorf("verdicts p50 %v p99 %v, %d false", p50, p99, v.falsely)
+		}
+	})
+}
+
+// TestManyDeaths is the long form: KADRE_SWIM runs of each kind, always of the same seeds, and how their verdicts spread.
+func TestManyDeaths(t *testing.T) {
+	runs, _ := strconv.Atoi(os.Getenv("KADRE_SWIM"))
+	if runs == 0 {
+		t.Skip("KADRE_SWIM says how many runs")
 	}
-	s.run(60*time.Second, func() bool { return false })
-	before := s.falsely
-	took := s.silence(s.w.Rand.Perm(40)[:12]...)
-	p50, p99 := quantile(took, 0.5), quantile(took, 0.99)
-	t.Logf("still for up to %v: verdicts p50 %v p99 %v, worst %v, %d and %d false", d, p50, p99, took[len(took)-1], before, s.falsely-before)
-	if s.falsely > 0 || d < time.Second && (p50 > 4*time.Second || p99 > 8*time.Second) {
-		t.Errorf("verdicts p50 %v p99 %v, %d false", p50, p99, s.falsely)
+	for _, d := range []time.Duration{0, 300 * time.Millisecond, time.Second} {
+		var p50s, p99s, worst, all []time.Duration
+		falsely := 0
+		for seed := range runs {
+			v := die(quiet{t}, uint64(seed)+1, d)
+			p50s, p99s = append(p50s, quantile(v.took, 0.5)), append(p99s, quantile(v.took, 0.99))
+			worst, all = append(worst, v.took[len(v.took)-1]), append(all, v.took...)
+			if falsely += v.falsely; v.falsely > 0 {
+				t.Errorf("KADRE_SEED=%d with %v: %d verdicts on the living", seed+1, d, v.falsely)
+			}
+		}
+		for _, l := range [][]time.Duration{p50s, p99s, worst, all} {
+			slices.Sort(l)
+		}
+		t.Logf("still for up to %v, %d runs: of all p50 %v p99 %v; p50 of a run %v, at most %v; its p99 %v, at most %v; worst %v; %d false", d, runs,
+			quantile(all, 0.5), quantile(all, 0.99), quantile(p50s, 0.5), p50s[runs-1], quantile(p99s, 0.5), p99s[runs-1], worst[runs-1], falsely)
 	}
 }
+
+// quiet is a test that says only what is wrong.
+type quiet struct{ testing.TB }
+
+func (quiet) Logf(string, ...any) {}
 
 // stall has node i stand still for up to d, about half of the time.
 func (s *swarm) stall(i int, d time.Duration) {
