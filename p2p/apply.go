@@ -41,7 +41,7 @@ func (h *Host) stepLocked(ev member.Event) {
 			if a.Fresh {
 				h.bonds[a.ID] = lane.NewBond()
 			}
-			l := &link{peer: a.ID, lane: a.Lane, via: h.offer.conn.Via, ours: h.offer.conn.Dialed, epoch: h.offerEpoch(ev), ctl: h.bonds[a.ID].Lane(h.offer.conn)}
+			l := &link{peer: a.ID, lane: a.Lane, via: h.offer.conn.Via, ours: h.offer.conn.Dialed, proved: h.offer.conn.Key, epoch: h.offerEpoch(ev), ctl: h.bonds[a.ID].Lane(h.offer.conn)}
 			h.links[a.ID] = l
 			h.kad.note(a.ID, &h.kad.laned, true)
 			h.offer.got = l

@@ -18,13 +18,11 @@ import (
 const (
 	maxDenied   = 1 << 14 // nodes on the list
 	maxDenyFile = 1 << 20
-	denyEvery   = time.Second // how often the file is looked at
 )
 
 // denied is the list of the nodes that are kept out, as its file had it last.
 type denied struct {
-	ids  atomic.Pointer[map[id.Node]bool]
-	file atomic.Pointer[string] // what the file was like: size and time
+	ids atomic.Pointer[map[id.Node]bool]
 }
 
 // has says whether a peer is on the list.
@@ -43,10 +41,6 @@ func (d *denied) load(path string) error {
 		return fmt.Errorf("p2p: reading the list of the denied: %w", err)
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("p2p: reading the list of the denied: %w", err)
-	}
 	b, err := io.ReadAll(io.LimitReader(f, maxDenyFile+1))
 	if err != nil {
 		return fmt.Errorf("p2p: reading the list of the denied: %w", err)
@@ -56,12 +50,8 @@ func (d *denied) load(path string) error {
 		return fmt.Errorf("p2p: the list of the denied %s: %w", path, err)
 	}
 	d.ids.Store(&ids)
-	was := fileState(st)
-	d.file.Store(&was)
 	return nil
 }
-
-func fileState(st os.FileInfo) string { return fmt.Sprint(st.Size(), st.ModTime().UnixNano()) }
 
 // parseDenied reads an ID a line.
 func parseDenied(b []byte) (map[id.Node]bool, error) {
@@ -87,32 +77,28 @@ func parseDenied(b []byte) (map[id.Node]bool, error) {
 }
 
 // watchDenied reads the list again when its file changes. A list that cannot be read leaves the one before.
-func (h *Host) watchDenied() {
+func (h *Host) watchDenied(w watched) {
 	h.applyDenied(nil)
-	t := time.NewTicker(denyEvery)
+	t := time.NewTicker(lookEvery)
 	defer t.Stop()
-	failed := ""
 	for {
 		select {
 		case <-t.C:
 		case <-h.ctx.Done():
 			return
 		}
-		st, err := os.Stat(h.cfg.DenyFile)
-		if err == nil && fileState(st) == *h.denied.file.Load() {
+		if !w.changed() {
 			continue
 		}
 		was := *h.denied.ids.Load()
-		if err := h.denied.load(h.cfg.DenyFile); err != nil {
-			if err.Error() != failed {
-				failed = err.Error()
-				h.cfg.Logger.Warn("p2p: the list of the denied stays as it was", "err", err)
-			}
-			continue
+		err := h.denied.load(w.path)
+		if w.done(err) {
+			h.cfg.Logger.Warn("p2p: the list of the denied stays as it was", "err", err)
 		}
-		failed = ""
-		h.cfg.Logger.Info("p2p: read the list of the denied anew", "nodes", len(*h.denied.ids.Load()))
-		h.applyDenied(was)
+		if err == nil {
+			h.cfg.Logger.Info("p2p: read the list of the denied anew", "nodes", len(*h.denied.ids.Load()))
+			h.applyDenied(was)
+		}
 	}
 }
 

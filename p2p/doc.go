@@ -8,7 +8,8 @@
 // go to libp2p. Nodes of one runtime folder, machine and network namespace use a unix socket beside their peer
 // files instead, for both kinds of lane; a node that nobody can dial is reached over libp2p streams through
 // relays, which all nodes are for each other (relay.go). Every connection proves the cluster's token, or without one the user's secret (then only
-// loopback is listened on); see package admit.
+// loopback is listened on); see package admit. The token's file is read again when it changes, and members prove the new one on lanes
+// that take the place of the old ones (rotate.go).
 //
 // Nodes find each other by Join (a name stands for all its addresses), through the runtime folder of one user and
 // network namespace, by multicast DNS, from earlier starts (peers.json), by their records in the directory (coarse.go), and by what members tell of members; see package member for the view and its verdicts (SWIM). A node's descriptor is pulled by

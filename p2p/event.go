@@ -14,10 +14,11 @@ type Member struct {
 	Meta  []byte        `json:"-"`     // its descriptor; shared, not to be changed
 	Load  []byte        `json:"-"`     // what it last told of how busy it is; shared
 	Self  bool          `json:"self,omitempty"`
-	Found string        `json:"found"`         // "self", "join", "member", "runtime", "remembered", "mdns" or "record": how the two learned of each other first
-	Via   string        `json:"via,omitempty"` // the lane to it: "tcp", "unix", "libp2p", "relay"; "" when there is none
-	State string        `json:"state"`         // "alive", "suspect", "left" or "dead"
-	Said  string        `json:"said"`          // the same by the gossip: it differs where only one node's way to another is broken
+	Found string        `json:"found"`           // "self", "join", "member", "runtime", "remembered", "mdns" or "record": how the two learned of each other first
+	Token string        `json:"token,omitempty"` // the fingerprint of the token that it proved on the lane
+	Via   string        `json:"via,omitempty"`   // the lane to it: "tcp", "unix", "libp2p", "relay"; "" when there is none
+	State string        `json:"state"`           // "alive", "suspect", "left" or "dead"
+	Said  string        `json:"said"`            // the same by the gossip: it differs where only one node's way to another is broken
 	RTT   time.Duration `json:"rtt_ns,omitempty"`
 }
 

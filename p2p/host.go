@@ -36,6 +36,7 @@ type Host struct {
 	near     net.Listener // of nodes of this machine; nil: none
 	mdns     *mdns        // nil: none
 	denied   denied       // safe for concurrent use
+	keys     *admit.Ring  // likewise
 	ctx      context.Context
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
@@ -68,12 +69,13 @@ type Host struct {
 
 // link is an accepted control lane.
 type link struct {
-	peer  id.Node
-	epoch uint64
-	lane  uint64
-	via   string
-	ours  bool // this node dialed
-	ctl   *lane.Control
+	peer   id.Node
+	epoch  uint64
+	lane   uint64
+	via    string
+	ours   bool   // this node dialed
+	proved string // the fingerprint of the peer's token
+	ctl    *lane.Control
 }
 
 // Start starts a node and joins the cluster. ctx bounds starting only.
@@ -82,12 +84,13 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	tokens, denied := watch(cfg.TokenFile), watch(cfg.DenyFile) // before they are read
 	keys, err := cfg.keys()
 	if err != nil {
 		return nil, fmt.Errorf("p2p: %w", err)
 	}
 	h := &Host{
-		cfg: cfg, born: time.Now(),
+		cfg: cfg, born: time.Now(), keys: admit.NewRing(keys),
 		dials: make(chan struct{}, maxDials), shakes: make(chan struct{}, maxShakes),
 		links: map[id.Node]*link{}, bonds: map[id.Node]*lane.Bond{}, pools: map[id.Node]*pool{}, served: map[id.Node]map[*lane.Bulk]bool{},
 		wake: make(chan struct{}, 1),
@@ -105,15 +108,15 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	if err := h.denied.load(cfg.DenyFile); err != nil {
 		return nil, err
 	}
-	if err := h.open(admit.Gate{Keys: keys, Cluster: cfg.Cluster, Denied: h.denied.has}.Speaking(cfg.speaks[0], cfg.speaks[1])); err != nil {
+	if err := h.open(admit.Gate{Keys: h.keys, Cluster: cfg.Cluster, Denied: h.denied.has}.Speaking(cfg.speaks[0], cfg.speaks[1])); err != nil {
 		return nil, err
 	}
 	if cfg.MDNS && cfg.outside() {
-		if h.mdns, err = openMDNS(keys.Names("mdns " + cfg.Cluster)); err != nil {
+		if h.mdns, err = openMDNS(keys.Names(mdnsPurpose(cfg))); err != nil {
 			cfg.Logger.Warn("p2p: nodes of the local network cannot be found", "err", err)
 		}
 	}
-	h.run()
+	h.run(tokens, denied)
 	if err := h.join(ctx); err != nil {
 		return nil, err
 	}
@@ -163,7 +166,7 @@ func (h *Host) open(g admit.Gate) (err error) {
 }
 
 // run starts the goroutines. All end when h.ctx does.
-func (h *Host) run() {
+func (h *Host) run(tokens, denied watched) {
 	for _, p := range h.ports {
 		ln := p.Lanes()
 		h.wg.Go(func() { h.accept(ln) })
@@ -177,7 +180,10 @@ func (h *Host) run() {
 	h.wg.Go(h.reunite)
 	h.wg.Go(h.keepCoarse)
 	if h.cfg.DenyFile != "" {
-		h.wg.Go(h.watchDenied)
+		h.wg.Go(func() { h.watchDenied(denied) })
+	}
+	if h.cfg.TokenFile != "" {
+		h.wg.Go(func() { h.watchToken(tokens) })
 	}
 	if h.mdns != nil {
 		h.wg.Go(h.mdns.read)
@@ -263,7 +269,7 @@ func (h *Host) Members() []Member {
 	for _, i := range h.view.Members() {
 		m := asMember(i)
 		if k := h.links[i.ID]; k != nil {
-			m.Via = k.via
+			m.Via, m.Token = k.via, k.proved
 		}
 		l = append(l, m)
 	}

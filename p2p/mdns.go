@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,7 +38,7 @@ var mdnsGroup = &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
 
 // mdns asks and answers on all interfaces. Its socket is shared with other programs of the machine.
 type mdns struct {
-	names []string // of the service, one for each token accepted
+	names atomic.Pointer[[]string] // of the service, one for each token accepted
 	conn  net.PacketConn
 	pc    *ipv4.PacketConn
 	asked chan struct{}
@@ -68,12 +69,22 @@ func openMDNS(names []string) (*mdns, error) {
 		return nil, fmt.Errorf("p2p: opening the socket for multicast DNS: %w", err)
 	}
 	m := &mdns{conn: c, pc: ipv4.NewPacketConn(c), asked: make(chan struct{}, 1), found: make(chan foundNode, mdnsTold)}
-	for _, n := range names {
-		m.names = append(m.names, "_kadre-"+n+"._tcp.local.")
-	}
+	m.serve(names)
 	m.pc.SetMulticastTTL(255) // as the RFC wants; no router forwards this group
 	m.interfaces()
 	return m, nil
+}
+
+// mdnsPurpose derives the names of a cluster's service from its tokens.
+func mdnsPurpose(cfg Config) string { return "mdns " + cfg.Cluster }
+
+// serve goes on with services of these names.
+func (m *mdns) serve(names []string) {
+	var l []string
+	for _, n := range names {
+		l = append(l, "_kadre-"+n+"._tcp.local.")
+	}
+	m.names.Store(&l)
 }
 
 func (m *mdns) close() { m.conn.Close() }
@@ -108,7 +119,7 @@ func (m *mdns) read() {
 		if err != nil {
 			continue
 		}
-		asked, found := parseMDNS(b[:n], m.names)
+		asked, found := parseMDNS(b[:n], *m.names.Load())
 		if asked {
 			select {
 			case m.asked <- struct{}{}:
@@ -248,11 +259,11 @@ func (h *Host) meetMDNS() {
 		var err error
 		select {
 		case <-ask.C:
-			b, err = question(m.names)
+			b, err = question(*m.names.Load())
 			ask.Reset(every + rand.N(every/4))
 			every = min(2*every, mdnsMost)
 		case <-tell.C:
-			b, err = answer(m.names, foundNode{h.id, h.epoch, h.addrs()})
+			b, err = answer(*m.names.Load(), foundNode{h.id, h.epoch, h.addrs()})
 			told = time.Now()
 		case <-m.asked:
 			if time.Since(told) > mdnsAnswer {

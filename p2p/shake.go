@@ -86,9 +86,12 @@ func (h *Host) goes(f func()) bool {
 func (h *Host) refused(from net.Addr, err error) {
 	level := slog.LevelDebug // anybody can open and close connections
 	if barred(err) {
-		level = slog.LevelWarn
-		if host, _, e := net.SplitHostPort(from.String()); e == nil {
-			h.wrong.note(Trouble{Addr: host, In: true}, err)
+		host, _, e := net.SplitHostPort(from.String())
+		if e != nil {
+			host = from.String() // a stream, or a unix socket
+		}
+		if h.wrong.note(Trouble{Addr: host, In: true}, err) {
+			level = slog.LevelWarn
 		}
 	}
 	h.cfg.Logger.Log(h.ctx, level, "p2p: refused a connection", "from", from, "err", err)
@@ -235,12 +238,10 @@ func (h *Host) dialLocked(a member.Dial) {
 		d := member.Dialed{ID: a.ID, OK: err == nil || errors.As(err, &td) && (td.duplicate() || td.stale())}
 		if err != nil {
 			d.Why = err.Error()
-			if !d.OK {
-				h.wrong.note(Trouble{Peer: a.ID, Addr: strings.Join(a.Addrs, " ")}, err)
-			}
+			news := !d.OK && h.wrong.note(Trouble{Peer: a.ID, Addr: strings.Join(a.Addrs, " ")}, err)
 			d.Refused = nobody(err)
 			d.Barred = barred(err) || td != nil && td.over()
-			if d.Barred {
+			if d.Barred && news {
 				h.cfg.Logger.Warn("p2p: a node does not let us in, or we not it", "peer", a.ID, "err", err)
 			}
 		}

@@ -25,6 +25,7 @@ type Status struct {
 	Epoch        uint64          `json:"epoch"`
 	Cluster      string          `json:"cluster"`
 	Addrs        []string        `json:"addrs"`
+	Tokens       []string        `json:"tokens"`   // fingerprints: the one that is proved, then what else is accepted
 	Members      []Member        `json:"members"`  // this node first
 	Gone         []Member        `json:"gone"`     // dead and left, not forgotten yet
 	Disputed     []Member        `json:"disputed"` // those of which this node's own view and the gossip differ
@@ -48,7 +49,7 @@ type LaneStatus struct {
 // Status tells where the host stands.
 func (h *Host) Status() Status {
 	s := Status{
-		ID: h.id, Epoch: h.epoch, Cluster: h.cfg.Cluster, Addrs: h.Addrs(), Members: h.Members(),
+		ID: h.id, Epoch: h.epoch, Cluster: h.cfg.Cluster, Addrs: h.Addrs(), Tokens: h.keys.Now().Fingerprints(), Members: h.Members(),
 		BulkIn: h.bulkIn.Load(), BulkOut: h.bulkOut.Load(),
 		RoutingTable: h.RoutingTableSize(), Directory: h.dir.Stats(), Troubles: h.wrong.list(),
 	}

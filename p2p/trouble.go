@@ -22,6 +22,7 @@ const (
 	maxTroubles  = 64               // kept; the oldest goes
 	troubleFor   = 10 * time.Minute // after the last time it is told no more
 	maxTroubleIs = 300              // bytes of a reason
+	tellAgain    = time.Minute      // a trouble that goes on is logged so often: anybody can cause one
 )
 
 // Trouble is why a node cannot be reached, or does not let this one in. It is kept until they meet.
@@ -33,6 +34,8 @@ type Trouble struct {
 	Why   string    `json:"why"`
 	Last  time.Time `json:"last"`
 	Times int       `json:"times"`
+
+	told time.Time // when it was logged
 }
 
 // The kinds of trouble.
@@ -89,7 +92,8 @@ type troubles struct {
 	all map[string]Trouble
 }
 
-func (t *troubles) note(x Trouble, err error) {
+// note keeps what is wrong. news says that it should be logged.
+func (t *troubles) note(x Trouble, err error) (news bool) {
 	key := string(x.Peer)
 	if key == "" {
 		key = x.Addr
@@ -98,7 +102,11 @@ func (t *troubles) note(x Trouble, err error) {
 	x.Why = x.Why[:min(len(x.Why), maxTroubleIs)]
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	x.Times = t.all[key].Times + 1
+	was := t.all[key]
+	x.Times, x.told = was.Times+1, was.told
+	if news = was.Kind != x.Kind || x.Last.Sub(was.told) > tellAgain; news {
+		x.told = x.Last
+	}
 	if t.all == nil {
 		t.all = map[string]Trouble{}
 	}
@@ -111,6 +119,7 @@ func (t *troubles) note(x Trouble, err error) {
 		}
 		delete(t.all, oldest)
 	}
+	return news
 }
 
 // over forgets what was wrong with a node or address.

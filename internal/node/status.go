@@ -30,6 +30,7 @@ type Status struct {
 	PID        int                `json:"pid"`
 	Cluster    string             `json:"cluster"`
 	Addrs      []string           `json:"addrs"`
+	Tokens     []string           `json:"tokens"` // fingerprints: the one that is proved to others, then what else is accepted
 	Socket     string             `json:"socket"`
 	UptimeSec  float64            `json:"uptime_sec"`
 	Goroutines int                `json:"goroutines"`
@@ -67,6 +68,7 @@ type MemberStatus struct {
 	Addrs []string `json:"addrs"`
 	Found string   `json:"found"`
 	Via   string   `json:"via"`
+	Token string   `json:"token,omitempty"` // the fingerprint of the one that it proved
 	State string   `json:"state"`
 	Said  string   `json:"said,omitempty"` // the same by the others
 	Epoch uint64   `json:"epoch"`
@@ -83,7 +85,7 @@ func membersOf(ms []p2p.Member, lanes []p2p.LaneStatus) (l []MemberStatus) {
 	}
 	for _, m := range ms {
 		x := by[m.ID]
-		l = append(l, MemberStatus{ID: m.ID, Addrs: m.Addrs, Found: m.Found, Via: m.Via, State: m.State, Said: m.Said, Epoch: m.Epoch,
+		l = append(l, MemberStatus{ID: m.ID, Addrs: m.Addrs, Found: m.Found, Via: m.Via, Token: m.Token, State: m.State, Said: m.Said, Epoch: m.Epoch,
 			RTTus: float64(m.RTT) / float64(time.Microsecond), In: x.In, Out: x.Out})
 	}
 	return l
@@ -182,7 +184,7 @@ func (n *Node) Status() Status {
 		h := n.host.Status()
 		s.Table, s.Directory, s.Records = h.RoutingTable, h.Directory, h.Directory.Held
 		s.Members, s.Gone, s.Disputed = membersOf(h.Members, h.Lanes), membersOf(h.Gone, nil), membersOf(h.Disputed, nil)
-		s.Troubles = h.Troubles
+		s.Troubles, s.Tokens = h.Troubles, h.Tokens
 		s.Bytes.In += h.BulkIn
 		s.Bytes.Out += h.BulkOut
 	}
@@ -245,6 +247,9 @@ func (s Status) String() string {
 	fmt.Fprintf(w, "\nsocket\t%s\n", s.Socket)
 	for _, a := range s.Addrs {
 		fmt.Fprintf(w, "listens on\t%s\n", a)
+	}
+	for i, t := range s.Tokens {
+		fmt.Fprintf(w, "token\t%s (%s)\n", t, [...]string{"proves", "accepts"}[min(i, 1)])
 	}
 	fmt.Fprintf(w, "CPUs\t%v of %v free\n", s.CPUs.Free, s.CPUs.Total)
 	for _, k := range slices.Sorted(maps.Keys(s.Resources)) {

@@ -84,6 +84,9 @@ func (n *Node) Refused(within time.Duration) string {
 	return n.Stderr()
 }
 
+// Runtime is the node's XDG_RUNTIME_DIR.
+func (n *Node) Runtime() string { return n.place.Runtime }
+
 // at is where the node runs, with further variables.
 func (n *Node) at(first string, env ...string) Place {
 	p := n.place
@@ -125,6 +128,7 @@ type Status struct {
 	Node         string
 	PID          int
 	Addrs        []string
+	Tokens       []string // fingerprints
 	Members      []Member
 	RoutingTable int `json:"routing_table"`
 	RecordsHeld  int `json:"records_held"`
@@ -150,9 +154,9 @@ type Status struct {
 
 // Member is another node as a node sees it.
 type Member struct {
-	ID, State, Said, Found, Via string
-	Epoch                       uint64
-	Addrs                       []string
+	ID, State, Said, Found, Via, Token string
+	Epoch                              uint64
+	Addrs                              []string
 }
 
 // Member finds what the node says of another.

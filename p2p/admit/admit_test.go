@@ -102,7 +102,7 @@ func TestProofIsBoundToItsConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := []byte{magic[0], magic[1], VersionMin, VersionMax, 1, 'c'}
-	proof := append(h[:6:6], mac(g.Keys.k[0], "dialer", e1, h)...)
+	proof := append(h[:6:6], mac(g.Keys.Now().k[0], "dialer", e1, h)...)
 	_, l2 := pipe(t, tls.VersionTLS13)
 	for _, use := range []Use{UseLane, UseLibp2p} {
 		e2, err := exporter(l2.ConnectionState(), use)
@@ -126,7 +126,7 @@ func TestVersions(t *testing.T) {
 		ok       bool
 	}{{VersionMax, VersionMax, true}, {1, VersionMax + 1, true}, {VersionMax + 1, VersionMax + 2, false}, {1, VersionMin - 1, false}} {
 		h := []byte{magic[0], magic[1], c.min, c.max, 1, 'c'}
-		_, err := g.listen(buffer{bytes.NewReader(append(h[:6:6], mac(g.Keys.k[0], "dialer", ekm, h)...))}, ekm)
+		_, err := g.listen(buffer{bytes.NewReader(append(h[:6:6], mac(g.Keys.Now().k[0], "dialer", ekm, h)...))}, ekm)
 		if (err == nil) != c.ok || !c.ok && !errors.Is(err, ErrVersion) {
 			t.Errorf("%d to %d: %v", c.min, c.max, err)
 		}
@@ -151,13 +151,13 @@ func TestVersionsMeet(t *testing.T) {
 		dc.SetDeadline(time.Now().Add(5 * time.Second))
 		lc.SetDeadline(time.Now().Add(5 * time.Second))
 		var wg sync.WaitGroup
-		var said, heard byte
+		var said, heard Proven
 		var lerr error
 		wg.Go(func() { heard, lerr = g.Speaking(c.l[0], c.l[1]).Prove(lc, lc.ConnectionState(), UseLane, false) })
 		said, derr := g.Speaking(c.d[0], c.d[1]).Prove(dc, dc.ConnectionState(), UseLane, true)
 		wg.Wait()
-		if said != c.want || heard != c.want || (derr == nil) != (c.want > 0) || (lerr == nil) != (c.want > 0) {
-			t.Errorf("%v dials %v: %d, %v; %d, %v", c.d, c.l, said, derr, heard, lerr)
+		if said.Version != c.want || heard.Version != c.want || said.Key != heard.Key || (derr == nil) != (c.want > 0) || (lerr == nil) != (c.want > 0) {
+			t.Errorf("%v dials %v: %v, %v; %v, %v", c.d, c.l, said, derr, heard, lerr)
 		}
 		for _, e := range []struct {
 			err          error
@@ -238,10 +238,10 @@ func FuzzListen(f *testing.F) {
 	g := Gate{Keys: keys(f, "kadre1"+text.EncodeToString(append(make([]byte, tokenBytes), sum(make([]byte, tokenBytes))...))), Cluster: "c"}
 	ekm := make([]byte, 32)
 	h := []byte{magic[0], magic[1], VersionMin, VersionMax, 1, 'c'}
-	f.Add(append(h[:6:6], mac(g.Keys.k[0], "dialer", ekm, h)...))
+	f.Add(append(h[:6:6], mac(g.Keys.Now().k[0], "dialer", ekm, h)...))
 	f.Add(h)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if v, err := g.listen(buffer{bytes.NewReader(b)}, ekm); err == nil && (v != VersionMax || !bytes.HasPrefix(b, magic[:])) {
+		if v, err := g.listen(buffer{bytes.NewReader(b)}, ekm); err == nil && (v.Version != VersionMax || !bytes.HasPrefix(b, magic[:])) {
 			t.Errorf("%x was let in", b)
 		}
 	})

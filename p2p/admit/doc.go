@@ -1,8 +1,8 @@
 // Package admit keeps strangers out: the cluster token and the proof that a peer has it.
 //
 // Nouns: a token is 256 random bits with a checksum, as text; [Keys] are what a node derives from its
-// tokens; [Prove] is the mutual proof over a TLS 1.3 connection; [Security] is libp2p's TLS transport with
-// that proof behind its handshake. Lanes call [Prove] themselves, so nothing listens without it.
+// tokens, and a [Ring] those of a node whose tokens change; [Gate.Prove] is the mutual proof over a TLS 1.3 connection; [Security] is libp2p's TLS transport with
+// that proof behind its handshake. Lanes call [Gate.Prove] themselves, so nothing listens without it.
 //
 // The proof is an HMAC over the connection's TLS exporter, dialer first: it is bound to that one connection
 // and cannot be replayed or relayed. Where there is no TLS, on a unix socket between two processes of one user, a

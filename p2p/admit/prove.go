@@ -58,7 +58,7 @@ const (
 
 // Gate is what one node demands of its peers. It is a value, safe for concurrent use.
 type Gate struct {
-	Keys    Keys
+	Keys    Source
 	Cluster string
 	// Denied says which peers are kept out though they hold the keys; nil: none.
 	Denied func(peer.ID) bool
@@ -107,124 +107,127 @@ func mac(key []byte, role string, ekm []byte, parts ...[]byte) []byte {
 }
 
 // Prove shows the peer of c that this node may enter and demands the same of it. The caller sets a deadline;
-// after an error it calls [Linger] (listener only) and closes c. It returns the version to speak.
-func (g Gate) Prove(c net.Conn, st tls.ConnectionState, use Use, dialer bool) (version byte, err error) {
+// after an error it calls [Linger] (listener only) and closes c.
+func (g Gate) Prove(c net.Conn, st tls.ConnectionState, use Use, dialer bool) (Proven, error) {
 	ekm, err := exporter(st, use)
 	if err != nil {
-		return 0, err
+		return Proven{}, err
 	}
 	return g.prove(c, ekm, dialer)
 }
 
 // ProveOver is Prove for a connection without TLS that nobody else can be in the middle of. transcript is what
 // both sides have drawn and signed for this connection alone; it takes the exporter's place.
-func (g Gate) ProveOver(c io.ReadWriter, transcript [sha256.Size]byte, dialer bool) (version byte, err error) {
+func (g Gate) ProveOver(c io.ReadWriter, transcript [sha256.Size]byte, dialer bool) (Proven, error) {
 	return g.prove(c, mac(transcript[:], "kadre-admission-without-tls", nil), dialer)
 }
 
-func (g Gate) prove(c io.ReadWriter, ekm []byte, dialer bool) (version byte, err error) {
+func (g Gate) prove(c io.ReadWriter, ekm []byte, dialer bool) (Proven, error) {
 	if dialer {
 		return g.dial(c, ekm)
 	}
 	return g.listen(c, ekm)
 }
 
-func (g Gate) dial(c io.ReadWriter, ekm []byte) (byte, error) {
+func (g Gate) dial(c io.ReadWriter, ekm []byte) (Proven, error) {
 	if g.denies() {
-		return 0, fmt.Errorf("admit: refused a peer: %w", ErrDenied)
+		return Proven{}, fmt.Errorf("admit: refused a peer: %w", ErrDenied)
 	}
+	keys := g.Keys.Now()
 	oldest, newest := g.versions()
 	h := append([]byte{magic[0], magic[1], oldest, newest, byte(len(g.Cluster))}, g.Cluster...)
-	if _, err := c.Write(append(h[:len(h):len(h)], mac(g.Keys.k[0], "dialer", ekm, h)...)); err != nil {
-		return 0, fmt.Errorf("admit: sending the proof: %w", err)
+	if _, err := c.Write(append(h[:len(h):len(h)], mac(keys.k[0], "dialer", ekm, h)...)); err != nil {
+		return Proven{}, fmt.Errorf("admit: sending the proof: %w", err)
 	}
 	a := make([]byte, answerFixed)
 	if _, err := io.ReadFull(c, a); err != nil {
-		return 0, fmt.Errorf("admit: the peer did not answer the proof: %w", err)
+		return Proven{}, fmt.Errorf("admit: the peer did not answer the proof: %w", err)
 	}
 	status, version, n := a[0], a[1], int(a[2])
 	if n > MaxCluster {
-		return 0, fmt.Errorf("admit: %w: name of %d bytes", ErrProof, n)
+		return Proven{}, fmt.Errorf("admit: %w: name of %d bytes", ErrProof, n)
 	}
 	name := make([]byte, n)
 	if _, err := io.ReadFull(c, name); err != nil {
-		return 0, fmt.Errorf("admit: the peer's answer ends early: %w", err)
+		return Proven{}, fmt.Errorf("admit: the peer's answer ends early: %w", err)
 	}
 	switch status {
 	case statusOK:
 	case statusToken:
-		return 0, fmt.Errorf("admit: refused by the peer: %w", ErrToken)
+		return Proven{}, fmt.Errorf("admit: refused by the peer: %w", ErrToken)
 	case statusVersion:
 		theirs := fmt.Sprintf("up to %d", version)
 		if n == 1 {
 			theirs = fmt.Sprintf("%d to %d", name[0], version)
 		}
-		return 0, fmt.Errorf("admit: refused by the peer: %w: ours are %d to %d, its %s", ErrVersion, oldest, newest, theirs)
+		return Proven{}, fmt.Errorf("admit: refused by the peer: %w: ours are %d to %d, its %s", ErrVersion, oldest, newest, theirs)
 	case statusCluster:
-		return 0, fmt.Errorf("admit: refused by the peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
+		return Proven{}, fmt.Errorf("admit: refused by the peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
 	case statusDenied:
-		return 0, fmt.Errorf("admit: refused by the peer: %w", ErrDenied)
+		return Proven{}, fmt.Errorf("admit: refused by the peer: %w", ErrDenied)
 	default:
-		return 0, fmt.Errorf("admit: %w: status %d", ErrProof, status)
+		return Proven{}, fmt.Errorf("admit: %w: status %d", ErrProof, status)
 	}
 	var got [macBytes]byte
 	if _, err := io.ReadFull(c, got[:]); err != nil {
-		return 0, fmt.Errorf("admit: the peer's proof ends early: %w", err)
+		return Proven{}, fmt.Errorf("admit: the peer's proof ends early: %w", err)
 	}
-	for _, k := range g.Keys.k {
+	for i, k := range keys.k {
 		if hmac.Equal(got[:], mac(k, "listener", ekm, h, a, name)) {
 			if version < oldest || version > newest {
-				return 0, fmt.Errorf("admit: %w: the peer chose %d", ErrVersion, version)
+				return Proven{}, fmt.Errorf("admit: %w: the peer chose %d", ErrVersion, version)
 			}
-			return version, nil
+			return Proven{version, keys.Fingerprints()[i]}, nil
 		}
 	}
-	return 0, fmt.Errorf("admit: the peer could not prove itself: %w", ErrToken)
+	return Proven{}, fmt.Errorf("admit: the peer could not prove itself: %w", ErrToken)
 }
 
-func (g Gate) listen(c io.ReadWriter, ekm []byte) (byte, error) {
+func (g Gate) listen(c io.ReadWriter, ekm []byte) (Proven, error) {
 	h := make([]byte, helloFixed, helloFixed+MaxCluster)
 	if _, err := io.ReadFull(c, h); err != nil {
-		return 0, fmt.Errorf("admit: the peer gave no proof: %w", err)
+		return Proven{}, fmt.Errorf("admit: the peer gave no proof: %w", err)
 	}
 	n := int(h[4])
 	if !bytes.Equal(h[:2], magic[:]) || n > MaxCluster {
-		return 0, fmt.Errorf("admit: %w", ErrProof)
+		return Proven{}, fmt.Errorf("admit: %w", ErrProof)
 	}
 	rest := make([]byte, n+macBytes)
 	if _, err := io.ReadFull(c, rest); err != nil {
-		return 0, fmt.Errorf("admit: the peer's proof ends early: %w", err)
+		return Proven{}, fmt.Errorf("admit: the peer's proof ends early: %w", err)
 	}
 	h = append(h, rest[:n]...)
 	oldest, newest := g.versions()
 	theirMin, theirMax, name, proof := h[2], h[3], string(rest[:n]), rest[n:]
 
-	proven := false
-	for _, k := range g.Keys.k {
-		proven = proven || hmac.Equal(proof, mac(k, "dialer", ekm, h))
+	keys, proven := g.Keys.Now(), -1
+	for i, k := range keys.k {
+		if hmac.Equal(proof, mac(k, "dialer", ekm, h)) {
+			proven = i
+		}
 	}
-	if !proven {
+	if proven < 0 {
 		c.Write([]byte{statusToken, newest, 0})
-		return 0, fmt.Errorf("admit: refused a peer: %w", ErrToken)
+		return Proven{}, fmt.Errorf("admit: refused a peer: %w", ErrToken)
 	}
 	version := min(theirMax, newest)
 	if version < theirMin || version < oldest {
 		c.Write([]byte{statusVersion, newest, 1, oldest})
-		return 0, fmt.Errorf("admit: refused a peer: %w: ours are %d to %d, its %d to %d", ErrVersion, oldest, newest, theirMin, theirMax)
+		return Proven{}, fmt.Errorf("admit: refused a peer: %w: ours are %d to %d, its %d to %d", ErrVersion, oldest, newest, theirMin, theirMax)
 	}
 	if name != g.Cluster {
 		c.Write(append([]byte{statusCluster, newest, byte(len(g.Cluster))}, g.Cluster...))
-		return 0, fmt.Errorf("admit: refused a peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
+		return Proven{}, fmt.Errorf("admit: refused a peer: %w: ours is %q, its is %q", ErrCluster, g.Cluster, name)
 	}
 	if g.denies() {
 		c.Write([]byte{statusDenied, newest, 0})
-		return 0, fmt.Errorf("admit: refused a peer: %w", ErrDenied)
+		return Proven{}, fmt.Errorf("admit: refused a peer: %w", ErrDenied)
 	}
 	a := []byte{statusOK, version, 0}
-	if _, err := c.Write(append(a[:3:3], mac(g.Keys.k[0], "listener", ekm, h, a)...)); err != nil {
-		return 0, fmt.Errorf("admit: answering the proof: %w", err)
+	if _, err := c.Write(append(a[:3:3], mac(keys.k[0], "listener", ekm, h, a)...)); err != nil {
+		return Proven{}, fmt.Errorf("admit: answering the proof: %w", err)
 	}
-	return version, nil
+	return Proven{version, keys.Fingerprints()[proven]}, nil
 }
 
 // lingerFor and lingerBytes bound how long a refused peer is waited for.

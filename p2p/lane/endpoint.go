@@ -43,10 +43,10 @@ func NewEndpoint(key crypto.PrivKey, g admit.Gate) (*Endpoint, error) {
 
 // Conn is an admitted connection, still within its deadline, before the hello.
 type Conn struct {
-	Peer    peer.ID
-	Dialed  bool
-	Via     string // ViaTCP, …
-	Version byte   // of the protocol, the highest that both sides speak
+	Peer   peer.ID
+	Dialed bool
+	Via    string // ViaTCP, …
+	admit.Proven
 
 	rw   net.Conn // what is read and written: TLS, or the cork where nothing is encrypted here
 	raw  net.Conn
@@ -136,7 +136,7 @@ func (e *Endpoint) admit(raw net.Conn, want peer.ID, dialer bool) (*Conn, error)
 	if want != "" && c.Peer != want {
 		return nil, fmt.Errorf("%w: %s is %s, not %s", ErrPeer, raw.RemoteAddr(), c.Peer, want)
 	}
-	if c.Version, err = e.gate.For(c.Peer).Prove(t, st, admit.UseLane, dialer); err != nil {
+	if c.Proven, err = e.gate.For(c.Peer).Prove(t, st, admit.UseLane, dialer); err != nil {
 		return nil, c.turnedAway(err)
 	}
 	return c, nil

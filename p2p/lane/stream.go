@@ -45,7 +45,7 @@ func (e *Endpoint) admitStream(raw *Stream, dialer bool) (*Conn, error) {
 	ends := []string{raw.Self.String(), c.Peer.String()}
 	slices.Sort(ends)
 	var err error
-	if c.Version, err = e.gate.For(c.Peer).ProveOver(c.rw, sha256.Sum256([]byte(strings.Join(ends, " "))), dialer); err != nil {
+	if c.Proven, err = e.gate.For(c.Peer).ProveOver(c.rw, sha256.Sum256([]byte(strings.Join(ends, " "))), dialer); err != nil {
 		return nil, c.turnedAway(err)
 	}
 	return c, nil

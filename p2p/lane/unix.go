@@ -66,7 +66,7 @@ func (e *Endpoint) admitUnix(raw *net.UnixConn, want peer.ID, dialer bool) (*Con
 	if want != "" && c.Peer != want {
 		return nil, fmt.Errorf("%w: %s is %s, not %s", ErrPeer, raw.RemoteAddr(), c.Peer, want)
 	}
-	if c.Version, err = e.gate.For(c.Peer).ProveOver(c.rw, transcript, dialer); err != nil {
+	if c.Proven, err = e.gate.For(c.Peer).ProveOver(c.rw, transcript, dialer); err != nil {
 		return nil, c.turnedAway(err)
 	}
 	return c, nil

@@ -29,6 +29,9 @@
 // views, all refute what was said of them, and the others dial each other on hearing of it. From Left a node comes
 // back only under a higher epoch. A lane under an epoch lower than the known one is refused: a zombie gets no word in.
 //
+// A lane can be renewed: the new one, on which the peer proves itself anew, takes the place of the old, which goes on until
+// then. Who does not within renewFor is put out here.
+//
 // Up needs a lane and not only a claim. Every node dials all members (the lower ID of two first) and keeps the lane:
 // silent ones cost a beat of either side every beatEvery, and any frame shows that its sender lives. A member that cannot be
 // reached from here for the time called alone is down here, whatever the gossip says; Said and State then differ.

@@ -17,6 +17,7 @@ const (
 	beatEvery   = 5 * sec  // on each lane that brought nothing for so long
 	beatSpread  = sec      // which of its two sides beats is chance
 	silentFor   = 12 * sec // a lane that brings nothing for so long is dialed anew
+	renewFor    = 10 * sec // a member that has to prove itself anew has so long
 	alone       = 10 * sec // a member that this node cannot reach for so long is down here, whatever the others say
 	yieldFor    = sec      // the higher ID lets the lower one dial first
 	yieldLost   = 300 * ms // the same after a lost lane
@@ -61,6 +62,7 @@ type peer struct {
 	next    int64 // when to dial, without a lane
 	tries   int   // failed dials in a row
 	beat    int64 // when to send the next one
+	renewBy int64 // when the lane is to be replaced by one on which the peer has proved itself anew; 0: it need not be
 
 	// what the gossip says; Said belongs to it
 	inc      uint32
@@ -123,7 +125,9 @@ func (m *Machine) infos(want func(*peer) bool) (l []Info) {
 
 // Greeting is what a hello to n says of the past: the lane lost, and the bond there is.
 func (m *Machine) Greeting(n id.Node) (last, bond uint64) {
-	if p := m.peers[n]; p != nil {
+	if p := m.peers[n]; p != nil && p.renewBy != 0 {
+		return p.lane, p.bond // as good as lost
+	} else if p != nil {
 		return p.last, p.bond
 	}
 	return 0, 0
@@ -165,6 +169,12 @@ func (m *Machine) Step(ev Event, now int64) []Action {
 		m.chat(now)
 	case Deny:
 		m.deny(e.IDs, now)
+	case Rekeyed:
+		m.rekeyed(now)
+	case Renew:
+		if p := m.peers[e.ID]; p != nil && p.lane != 0 && p.renewBy == 0 {
+			m.renewLane(p, now)
+		}
 	case Leave:
 		m.leave()
 	case Tick:
@@ -215,7 +225,7 @@ func (m *Machine) down(p *peer, s State, why string, now int64) {
 	if p.lane != 0 {
 		m.do(Cut{p.ID, p.lane, why})
 	}
-	p.State, p.since, p.lane, p.last, p.bond, p.tries, p.next = s, now, 0, 0, 0, 0, now+rejoinEvery
+	p.State, p.since, p.lane, p.last, p.bond, p.renewBy, p.tries, p.next = s, now, 0, 0, 0, 0, 0, now+rejoinEvery
 	m.tell(Down, p, why)
 }
 

@@ -321,3 +321,66 @@ func FuzzParse(f *testing.F) {
 		New("a", 1, nil, nil).Step(Recv{"b", 1, m}, sec)
 	})
 }
+
+// TestLanesAreRenewed has a lane replaced by one on which the peer has proved itself anew, and a peer put out that
+// does not.
+func TestLanesAreRenewed(t *testing.T) {
+	for _, decides := range []bool{true, false} {
+		self, other := id.Node("a"), id.Node("b")
+		if !decides {
+			self, other = other, self
+		}
+		m := New(self, 1, []string{"x"}, nil)
+		offer := Offer{ID: other, Epoch: 1, Lane: 7, Found: FoundJoin, Desc: Desc{Addrs: []string{"y"}}}
+		m.Step(offer, sec)
+		now := 2 * sec
+		m.Step(Renew{other}, now)
+		dials := 0
+		pass := func(d int64) (downs int) {
+			for end := now + d; now < end; now += TickEvery {
+				m.Step(Heard{other}, now)
+				for _, a := range m.Step(Tick{}, now) {
+					switch a := a.(type) {
+					case Dial:
+						dials++
+					case Tell:
+						if a.Kind == Down {
+							downs++
+						}
+					}
+				}
+			}
+			return downs
+		}
+		if pass(4*sec); dials != 1 {
+			t.Fatalf("%d dials under way", dials)
+		}
+		last, bond := m.Greeting(other)
+		if last != 7 || bond != 7 {
+			t.Fatalf("the hello names the lane %d and the bond %d", last, bond)
+		}
+		m.Step(Dialed{ID: other, Barred: true, Why: "another token"}, now)
+		if pass(2*sec); dials != 2 {
+			t.Fatalf("%d dials after a refusal", dials)
+		}
+		second := offer
+		second.Lane, second.Bond, second.Said = 8, 7, 7
+		var got []Action
+		for _, a := range m.Step(second, now) {
+			if _, ok := a.(Send); !ok {
+				got = append(got, a)
+			}
+		}
+		if len(got) != 3 || got[0].(Cut).Lane != 7 || got[1].(Accept).Fresh || got[2].(Tell).Kind != Changed {
+			t.Fatalf("a new lane: %+v", got)
+		}
+		m.Step(Dialed{ID: other, OK: true}, now)
+		if downs := pass(2 * renewFor); downs != 0 || dials != 2 {
+			t.Fatalf("%d Downs and %d dials after the new lane", downs, dials)
+		}
+		m.Step(Renew{other}, now)
+		if downs := pass(renewFor + sec); downs != 1 {
+			t.Fatalf("%d Downs of a peer that does not prove itself", downs)
+		}
+	}
+}

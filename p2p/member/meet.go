@@ -73,7 +73,7 @@ func (m *Machine) offer(e Offer, now int64) {
 	again := !first && fresh
 	m.begin(p, e.Epoch)
 	p.met = e.Epoch
-	p.lane, p.last, p.heard, p.tries = e.Lane, 0, now, 0
+	p.lane, p.last, p.renewBy, p.heard, p.tries = e.Lane, 0, 0, now, 0
 	p.State, p.RTT, p.beat = Alive, 0, 0
 	if p.Said == Suspect {
 		p.State = Suspect
@@ -115,7 +115,7 @@ func (m *Machine) refuse(e Offer) string {
 		return fmt.Sprintf("%s, with epoch %d: epoch %d is over", WhyOver, p.met, e.Epoch)
 	case e.Epoch == p.Epoch && p.State == Left:
 		return "member: this node has left; it may come back with a new start"
-	case m.Decides(e.ID) && p.lane != 0 && e.Epoch == p.Epoch && e.Last != p.lane:
+	case m.Decides(e.ID) && p.lane != 0 && e.Epoch == p.Epoch && e.Last != p.lane && p.renewBy == 0:
 		return WhyDuplicate
 	case e.Said != p.bond:
 		return WhyStale
@@ -125,7 +125,7 @@ func (m *Machine) refuse(e Offer) string {
 
 // lost lets the lower ID dial at once and the other a little later.
 func (m *Machine) lost(p *peer, now int64) {
-	p.last, p.lane, p.lost, p.tries, p.next = p.lane, 0, now, 0, now
+	p.last, p.lane, p.renewBy, p.lost, p.tries, p.next = p.lane, 0, 0, now, 0, now
 	if !m.Decides(p.ID) {
 		p.next = now + yieldLost
 	}
@@ -164,6 +164,34 @@ func (m *Machine) dialed(p *peer, e Dialed, now int64) {
 		m.forget(p.ID)
 	case p.State == Known:
 		p.next = m.after(now, min(retryEvery<<min(p.tries, 8), retryMost))
+	}
+}
+
+// rekeyed has those dialed again soon that were put off after a refused admission.
+func (m *Machine) rekeyed(now int64) {
+	for _, n := range m.ids {
+		if p := m.peers[n]; p.next > now+rejoinEvery {
+			p.next = m.after(now, rejoinEvery)
+		}
+	}
+}
+
+// renewLane begins to look for a lane in place of p's, which goes on meanwhile.
+func (m *Machine) renewLane(p *peer, now int64) {
+	p.renewBy, p.next = now+renewFor, m.after(now, rejoinEvery)
+	if !m.Decides(p.ID) {
+		p.next += yieldFor
+	}
+}
+
+// renewing dials p for a lane in place of the one there is, or gives it up.
+func (m *Machine) renewing(p *peer, now int64) {
+	switch {
+	case now >= p.renewBy:
+		m.down(p, Dead, "it has not proved a token that is accepted here", now)
+	case now >= p.next && !p.dialing && !m.left && len(p.Addrs) > 0:
+		p.dialing, p.next = true, m.after(now, rejoinEvery)
+		m.do(Dial{p.ID, p.Addrs, p.Found})
 	}
 }
 

@@ -127,6 +127,11 @@ type (
 	Loaded struct{ Load []byte }
 	// Deny replaces the list of the nodes that are kept out.
 	Deny struct{ IDs map[id.Node]bool }
+	// Rekeyed tells that this node proves or accepts other tokens: who refused it, or was refused, is dialed again.
+	Rekeyed struct{}
+	// Renew asks for a lane in place of the one there is, whose peer is to prove itself anew. A peer that does not is
+	// put out after a while.
+	Renew struct{ ID id.Node }
 	// Leave announces leaving: no lane is taken any more.
 	Leave struct{}
 	// Tick lets time pass; it comes every TickEvery.
@@ -142,6 +147,8 @@ func (Recv) event()     {}
 func (Describe) event() {}
 func (Loaded) event()   {}
 func (Deny) event()     {}
+func (Rekeyed) event()  {}
+func (Renew) event()    {}
 func (Leave) event()    {}
 func (Tick) event()     {}
 

@@ -119,6 +119,9 @@ func (m *Machine) watch(p *peer, now int64) {
 		m.do(Cut{p.ID, lane, "nothing came over it"})
 		return
 	}
+	if p.renewBy != 0 {
+		m.renewing(p, now)
+	}
 	if now >= p.beat {
 		m.beat(p, now)
 	}
