@@ -352,7 +352,7 @@ func TestLanesAreRenewed(t *testing.T) {
 			}
 			return downs
 		}
-		if pass(4*sec); dials != 1 {
+		if pass(4 * sec); dials != 1 {
 			t.Fatalf("%d dials under way", dials)
 		}
 		last, bond := m.Greeting(other)
@@ -360,7 +360,7 @@ func TestLanesAreRenewed(t *testing.T) {
 			t.Fatalf("the hello names the lane %d and the bond %d", last, bond)
 		}
 		m.Step(Dialed{ID: other, Barred: true, Why: "another token"}, now)
-		if pass(2*sec); dials != 2 {
+		if pass(2 * sec); dials != 2 {
 			t.Fatalf("%d dials after a refusal", dials)
 		}
 		second := offer
