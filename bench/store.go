@@ -208,9 +208,13 @@ type putter struct {
 	a    *arena.Arena
 	lock *lock // nil: none
 	from [1 << 10]byte
-	base uint64 // of its objects' numbers
+	ids  [window + 1]id.Object // of the latest
+	base uint64                // of its objects' numbers
 	seq  uint64
 }
+
+// at is where the name of one of the latest objects is.
+func (p *putter) at(seq uint64) *id.Object { return &p.ids[seq%uint64(len(p.ids))] }
 
 func (p *putter) fill() error {
 	for range window {
@@ -223,10 +227,11 @@ func (p *putter) fill() error {
 
 func (p *putter) put() error {
 	binary.LittleEndian.PutUint64(p.from[:], p.seq)
-	o := objectOf(p.base + p.seq)
+	o := p.at(p.seq)
+	*o = objectOf(p.base + p.seq)
 	p.seq++
 	p.lock.lock()
-	w, err := p.a.Create(o, int64(len(p.from)), storeJob, 0)
+	w, err := p.a.CreateAt(o, int64(len(p.from)), storeJob, 0)
 	p.lock.unlock()
 	if err != nil {
 		return err
@@ -243,7 +248,7 @@ func (p *putter) turn() error {
 	}
 	old := p.seq - 1 - window
 	p.lock.lock()
-	ok := p.a.Delete(objectOf(p.base + old))
+	ok := p.a.DeleteAt(p.at(old))
 	p.lock.unlock()
 	if !ok {
 		return fmt.Errorf("object %d is not there", old)

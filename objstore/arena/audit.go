@@ -198,6 +198,9 @@ func (a *Arena) auditEntries(u *Audit, slots map[uint32]int) {
 		for _, c := range a.holders(e, w) {
 			u.Holders[c]++
 			a.auditClient(u, c, "entry", int(e))
+			if c >= nearClients && w&farTaken == 0 {
+				u.problem("client %d holds entry %d, whose main word %x does not say so", c, e, w)
+			}
 		}
 		if n := a.untagged(e, genOf(w)); n != 0 {
 			u.problem("entry %d misses %d words of its room", e, n)

@@ -4,20 +4,18 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
-	"sync/atomic"
 
 	"github.com/kadrehq/kadre/internal/id"
 )
 
-// Writer fills an object that nobody sees yet. Its methods may be called by any goroutine; one of Seal and
-// Abort ends it.
+// Writer fills an object that nobody sees yet. It is for one goroutine at a time; one of Seal and Abort ends it.
 type Writer struct {
 	a    *Arena
 	h    uint64 // the ID's hash
 	e    uint32
 	gen  uint32
-	done atomic.Bool
-	lent atomic.Bool
+	done bool
+	lent bool
 	data []byte
 }
 
@@ -26,6 +24,11 @@ type Writer struct {
 // [Arena.Get] it is inlined.
 func (a *Arena) Create(o ID, size int64, job id.Job, attempt uint32) (*Writer, error) {
 	return a.create(new(Writer), &o, size, job, attempt)
+}
+
+// CreateAt is Create for whoever has the ID in memory, as [Arena.GetAt].
+func (a *Arena) CreateAt(o *ID, size int64, job id.Job, attempt uint32) (*Writer, error) {
+	return a.create(new(Writer), o, size, job, attempt)
 }
 
 func (a *Arena) create(w *Writer, o *ID, size int64, job id.Job, attempt uint32) (*Writer, error) {
@@ -114,7 +117,7 @@ func (a *Arena) vacate(e, gen uint32) {
 
 // Lend says that Bytes go to somebody who may keep them, so that Seal has to take them away. Objects up to
 // half a granule share pages with others, and stay writable.
-func (w *Writer) Lend() { w.lent.Store(true) }
+func (w *Writer) Lend() { w.lent = true }
 
 // Bytes is where to write. What is there at first is not defined.
 func (w *Writer) Bytes() []byte { return w.data }
@@ -135,10 +138,11 @@ func (w *Writer) seal(keep bool) error {
 	if a.closed.Load() {
 		return ErrClosed
 	}
-	if !w.done.CompareAndSwap(false, true) {
+	if w.done {
 		return ErrSettled
 	}
-	if len(w.data) > Granule/2 && (w.lent.Load() || a.guard.force) {
+	w.done = true
+	if len(w.data) > Granule/2 && (w.lent || a.guard.force) {
 		a.guard.seal(a, (int64(a.entries[w.e].off.Load()))/Granule, granulesOf(int64(len(w.data))))
 	}
 	a.at(killSealing)
@@ -163,7 +167,7 @@ func (w *Writer) seal(keep bool) error {
 func (a *Arena) prehold(e, gen uint32) uint32 {
 	if a.kept == nil {
 		a.preholdFar(e, gen)
-		return 0
+		return farTaken
 	}
 	for {
 		if v := a.kept[e].Load(); v&keptBusy == 0 && a.kept[e].CompareAndSwap(v, keptWord(gen, keptBusy)) {
@@ -187,7 +191,8 @@ func (a *Arena) postSeal(e, gen uint32, ok bool) {
 
 // Abort gives the room back. After Seal, or a second time, it does nothing.
 func (w *Writer) Abort() {
-	if !w.a.closed.Load() && w.done.CompareAndSwap(false, true) {
+	if !w.a.closed.Load() && !w.done {
+		w.done = true
 		w.a.finish(w.e, w.gen, w.h)
 	}
 }

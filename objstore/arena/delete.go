@@ -8,8 +8,11 @@ import (
 
 // Delete takes a sealed object out of the arena: nobody finds it any more, and its room is free once the
 // last hold is released. False when there was none.
-func (a *Arena) Delete(o ID) bool {
-	k := keyOf(&o)
+func (a *Arena) Delete(o ID) bool { return a.DeleteAt(&o) }
+
+// DeleteAt is Delete for whoever has the ID in memory, as [Arena.GetAt].
+func (a *Arena) DeleteAt(o *ID) bool {
+	k := keyOf(o)
 	h := k.hash()
 	for !a.closed.Load() {
 		e, w, ok := a.find(k, h)
@@ -23,20 +26,38 @@ func (a *Arena) Delete(o ID) bool {
 	return false
 }
 
-// doom moves an entry, whose ID has the hash h, from SEALED to DOOMED and buries it. It never
-// goes to EVICTING directly: a client with a further holder bit could come in between.
+// doom takes a SEALED entry, whose ID has the hash h, out of the arena: by way of DOOMED where somebody may hold it.
 func (a *Arena) doom(h uint64, e, gen uint32) bool {
 	for {
 		w := a.entries[e].main.Load()
 		if genOf(w) != gen || stateOf(w) != sealed {
 			return false
 		}
-		if !a.entries[e].move(w, word(doomed, gen, lowOf(w))) {
-			continue
+		if a.take(h, e, w) {
+			return true
+		}
+	}
+}
+
+// take is doom for an entry whose main word is w; false when it is not any more. One without any bit goes to EVICTING
+// at once: whoever wants to hold it has to set one first.
+func (a *Arena) take(h uint64, e uint32, w uint64) bool {
+	en, gen := &a.entries[e], genOf(w)
+	if lowOf(w) != 0 {
+		if !en.move(w, word(doomed, gen, lowOf(w))) {
+			return false
 		}
 		a.bury(h, e, gen)
 		return true
 	}
+	if !en.move(w, word(evicting, gen, uint32(a.client))) {
+		return false
+	}
+	a.at(killEvicting)
+	a.unlinkOwn(slotOf(e, gen, h), h)
+	a.at(killUnlinked)
+	a.vacate(e, gen)
+	return true
 }
 
 // bury takes a DOOMED entry out of the index and evicts it where nobody holds it.
@@ -65,11 +86,7 @@ func (a *Arena) Evict(o ID, attempt uint32) bool {
 		return false
 	}
 	a.at(killFound)
-	if !a.entries[e].move(w, word(doomed, gen, lowOf(w))) {
-		return false
-	}
-	a.bury(h, e, gen)
-	return true
+	return a.take(h, e, w)
 }
 
 // DeleteJob deletes every sealed object of a job and says how many there were.

@@ -16,12 +16,13 @@
 //	CREATING -> CREATING
 //	CREATING -> FREE
 //	SEALED -> SEALED
+//	SEALED -> EVICTING
 //	DOOMED -> DOOMED
 //
 // FREE -> CREATING by any client, which then owns the entry. CREATING -> CREATING when it is found to be the
 // only one of its ID, or not. CREATING -> SEALED by the owner alone; -> FREE when the owner gives up. SEALED
 // and DOOMED follow themselves when holder bits come and go (to DOOMED none comes). SEALED -> DOOMED by anyone:
-// from here on lookups do not find it, and its index slot goes. A holder bit stays when its client has released
+// from here on lookups do not find it, and its index slot goes. SEALED -> EVICTING where no holder bit is set. A holder bit stays when its client has released
 // the object, until somebody deletes it and takes the bit back (kept.go). DOOMED -> EVICTING by anyone who sees no
 // holder, who then owns the entry, frees its room, and makes it FREE. What the owner of a CREATING or EVICTING
 // entry did not finish, the node does after its death.

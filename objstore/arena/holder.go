@@ -6,18 +6,21 @@ import (
 	"sync/atomic"
 )
 
-// Clients 0 to 31 have their holder bit in the main word, where one CAS both checks the state and takes it (kept.go).
+// Clients 0 to 30 have their holder bit in the main word, where one CAS both checks the state and takes it (kept.go).
 // For the others the two are apart:
 //
-//	take                                 free
-//	1 further word: set own bit          1 main word: SEALED -> DOOMED
-//	2 * read main word: still SEALED?    2 * read all further words
-//	3 no: clear the bit, as a release    3 no bit anywhere: DOOMED -> EVICTING
+//	take                                      free
+//	1 main word: SEALED -> SEALED + farTaken  1 main word: SEALED -> DOOMED
+//	2 further word: set own bit               2 * read all further words
+//	3 * read main word: still SEALED?         3 no bit anywhere: DOOMED -> EVICTING
+//	4 no: clear the bit, as a release
 //
 // Each side writes before it reads (*). Whoever clears a bit of a DOOMED entry tries to evict it, so the
-// bit of a taker who came too late delays the eviction and never prevents it.
+// bit of a taker who came too late delays the eviction and never prevents it. Step 1 is for who frees an object that
+// nobody took: a main word without any bit says that nobody did, and goes from SEALED to EVICTING at once, with which
+// every taker's next CAS fails (delete.go).
 
-// nearBit is the bit of a client in main words, 0 for those from 32 on.
+// nearBit is the bit of a client in main words, 0 for those from nearClients on.
 func nearBit(client int) uint64 {
 	if client >= nearClients {
 		return 0
@@ -27,7 +30,8 @@ func nearBit(client int) uint64 {
 
 // farWord is the further word and the bit of a client from 32 on.
 func (a *Arena) farWord(e uint32, client int) (w *atomic.Uint64, bit uint32) {
-	return &a.fars[e].w[client/32-1], 1 << (client % 32)
+	client -= nearClients
+	return &a.fars[e].w[client/32], 1 << (client % 32)
 }
 
 // busy in a further client's count of an entry says that one goroutine is just dropping the process's holder bit, or
@@ -98,8 +102,12 @@ func (a *Arena) takeFar(e, gen uint32) bool {
 	for {
 		v := w.Load()
 		// Read after v: if the generation stands, then v is of it or older, and may be replaced.
-		if m := a.entries[e].main.Load(); genOf(m) != gen || stateOf(m) != sealed {
+		m := a.entries[e].main.Load()
+		if genOf(m) != gen || stateOf(m) != sealed {
 			return false
+		}
+		if m&farTaken == 0 && !a.entries[e].move(m, m|farTaken) {
+			continue
 		}
 		bits := bit
 		if farGen(v) == gen {
@@ -153,7 +161,7 @@ func (a *Arena) dropFar(e, gen uint32, client int) {
 	a.tryEvict(e, gen)
 }
 
-// heldFar says whether a client from 32 on holds the entry.
+// heldFar says whether a client from nearClients on holds the entry.
 func (a *Arena) heldFar(e, gen uint32) bool {
 	for c := nearClients; c < a.clientHigh(); c += 32 {
 		w, _ := a.farWord(e, c)
@@ -182,8 +190,8 @@ func (a *Arena) claimEviction(e, gen uint32) bool {
 		if genOf(w) != gen || stateOf(w) != doomed {
 			return false
 		}
-		if lowOf(w) == 0 {
-			if a.heldFar(e, gen) {
+		if nearOf(w) == 0 {
+			if w&farTaken != 0 && a.heldFar(e, gen) {
 				return false
 			}
 			if en.move(w, word(evicting, gen, uint32(a.client))) {
@@ -192,13 +200,13 @@ func (a *Arena) claimEviction(e, gen uint32) bool {
 			}
 			continue
 		}
-		for m := lowOf(w); m != 0; m &= m - 1 {
+		for m := nearOf(w); m != 0; m &= m - 1 {
 			if !a.revoke(bits.TrailingZeros32(m), e, gen) {
 				return false
 			}
 		}
 		a.at(killRevoked)
-		if en.move(w, word(doomed, gen, 0)) {
+		if en.move(w, w&^(1<<nearClients-1)) {
 			a.at(killDropped)
 		}
 	}

@@ -146,6 +146,24 @@ func (a *Arena) unlink(v, h uint64) {
 	}
 }
 
+// unlinkOwn is unlink for an entry that is EVICTING and ours. Nobody else empties its slot, so that a plain store does,
+// see set; and whoever looks from now on does not heed it anyway.
+func (a *Arena) unlinkOwn(v, h uint64) {
+	for p := range a.probes() {
+		b := a.bucket(h, p)
+		for i := range b.slot {
+			if b.slot[i].Load() == v {
+				set(&b.slot[i], 0)
+				a.unpass(h, p)
+				return
+			}
+		}
+		if b.past.Load() == 0 {
+			return
+		}
+	}
+}
+
 // unpass takes back that a key passed n buckets.
 func (a *Arena) unpass(h uint64, n int) {
 	for p := range n {

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// Clients 0 to 31 have a holder bit in the main word, and beside it a kept word of their own for each entry, which
+// Clients 0 to 30 have a holder bit in the main word, and beside it a kept word of their own for each entry, which
 // counts the process's holds. The bit stays set when the last of them is released, until the object is deleted: so
 // whoever gets an object again, or releases it, changes nothing but its own word. Who deletes takes the bits away.
 //
@@ -118,7 +118,7 @@ func (a *Arena) holds(client int, e, gen uint32) bool {
 
 // heldNear says whether a client up to nearClients holds the entry with that main word.
 func (a *Arena) heldNear(e uint32, w uint64) bool {
-	for m := lowOf(w); m != 0; m &= m - 1 {
+	for m := nearOf(w); m != 0; m &= m - 1 {
 		if a.holds(bits.TrailingZeros32(m), e, genOf(w)) {
 			return true
 		}

@@ -106,7 +106,7 @@ func TestKill(t *testing.T) {
 	}
 	c.recheck = time.Hour
 	defer serve(c.Arena)()
-	slots := []int{1, 31, 32, 100, 255}
+	slots := []int{1, 30, 31, 100, 255}
 	kids := make([]*child, len(slots))
 	points := make([]int, len(slots)) // where each child is to die
 	start := func(i, n int) {

@@ -20,7 +20,7 @@ const (
 	maxEntries  = 1_000_000 // keeps entry+1 inside 20 bits
 	maxGranules = 1 << 30   // 64 TiB
 	maxClients  = 256
-	farWords    = (maxClients - nearClients) / 32
+	farWords    = (maxClients - nearClients + 31) / 32
 	maxCPUs     = 1024
 	shards      = 4096
 	shardWords  = maxClients / 64
@@ -31,7 +31,7 @@ const (
 	hugePage = 2 << 20
 
 	magic   = 0x4b61647265417231
-	version = 7
+	version = 8
 )
 
 // super is the superblock. The first group is written once, before anyone else maps the arena.
@@ -86,11 +86,8 @@ type entry struct {
 // after a CAS of ours that follows, and those that still read it for the generation before look at main again.
 func set(w *atomic.Uint64, v uint64) { *(*uint64)(unsafe.Pointer(w)) = v }
 
-// far is an entry's further holder words: clients 32 to 63 in word 0, and so on.
-type far struct {
-	w [farWords]atomic.Uint64
-	_ uint64
-}
+// far is an entry's further holder words, 32 clients in each. It is a line.
+type far struct{ w [farWords]atomic.Uint64 }
 
 // bucket is one line of the index. A slot is (entry+1, fingerprint, generation) or 0.
 type bucket struct {

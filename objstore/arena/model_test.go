@@ -38,7 +38,7 @@ func TestModel(t *testing.T) {
 			if seed%3 == 0 {
 				cfg.Entries = 1500
 			}
-			c := newArena(t, cfg, 1, 32, 255)
+			c := newArena(t, cfg, 1, 31, 255)
 			c.startGenerations(t, genMask-uint32(r.IntN(5)))
 			m := &model{t: t, c: c, r: r, sealed: map[int]int64{}, writers: map[int]*Writer{}}
 			for step := range 3000 {

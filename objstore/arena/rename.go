@@ -13,7 +13,7 @@ func (w *Writer) Rename(o ID, attempt uint32) error {
 	if a.closed.Load() {
 		return ErrClosed
 	}
-	if w.done.Load() {
+	if w.done {
 		return ErrSettled
 	}
 	en := &a.entries[w.e]

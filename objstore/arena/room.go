@@ -103,8 +103,9 @@ func (a *Arena) freeRoom(e, gen uint32) {
 	}
 	if c, ok := classOf(size); ok {
 		b := blockAt(off, c)
-		if a.blocks[b].CompareAndSwap(tag(e, gen), 0) {
-			a.keepBlock(b, c)
+		if a.blocks[b].Load() == tag(e, gen) {
+			set(&a.blocks[b], 0) // nobody else changes it while it has our tag
+			a.keepBlock(b, c, e)
 		}
 		return
 	}

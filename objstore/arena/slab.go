@@ -53,10 +53,12 @@ func (a *Arena) claimBlock(en *entry, b uint32, c int, t uint64) bool {
 	return true
 }
 
-// keepBlock remembers a block that was just freed, here and in the shared hint of its slab.
-func (a *Arena) keepBlock(b uint32, c int) {
+// keepBlock remembers a block that was just freed, here and in the shared hint of its slab, and its entry, which is
+// about to be.
+func (a *Arena) keepBlock(b uint32, c int, e uint32) {
 	a.hintSlab(int64(b/perGranule), c)
 	a.mu.Lock()
+	a.spare.keepLocked(e)
 	if len(a.blocky.free[c]) < keepBlocks {
 		a.blocky.free[c] = append(a.blocky.free[c], b)
 	}

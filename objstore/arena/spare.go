@@ -16,16 +16,33 @@ const (
 )
 
 // spares are entries that were free when last seen, in the order in which to use them. The cursor goes round
-// all entries below the high-water mark, which makes reuse first in, first out without a shared list.
+// all entries below the high-water mark, which makes reuse first in, first out without a shared list. What this process
+// frees itself waits in a ring for as many others as make a batch worth its while: their lines are still in the cache.
 type spares struct {
 	q      []uint32
 	at     int // how many of q are used up
 	cur    int64
 	missed int // how many of q someone else took first
+
+	ring     [2 * enough]uint32
+	in, away uint32 // how many came into the ring, and left it
+}
+
+// keepLocked notes an entry that is about to be free; with a full ring the cursor will find it.
+func (s *spares) keepLocked(e uint32) {
+	if s.in-s.away < uint32(len(s.ring)) {
+		s.ring[s.in%uint32(len(s.ring))] = e
+		s.in++
+	}
 }
 
 // takeLocked is the next one, if there is one.
 func (s *spares) takeLocked() (e uint32, ok bool) {
+	if s.in-s.away > enough {
+		e = s.ring[s.away%uint32(len(s.ring))]
+		s.away++
+		return e, true
+	}
 	if s.at == len(s.q) {
 		return 0, false
 	}
@@ -70,6 +87,7 @@ func (a *Arena) claimEntry(size int64) (e, gen, block uint32, err error) {
 // leaves it empty only where another process raised the mark first.
 func (a *Arena) findEntriesLocked() error {
 	a.spare.q, a.spare.at = a.spare.q[:0], 0
+	a.spare.away = a.spare.in // what is in the ring will be found, and is not to be twice
 	high := int64(a.sp.entHigh.Load())
 	crowded := a.spare.missed > enough
 	a.spare.missed = 0

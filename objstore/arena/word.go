@@ -32,14 +32,15 @@ func (s state) String() string {
 var next = [states][]state{
 	free:     {creating},
 	creating: {creating, sealed, free},
-	sealed:   {sealed, doomed},
+	sealed:   {sealed, doomed, evicting},
 	doomed:   {doomed, evicting},
 	evicting: {free},
 }
 
 // The main word of an entry, from the top: 3 bits of state, 29 bits of generation, and 32 bits that mean
 //
-//	SEALED, DOOMED       one bit for each of the clients 0 to 31 that holds the object
+//	SEALED, DOOMED       one bit for each of the clients 0 to 30 that holds the object, and one that says that
+//	                     others may hold it, in their further words; without any nobody does
 //	CREATING, EVICTING   the client that owns the entry, and in CREATING its phase
 //	FREE                 nothing, 0
 //
@@ -52,7 +53,8 @@ const (
 	genShift = 32
 	stShift  = genShift + genBits
 
-	nearClients = 32 // clients with a holder bit in the main word
+	nearClients = 31               // clients with a holder bit in the main word
+	farTaken    = 1 << nearClients // the bit for all others together: it comes with the first and stays
 
 	// Phases of a creation, above the owner's number in the low bits.
 	phaseClaimed = 0 << 8 // the ID is being written and made known
@@ -67,6 +69,9 @@ func word(s state, gen, low uint32) uint64 {
 func stateOf(w uint64) state { return state(w >> stShift) }
 func genOf(w uint64) uint32  { return uint32(w>>genShift) & genMask }
 func lowOf(w uint64) uint32  { return uint32(w) }
+
+// nearOf is the holder bits of a SEALED or DOOMED word that have a client of their own.
+func nearOf(w uint64) uint32 { return lowOf(w) &^ farTaken }
 
 // owner is the client that a CREATING or EVICTING word names.
 func owner(w uint64) int { return int(lowOf(w) & ownerMask) }
