@@ -116,6 +116,18 @@ func TestWorkerKill(t *testing.T) {
 	}
 }
 
+// TestMemoryHog has a node with 200 MiB for its workers; KADRE_MEMORY, in MiB, asks for the whole plan.
+func TestMemoryHog(t *testing.T) {
+	o := Options{Memory: 200 << 20, brief: true}
+	if s := os.Getenv("KADRE_MEMORY"); s != "" {
+		mib, _ := strconv.ParseInt(s, 10, 64)
+		o = Options{Memory: mib << 20}
+	}
+	if !strings.Contains(held(t, "memory-hog", o), "0 other tasks lost") {
+		t.Error("the end is missing")
+	}
+}
+
 func TestFindNamesThePlans(t *testing.T) {
 	if _, err := Find("everything"); err == nil || !strings.Contains(err.Error(), "store-kill") {
 		t.Errorf("an unknown plan gives %v", err)

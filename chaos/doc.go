@@ -32,6 +32,11 @@
 // is killed now and then. Each result is right; each at-most-once task, which notes its starts in a file, has started
 // at most once, and just once where it gave a result.
 //
+// # memory-hog
+//
+// A node in a process of its own, and this process as two drivers: one whose tasks take memory without end in processes of
+// their own, one whose tasks and actor go on beside. What all workers of the node take is read from /proc while that lasts.
+//
 // # stuck
 //
 // Two nodes in processes of their own, and this process as the driver. Each case plants something that cannot go on and

@@ -23,6 +23,7 @@ type Options struct {
 	Runs     int           // worker-kill, stuck: how many runs; default: the plan's
 	Seed     uint64        // of the random choices
 	Nodes    int           // silent-death, partition: how many; default: the plan's
+	Memory   int64         // memory-hog: bytes that workers may take together; default: the plan's
 	Share    int           // silent-death: percent of the nodes that die; default [DefaultShare]
 	Busy     time.Duration // silent-death: how long all CPUs are kept busy before more die; default [DefaultBusy]
 	Split    time.Duration // partition: how long; default [DefaultSplit]
@@ -50,7 +51,9 @@ const (
 	MaxNodes = testnet.MaxNodes
 	MinShare = 1
 	MaxShare = 50 // most of the nodes have to live
-	MaxSlack = 100
+	// MinMemory is what the workers of memory-hog need to be there at all.
+	MinMemory = 100 << 20
+	MaxSlack  = 100
 )
 
 func (o Options) withDefaults() Options {
@@ -104,6 +107,12 @@ func Plans() []Plan {
 		Does: "in each of --runs runs submits tasks of several kinds that all run in a worker process, and kills that at random; " +
 			"every result must be right, and a task without retries must have started at most once",
 		Run: workerKill,
+	}, {
+		Name: "memory-hog",
+		Does: "runs tasks that take memory without end, slowly, as fast as it goes, all at once, several at a time, on a node whose workers may take " +
+			"--memory together (2 GiB); each must end with an error that names it, its memory and the limit, all workers together must not take much " +
+			"more, and another job's tasks and actor on that node must go on as if nothing were",
+		Run: memoryHog,
 	}, {
 		Name: "stuck",
 		Does: "plants deadlocks and starvation on two nodes: actors and tasks that wait for each other, in a process, in several and on both nodes, " +

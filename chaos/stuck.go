@@ -58,7 +58,7 @@ type stuckReady struct {
 	Socket string
 }
 
-// bed is a cluster of two nodes, and the driver of a job on it: this process.
+// bed is a cluster of nodes, and the driver of a job on it: this process.
 type stuckBed struct {
 	dir   string
 	nodes []stuckReady
@@ -120,7 +120,9 @@ func makeStuckBed(ctx context.Context) (b *stuckBed, err error) {
 	}
 	b = &stuckBed{dir: dir}
 	for i := range 2 {
-		if err := b.startNode(i); err != nil {
+		cfg := node.Config{Cluster: "stuck", StateDir: filepath.Join(dir, fmt.Sprint("state", i)), CPUs: 2,
+			ObjectStoreMemory: 64 << 20, Resources: map[string]float64{gpu: 1, "lathe": 1}}
+		if err := b.startNode(cfg); err != nil {
 			return b, err
 		}
 	}
@@ -136,13 +138,20 @@ func makeStuckBed(ctx context.Context) (b *stuckBed, err error) {
 			return b, err
 		}
 	}
-	os.Setenv("KADRE_SOCKET", b.nodes[0].Socket)
-	defer os.Unsetenv("KADRE_SOCKET")
-	b.rt, err = api.Init(ctx, api.LogToDriver(false), api.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	b.rt, err = b.attach(ctx)
 	return b, err
 }
 
-func (b *stuckBed) startNode(i int) error {
+// attach makes this process a driver at the first node.
+func (b *stuckBed) attach(ctx context.Context) (*api.Runtime, error) {
+	os.Setenv("KADRE_SOCKET", b.nodes[0].Socket)
+	defer os.Unsetenv("KADRE_SOCKET")
+	return api.Init(ctx, api.LogToDriver(false), api.Logger(slog.New(slog.DiscardHandler)))
+}
+
+// startNode starts a node that meets no others than those of this bed.
+func (b *stuckBed) startNode(cfg node.Config) error {
+	cfg.RuntimeDir, cfg.NoMDNS = b.dir, true
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -162,8 +171,6 @@ func (b *stuckBed) startNode(i int) error {
 		return fmt.Errorf("chaos: starting a node: %w", err)
 	}
 	b.cmds, b.ins = append(b.cmds, cmd), append(b.ins, in)
-	cfg := node.Config{Cluster: "stuck", RuntimeDir: b.dir, StateDir: filepath.Join(b.dir, fmt.Sprint("state", i)), CPUs: 2,
-		ObjectStoreMemory: 64 << 20, Resources: map[string]float64{gpu: 1, "lathe": 1}, NoMDNS: true}
 	if err := json.NewEncoder(in).Encode(&cfg); err != nil {
 		return fmt.Errorf("chaos: starting a node: %w", err)
 	}

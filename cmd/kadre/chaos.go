@@ -13,6 +13,7 @@ import (
 func newChaos() *cobra.Command {
 	var list bool
 	var o chaos.Options
+	var memory size
 	cmd := &cobra.Command{
 		Use:   "chaos PLAN",
 		Short: "Break things on purpose and check that nothing is lost",
@@ -39,6 +40,7 @@ the machine's, so that a seed does not repeat a run exactly.`,
 			if err != nil {
 				return usageError{err}
 			}
+			o.Memory = int64(memory)
 			if err := checkChaos(cmd, o); err != nil {
 				return err
 			}
@@ -55,6 +57,7 @@ the machine's, so that a seed does not repeat a run exactly.`,
 	f := cmd.Flags()
 	f.IntVar(&o.Kills, "kills", chaos.DefaultKills, "how many processes to kill")
 	f.IntVar(&o.Runs, "runs", 0, "how many runs, for a plan that has runs (default: the plan's)")
+	f.Var(&memory, "memory", "what workers may take together, for a plan about that (default: the plan's)")
 	f.IntVar(&o.Nodes, "nodes", 0, "how many nodes to start (default: the plan's)")
 	f.IntVar(&o.Share, "share", chaos.DefaultShare, "percent of the nodes that die")
 	f.DurationVar(&o.Busy, "busy", chaos.DefaultBusy, "how long to keep all CPUs busy")
@@ -71,6 +74,8 @@ func checkChaos(cmd *cobra.Command, o chaos.Options) error {
 		return usagef("--kills %d: want 1 to %d", o.Kills, chaos.MaxKills)
 	case cmd.Flags().Changed("runs") && (o.Runs < 1 || o.Runs > chaos.MaxRuns):
 		return usagef("--runs %d: want 1 to %d", o.Runs, chaos.MaxRuns)
+	case cmd.Flags().Changed("memory") && o.Memory < chaos.MinMemory:
+		return usagef("--memory %s: want %s at least", bytesText(o.Memory), bytesText(chaos.MinMemory))
 	case cmd.Flags().Changed("nodes") && (o.Nodes < chaos.MinNodes || o.Nodes > chaos.MaxNodes):
 		return usagef("--nodes %d: want %d to %d", o.Nodes, chaos.MinNodes, chaos.MaxNodes)
 	case o.Share < chaos.MinShare || o.Share > chaos.MaxShare:

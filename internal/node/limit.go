@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -60,8 +61,9 @@ type judgement struct {
 }
 
 // judge ends the workers that take more memory than they may: those of one task or actor that said how much it needs, and
-// while all together take more than the budget, the largest of those whose tasks run again, else the largest. The
-// budget bounds a worker's room if it was asked for.
+// while all together take more than the budget, the largest of those whose tasks run again, else the largest. Who takes no
+// more than a process does without tasks is spared: its end would free next to nothing. The budget bounds a worker's
+// room if it was asked for.
 func judge(ws []weighed, budget int64, asked bool) judgement {
 	j := judgement{ends: make([]string, len(ws)), room: make([]int64, len(ws)), left: unbounded}
 	total, heaviest := int64(0), -1
@@ -74,15 +76,19 @@ func judge(ws []weighed, budget int64, asked bool) judgement {
 			}
 		}
 		total += v.used
-		if heaviest < 0 || v.retrying && !ws[heaviest].retrying || v.retrying == ws[heaviest].retrying && v.used > ws[heaviest].used {
+		if heaviest < 0 || cmp.Or(cmp.Compare(v.blame(), ws[heaviest].blame()), cmp.Compare(v.used, ws[heaviest].used)) > 0 {
 			heaviest = i
 		}
 	}
 	left := budget + int64(len(ws))*processMemory - total
 	if left < 0 && heaviest >= 0 {
 		v := ws[heaviest]
-		j.ends[heaviest] = fmt.Sprintf("the workers of the node took %s of memory, and %s: of those whose tasks can run again this one, with %s, took most: %s",
-			sizeText(total), nodeSaid(budget), strings.Join(v.names, ", "), sizeText(v.used))
+		of := "this one"
+		if v.retrying {
+			of = "of those whose tasks can run again this one"
+		}
+		j.ends[heaviest] = fmt.Sprintf("the workers of the node took %s of memory, and %s: %s, with %s, took most: %s",
+			sizeText(total), nodeSaid(budget), of, strings.Join(v.names, ", "), sizeText(v.used))
 		left += v.used
 	}
 	if asked {
@@ -96,6 +102,17 @@ func judge(ws []weighed, budget int64, asked bool) judgement {
 	j.next = time.Duration(float64(max(0, tightest)) / fastestGrowth * float64(time.Second))
 	j.next = min(max(j.next, memoryHaste), memoryLook)
 	return j
+}
+
+// blame orders workers by how little is lost with them when the node runs out of memory.
+func (v *weighed) blame() int {
+	switch {
+	case v.used <= processMemory:
+		return 0
+	case v.retrying:
+		return 2
+	}
+	return 1
 }
 
 // said tells of a worker's own limit.

@@ -30,6 +30,8 @@ func TestJudge(t *testing.T) {
 		{name: "more than all may", ws: []weighed{w(300, 0, false), w(600, 0, true), w(500, 0, true)}, budget: 1000, asked: true, ends: "-e-",
 			says: `the workers of the node took 1.4 GiB of memory, and may take 1000 MiB (its resource "memory"): of those whose tasks can run again this one, with f, took most: 600 MiB`,
 			room: []int64{392, 0, 392}, next: 392 * time.Second / 8192},
+		{name: "one that is small is spared", ws: []weighed{w(3, 0, true), w(1200, 0, false)}, budget: 1000, ends: "-e", says: "this one, with f, took most: 1.2 GiB",
+			room: []int64{-1, -1}, next: memoryLook},
 		{name: "none runs again", ws: []weighed{w(900, 0, false), w(700, 0, false)}, budget: 1000, ends: "e-", room: []int64{-1, -1}, next: 428 * time.Second / 8192},
 	} {
 		j := judge(c.ws, c.budget*mib, c.asked)

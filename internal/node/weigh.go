@@ -105,7 +105,7 @@ func (n *Node) weighing() (ws []weighed, some bool) {
 		}
 		v := weighed{w: w, retrying: true}
 		for _, e := range w.proc.errands {
-			v.retrying = v.retrying && e.spec.Retries > 0
+			v.retrying = v.retrying && e.spec.Retries > 0 && e.spec.Kind != wire.KindCreate
 			if !slices.Contains(v.names, e.spec.Func) && len(v.names) < 3 {
 				v.names = append(v.names, e.spec.Func)
 			}
