@@ -180,6 +180,24 @@ func TestKillEndsCallsUnderWay(t *testing.T) {
 	}
 }
 
+// TestKillAtOnce kills actors as soon as they are there, with calls on them that were made before: none is left to itself.
+func TestKillAtOnce(t *testing.T) {
+	c := start(t)
+	g, open := gate()
+	defer open()
+	var dead *api.ActorDiedError
+	for range 200 {
+		a := newCounter.Remote(c)
+		call := waitMethod.Remote(c, a, g)
+		if err := a.Kill(c); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := call.Get(c); !errors.As(err, &dead) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestActorKnowsItself(t *testing.T) {
 	c := start(t)
 	a := newCounter.Remote(c)

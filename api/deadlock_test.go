@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -64,10 +65,25 @@ var (
 		vs, err := api.GetAll(ctx, []api.Ref[int]{r, r})
 		return len(vs), err
 	}, api.RegisterAs("all named"))
+	fastWait *api.RemoteFunc3[api.Actor[hub], string, int, int]
+	overFast = api.Func3(func(ctx context.Context, h api.Actor[hub], name string, depth int) (int, error) {
+		return fastWait.Remote(ctx, h, name, depth).Get(ctx)
+	}, api.RegisterAs("over fast"))
 	plusOne = api.Func1(func(_ context.Context, x int) (int, error) { return x + 1, nil }, api.RegisterAs("plus one"))
 )
 
-func init() { askFriend = api.Method1((*friend).ask) }
+func init() {
+	askFriend = api.Method1((*friend).ask)
+	fastWait = api.Func3(func(ctx context.Context, h api.Actor[hub], name string, depth int) (int, error) {
+		switch {
+		case name == "":
+			return 0, nil
+		case depth > 0:
+			return fastWait.Remote(ctx, h, name, depth-1).Get(ctx)
+		}
+		return waitForNamed(ctx, h, name)
+	}, api.RegisterAs("fast wait"))
+}
 
 // TestDeadlock has tasks and actors wait for each other: one of them gets the chain, and so all end.
 func TestDeadlock(t *testing.T) {
@@ -101,6 +117,21 @@ func TestDeadlock(t *testing.T) {
 		}
 		_, err := r.Get(ctx)
 		ends(t, err, "waitForNamed", "plus one", "takes the result of")
+	})
+	t.Run("by way of a getter that runs a fast function", func(t *testing.T) {
+		h := newHubs.Remote(ctx)
+		for range 500 {
+			must(fastWait.Remote(ctx, h, "", 0).Get(ctx))(t)
+		}
+		for depth := range 3 {
+			name := fmt.Sprint("deep ", depth)
+			r := overFast.Remote(ctx, h, name, depth)
+			if _, err := hubSet.Remote(ctx, h, name, plusOne.With(ctx, r)).Get(ctx); err != nil {
+				t.Fatal(err)
+			}
+			_, err := r.Get(ctx)
+			ends(t, err, "over fast", "plus one")
+		}
 	})
 	t.Run("two tasks", func(t *testing.T) {
 		h := newHubs.Remote(ctx)

@@ -112,7 +112,7 @@ func (b *batch) run(t *Task, i int) bool {
 			return false
 		}
 	}
-	if t.claim() {
+	if t.claimBy(b.me) {
 		b.w.exec(t, b.depth, b.me)
 		if b.me != nil && b.e.press.Load() {
 			b.e.turnOf(b.me)
@@ -139,8 +139,8 @@ func (b *batch) end() {
 
 // mayInline says whether the goroutine that waits under ctx, inside of me when that is not nil, may run t.
 func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
-	if t.shape&noInline != 0 || t.fn.goexit.Load() {
-		return false
+	if t.shape&noInline != 0 || t.fn.goexit.Load() || t.fn.learned.Load() == 0 {
+		return false // one that has never returned may end the goroutine
 	}
 	if r := t.rootOf(); r == nil || r.e != e {
 		return false
@@ -151,7 +151,7 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 		if t.slots() != 1 {
 			return false
 		}
-	} else if t.slots() != me.slots() || me.depth >= maxDepth || e.worker(me) == nil || me.state.Load() != stRun {
+	} else if t.slots() != me.slots() || me.depth >= maxDepth || e.worker(me) == nil || me.state.Load()&^byMask != stRun {
 		return false
 	}
 	var done <-chan struct{}
@@ -180,7 +180,7 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 // inline runs t here when this goroutine gets a slot and the claim; false when there is no slot.
 func (e *Engine) inline(me, t *Task) bool {
 	if me != nil {
-		if t.claim() {
+		if t.claimBy(me) {
 			w := e.worker(me)
 			w.q.DropStale()
 			w.exec(t, me.depth+1, me)

@@ -76,6 +76,7 @@ type Engine struct {
 	broods broods
 	tape   trace.Tape
 	events trace.Ring // what is rare
+	exits  sync.Map   // tasks whose goroutine ends because of another one, *Task, and its function's name
 
 	// atomic
 	idle      atomic.Int32 // len(idleQ)

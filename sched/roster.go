@@ -86,3 +86,37 @@ func (e *Engine) Runs() (all []Run) {
 	}
 	return all
 }
+
+// BaseOf is the task at the bottom of the stack on which t runs with so many tasks, where that is an executor's; else nil.
+// Below t there are getters of whom nothing is noted where the functions that they ran are known to be fast.
+func (e *Engine) BaseOf(t *Task, frames int) *Task {
+	if frames != int(t.depth)+1 || t.lane == 0 {
+		return nil
+	}
+	var base *Task
+	for _, w := range *e.all.Load() {
+		if w.lane != t.lane {
+			continue
+		}
+		more := false
+		w.running(func(x *Task) bool {
+			more = base != nil
+			base = x
+			return !more
+		})
+		if more { // executors share the lane, or getters run some of its range
+			return nil
+		}
+	}
+	if base == t {
+		return nil
+	}
+	return base
+}
+
+// Running calls f for the tasks that executors run.
+func (e *Engine) Running(f func(*Task)) {
+	for t := range e.active() {
+		f(t)
+	}
+}

@@ -76,6 +76,9 @@ const (
 	stGiven uint32 = 8 // its CPU slots are given back while one of its goroutines waits
 
 	tagShift = 8 // above: the tag of FinishAs
+
+	byShift = 16 // above, while it runs: by whose getter, see Task.mark; 0: by none
+	byMask  = 0xffff << byShift
 )
 
 // Task is the header of a task: its future and its context.Context at once, 32 bytes. Package api embeds it
@@ -133,6 +136,31 @@ func (t *Task) Finished() bool { return t.state.Load()&stMask == stDone }
 // claim is the only arbiter of who runs t.
 func (t *Task) claim() bool { return t.state.CompareAndSwap(stNew, stRun) }
 
+// claimBy is claim for the goroutine of me, which waits for t; nil: of no task.
+func (t *Task) claimBy(me *Task) bool {
+	if me == nil {
+		return t.claim()
+	}
+	return t.state.CompareAndSwap(stNew, stRun|me.mark())
+}
+
+// mark stands for t in the state of what its getter runs: who wants to know whose getter that is has few to choose from.
+func (t *Task) mark() uint32 {
+	return (uint32(t.address()>>4)^uint32(t.address()>>20))<<byShift | 1<<byShift
+}
+
+// RunBy says whether g, as far as is known, has t run on its own goroutine while it waits for it.
+func (t *Task) RunBy(g *Task) bool {
+	s := t.state.Load()
+	return s&stMask == stRun && s&byMask == g.mark() && g.state.Load()&stMask == stRun && t != g
+}
+
+// lend notes that the slots of t, which runs, are given back; false when it does not run, or they are already.
+func (t *Task) lend() bool {
+	s := t.state.Load()
+	return s&^byMask == stRun && t.state.CompareAndSwap(s, s|stGiven)
+}
+
 // move changes the state from one of two and keeps stGiven.
 func (t *Task) move(to uint32, from ...uint32) bool {
 	for {
@@ -160,7 +188,7 @@ func (t *Task) Finish() bool { return t.FinishAs(0) }
 // FinishAs is Finish with a tag that says how the result is stored.
 func (t *Task) FinishAs(tag uint8) bool {
 	done := stDone | uint32(tag)<<tagShift
-	if !t.state.CompareAndSwap(stRun, done) && !t.move(done, stRun, stExternal, stSettling) { // 1: pairs with attach
+	if s := t.state.Load(); !(s&^byMask == stRun && t.state.CompareAndSwap(s, done)) && !t.move(done, stRun, stExternal, stSettling) { // 1: pairs with attach
 		return false
 	}
 	if x := t.ext.Load(); x != nil && x.list.Load() != nil { // 2

@@ -135,7 +135,7 @@ func (e *Engine) Block(ctx context.Context) (resume func()) {
 // give frees the slots of a task one of whose goroutines is about to block; false when it has none to
 // give. The first goroutine to block gives, and takes back.
 func (e *Engine) give(t *Task) bool {
-	if t.slots() == 0 || e.worker(t) == nil || !t.state.CompareAndSwap(stRun, stRun|stGiven) {
+	if t.slots() == 0 || e.worker(t) == nil || !t.lend() {
 		return false
 	}
 	e.release(int32(t.slots()))

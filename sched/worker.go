@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
@@ -66,7 +67,7 @@ func (w *worker) exec(t *Task, depth uint8, me *Task) {
 	normal := false
 	defer func() {
 		if !normal {
-			w.crashed(t, recover())
+			w.crashed(t, me, recover())
 		}
 		if s != nil {
 			w.e.roster.leave(w.lane, s)
@@ -96,14 +97,23 @@ func (w *worker) returned(t *Task) {
 	}
 }
 
-// crashed is the end of a run that did not return.
-func (w *worker) crashed(t *Task, r any) {
+// crashed is the end of a run that did not return. Where t ended the goroutine of its getter, that is what befalls me next,
+// through no fault of its function.
+func (w *worker) crashed(t, me *Task, r any) {
 	w.e.note("panic", t.fn.Name, 0)
-	if r == nil {
+	by, below := w.e.exits.LoadAndDelete(t)
+	switch {
+	case r != nil:
+		t.Fail(&PanicError{Value: r, Stack: debug.Stack()})
+	case below:
+		t.Fail(fmt.Errorf("%w: by %s, which the task ran itself as it got its result", ErrGoexit, by))
+	default:
+		by = t.fn.Name
 		t.fn.goexit.Store(true)
 		t.Fail(ErrGoexit)
-	} else {
-		t.Fail(&PanicError{Value: r, Stack: debug.Stack()})
+	}
+	if r == nil && me != nil {
+		w.e.exits.Store(me, by)
 	}
 	w.returned(t)
 }
@@ -182,7 +192,7 @@ func (e *Engine) WordsFreed() {
 
 // turnOf is turn for a goroutine of t, whose slots are t's.
 func (e *Engine) turnOf(t *Task) {
-	if t.slots() > 0 && t.state.CompareAndSwap(stRun, stRun|stGiven) {
+	if t.slots() > 0 && t.lend() {
 		e.release(int32(t.slots()))
 		e.takeBack(t)
 	}

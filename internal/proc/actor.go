@@ -163,8 +163,7 @@ func (p *Process) Kill(ctx context.Context, h *Future) error {
 		}
 		return err
 	}
-	s := p.sessionOf(h)
-	s.kill("it was killed")
+	p.sessionOf(h).kill(h, "it was killed")
 	return nil
 }
 

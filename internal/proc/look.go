@@ -96,8 +96,9 @@ type looker struct {
 	full   bool
 	now    time.Time
 	out    waits.Process
-	at     map[*sched.Task]int         // the row of a task
-	order  []*sched.Task               // tasks with rows
+	at     map[*sched.Task]int // the row of a task
+	order  []*sched.Task       // tasks with rows
+	waits  []sched.Wait
 	getter map[*sched.Task]*sched.Task // the task on whose goroutine another one runs
 	boxes  map[*instance]actor.View
 	gone   map[*sched.Task]id.Addr // own tasks that are elsewhere, and where; zero: on their way
@@ -258,7 +259,8 @@ func (l *looker) runs() {
 
 // waiting makes rows of what goroutines wait for.
 func (l *looker) waiting() {
-	for _, w := range l.p.engine.Waits(waits.MaxTargets) {
+	l.waits = l.p.engine.Waits(waits.MaxTargets)
+	for _, w := range l.waits {
 		if w.Task == nil || !registered(w.Task.Func()) {
 			if l.full && w.Task == nil {
 				l.outside(&w)
@@ -301,14 +303,41 @@ func (l *looker) fill(r *waits.Row, w *sched.Wait) {
 
 // stack notes that the tasks below one on the stack of its goroutine wait for it: n of them with it.
 func (l *looker) stack(t *sched.Task, n int) {
-	for ; n > 1; n-- {
-		g := l.getter[t]
+	for n > 1 {
+		g, levels := l.getter[t], 1
+		if g == nil {
+			g, levels = l.getterOf(t, n)
+		}
 		if g == nil || !registered(g.Func()) {
 			return
 		}
 		l.running(g, t, number(g, t))
-		t = g
+		t, n = g, n-levels
 	}
+}
+
+// getterOf finds the task whose getter runs t, and of which nothing is noted since t's function is known to be fast: one
+// of those that executors run or that somebody waits for. Where it is none of them nobody waits for it, and the one at the
+// bottom of the stack stands for all. Levels says how far below t it is.
+func (l *looker) getterOf(t *sched.Task, n int) (g *sched.Task, levels int) {
+	try := func(x *sched.Task) {
+		if g == nil && t.RunBy(x) {
+			g = x
+		}
+	}
+	l.p.engine.Running(try)
+	for _, w := range l.waits {
+		for _, x := range w.For {
+			try(x)
+		}
+	}
+	for _, x := range l.order {
+		try(x)
+	}
+	if g != nil {
+		return g, 1
+	}
+	return l.p.engine.BaseOf(t, n), n - 1
 }
 
 // running makes the row of a task that runs another one while it waits for it.

@@ -96,7 +96,7 @@ func (p *Process) Call(ctx context.Context, h, f *Future, o *Options, deps []*Fu
 	}
 }
 
-// settle learns where the actor is, or that it never came to be.
+// settle learns where the actor is, or that it never came to be. It is called when h is done, and may be called again.
 func (s *session) settle(h *Future) {
 	var (
 		loc  Location
@@ -120,6 +120,10 @@ func (s *session) settle(h *Future) {
 	}
 	var todo do
 	s.mu.Lock()
+	if s.known || s.dead != nil {
+		s.mu.Unlock()
+		return
+	}
 	s.known, s.loc = true, loc
 	early := s.early
 	s.early = nil
@@ -247,8 +251,10 @@ func (s *session) addrDead(is func(id.Addr) bool, why string) {
 	}
 }
 
-// kill ends the actor.
-func (s *session) kill(why string) {
+// kill ends the actor of h, which is done. Who waits for h may be here before settle has been: what kill does not know it
+// could not end, and the calls that settle then hands over would be nobody's.
+func (s *session) kill(h *Future, why string) {
+	s.settle(h)
 	s.mu.Lock()
 	loc, local, dead := s.loc, s.local, s.dead
 	s.mu.Unlock()
