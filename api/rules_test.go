@@ -349,6 +349,8 @@ func ruleCancel(t *testing.T, c context.Context, at place, dir string) {
 	if _, err := os.Stat(filepath.Join(dir, "ta ended")); err == nil {
 		t.Error("what it started has ended")
 	}
+	end()
+	must(0, noted(c, dir, "ta ended"))(t) // it writes to the folder, which is removed next
 }
 
 func ruleRecursive(t *testing.T, c context.Context, at place, dir string) {
