@@ -41,6 +41,7 @@ var rules = []struct {
 	{"Cancel ends the task and not what it started", ruleCancel},
 	{"Cancel with Recursive ends what it started, too", ruleRecursive},
 	{"what a task started ends with the context that bounds it", ruleBounded},
+	{"also when the task has returned", ruleBoundedLater},
 	{"blocked tasks give their CPU back", ruleNesting},
 	{"a panic is a TaskError with its stack", rulePanic},
 	{"Goexit fails the task", ruleGoexit},
@@ -161,6 +162,22 @@ func tree(ctx context.Context, dir, name string, depth int, at api.NodeID) (int,
 	return held(ctx, dir, name)
 }
 
+// leaver starts tasks, one elsewhere where there is another node, and returns; depth generations of them.
+func leaver(ctx context.Context, dir, name string, depth int, at api.NodeID) (int, error) {
+	free := api.NumCPUs(0)
+	if depth > 0 {
+		rulesLeaver.Options(free).Remote(ctx, dir, name+"a", depth-1, at)
+	}
+	here := rulesHeld.Options(free)
+	there := here
+	if at != "" {
+		there = here.Options(api.OnNode(at, false))
+	}
+	here.Remote(ctx, dir, name+" here")
+	there.Remote(ctx, dir, name+" there")
+	return 0, nil
+}
+
 // leaves are the names of the tasks of a tree.
 var leaves = []string{"t", "ta", "tb", "taa", "tab", "tba", "tbb"}
 
@@ -223,10 +240,12 @@ var (
 	rulesContext  *api.RemoteFunc1[int, Context]
 	rulesNest     *api.RemoteFunc1[int, int]
 	rulesTree     *api.RemoteFunc4[string, string, int, api.NodeID, int]
+	rulesLeaver   *api.RemoteFunc4[string, string, int, api.NodeID, int]
 )
 
 func init() {
 	rulesContext, rulesNest, rulesTree = api.Func1(contextOf), api.Func1(nest), api.Func4(tree)
+	rulesLeaver = api.Func4(leaver)
 }
 
 func ruleRunning(t *testing.T, c context.Context, at place, dir string) {
@@ -383,6 +402,32 @@ func ruleBounded(t *testing.T, c context.Context, at place, dir string) {
 	end()
 	for _, name := range leaves {
 		must(0, noted(c, dir, name+" ended"))(t)
+	}
+}
+
+func ruleBoundedLater(t *testing.T, c context.Context, at place, dir string) {
+	first := must(whoFunc.Remote(c).Get(c))(t).Node
+	back := at.node
+	for _, n := range must(api.Nodes(c))(t) {
+		if at.node != "" && n.ID != at.node {
+			back = n.ID // what the other node starts comes back to this one
+		}
+	}
+	for _, to := range []api.NodeID{at.node, back, first} {
+		sub := filepath.Join(dir, "to-"+string(to))
+		os.Mkdir(sub, 0o700)
+		bound, end := context.WithCancel(c)
+		defer end()
+		must(rulesLeaver.Options(append([]api.TaskOption{api.NumCPUs(0)}, at.task...)...).Remote(bound, sub, "l", 2, to).Get(c))(t)
+		for _, name := range []string{"l", "la", "laa"} {
+			must(0, noted(c, sub, name+" here began"))(t)
+			must(0, noted(c, sub, name+" there began"))(t)
+		}
+		end()
+		for _, name := range []string{"l", "la", "laa"} {
+			must(0, noted(c, sub, name+" here ended"))(t)
+			must(0, noted(c, sub, name+" there ended"))(t)
+		}
 	}
 }
 

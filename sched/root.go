@@ -20,6 +20,8 @@ type Root struct {
 	derived bool   // ctx comes from a task's context
 	brood   *brood // nil: no task's
 
+	note atomic.Pointer[any] // of the layer above
+
 	mu      sync.Mutex
 	hung    map[*Task]struct{} // tasks that wait for their Deps; only where done is not nil
 	leashed map[*Task]struct{} // external tasks that end with the context; likewise
@@ -48,6 +50,29 @@ func (e *Engine) newRoot(ctx context.Context, derived bool) *Root {
 	})
 	runtime.AddCleanup(r, func(stop func() bool) { stop() }, stop)
 	return r
+}
+
+// Bounds is the Root that bounds t and that no task has: that of a brood is what the brood stands on.
+func (t *Task) Bounds() *Root {
+	r := t.rootOf()
+	if r != nil && r.brood != nil {
+		return r.brood.real
+	}
+	return r
+}
+
+// Outer is the context that r was made from.
+func (r *Root) Outer() context.Context { return r.ctx }
+
+// SetNote keeps something for the layer above; Note gives it, or nil.
+func (r *Root) SetNote(v any) { r.note.Store(&v) }
+
+// Note is what SetNote was given.
+func (r *Root) Note() any {
+	if v := r.note.Load(); v != nil {
+		return *v
+	}
+	return nil
 }
 
 // HomeOf is Config.User of the engine that ctx comes from, where it is a Root or that of a task; else nil.

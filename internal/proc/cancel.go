@@ -142,6 +142,9 @@ func (p *Process) cancelAt(at id.Addr, a attempt, how Cancelling) {
 // onCancel ends tasks that came from elsewhere.
 func (p *Process) onCancel(f *wire.Frame) {
 	m, ok := body[wire.Cancel](p, f)
+	for _, name := range m.Bounds {
+		p.bounds.ended(name)
+	}
 	how := Cancelling{Force: m.Force, Recursive: m.Recursive}
 	switch {
 	case !ok:

@@ -159,6 +159,10 @@ func (d *feed) sendLocked(f *Future) bool {
 		c.Num = d.p.ids.Next()
 	}
 	c.Left, _ = remaining(&f.Task)
+	if name := d.p.bounds.nameOf(&f.Task); name.At == d.p.self {
+		c.Bound = name.Num
+		d.p.bounds.went(name, id.Addr{Node: d.p.self.Node, Proc: d.to})
+	}
 	b, ok := f.kind().Pack(f, c.Append(d.buf[:0]))
 	d.buf = b[:0]
 	if !ok {

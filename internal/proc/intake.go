@@ -49,7 +49,15 @@ func (a *arrival) specify(f *Future) *wire.Spec {
 	a.named.Store(true)
 	p := a.in.p
 	return &wire.Spec{Kind: wire.KindTask, Job: p.job, Task: id.TaskOf(a.in.from.Proc, a.call.Num), Epoch: p.epoch,
-		Owner: a.in.from, Func: f.Name(), CPU: a.call.CPU, Left: a.call.Left, Hops: 1}
+		Owner: a.in.from, Func: f.Name(), CPU: a.call.CPU, Left: a.call.Left, Hops: 1, Bound: a.in.bound(&a.call)}
+}
+
+// bound is the driver's name of what bounds a call.
+func (in *intake) bound(c *wire.Call) wire.Bound {
+	if c.Bound == 0 {
+		return wire.Bound{}
+	}
+	return wire.Bound{At: in.from, Num: c.Bound}
 }
 
 // frame takes a short frame in; it runs on the poll goroutine, and b lies in the ring.
@@ -144,8 +152,8 @@ func (in *intake) start(f *Future) (carried bool) {
 	c := &f.inbound().short.call
 	d := f.Func().Learned()
 	ctx := p.root
-	if c.Left > 0 {
-		ctx = p.bound(&wire.Spec{Left: c.Left})
+	if c.Bound != 0 || c.Left > 0 {
+		ctx = p.bound(in.bound(c), c.Left)
 	}
 	if d != 0 && d <= carryMost && c.CPU <= 1000 && !f.Func().Exits() {
 		return p.engine.Prepare(ctx, &f.Task, f.Func())

@@ -70,6 +70,7 @@ type Process struct {
 	links    map[id.Proc]*sibling
 	streams  map[id.Task]*stream // of own generators that are read
 	recalled recalled
+	bounds   bounds
 	node     *wire.Link
 }
 
@@ -144,6 +145,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	}
 	p.engine = sched.New(ec)
 	p.root = p.engine.NewRoot(p.ctx)
+	p.bounds.p = p
 	if cfg.Worker != 0 {
 		worker.Store(p)
 	}
@@ -298,6 +300,7 @@ func (p *Process) Close(ctx context.Context) error {
 		f.Fail(early)
 	}
 	p.feed.close(early)
+	p.bounds.close()
 	err := p.engine.Close(ctx)
 	if e := wire.SendMsg(p.conn, &wire.Notice{Bye: &wire.Bye{Why: "closed"}}); e == nil {
 		select {

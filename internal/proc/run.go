@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
@@ -46,7 +47,7 @@ func (p *Process) runSpec(b []byte) {
 	if m := uint32(p.engine.Slots()) * 1000; so.Milli > m && so.Milli != sched.NoSlot {
 		so.Milli = m
 	}
-	p.engine.Submit(p.bound(&s), &f.Task, f.Func(), so)
+	p.engine.Submit(p.bound(s.Bound, s.Left), &f.Task, f.Func(), so)
 }
 
 // importSpec makes a task of a specification.
@@ -67,13 +68,16 @@ func (p *Process) importSpec(s wire.Spec) (*Future, []*Future, error) {
 	return f, deps, nil
 }
 
-// bound is the context of a task that came from elsewhere. It outlives the task, since what the task
-// submits has the same bound and does not end with it.
-func (p *Process) bound(s *wire.Spec) context.Context {
-	if s.Left <= 0 {
+// bound is the context of a task that came from elsewhere. It outlives the task, since what the task submits has the same
+// bound and does not end with it.
+func (p *Process) bound(name wire.Bound, left time.Duration) context.Context {
+	switch {
+	case name.Num != 0:
+		return p.bounds.root(name, left)
+	case left <= 0:
 		return p.root
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, s.Left)
+	ctx, cancel := context.WithTimeout(p.ctx, left)
 	context.AfterFunc(ctx, cancel)
 	return p.engine.NewRoot(ctx)
 }

@@ -30,6 +30,7 @@ type record struct {
 	actor   bool
 	session *session // KindCall: where the outcome goes
 	seq     uint64
+	bound   wire.Bound           // the context that bounds it
 	remake  func(attempt uint32) // KindCall: makes another attempt
 
 	retry  func(error) bool // asked after an error of the function's own; nil: no retry then
@@ -164,8 +165,8 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	o := p.identify(f)
 	p.markName(f, o.id.Task())
 	s := wire.Spec{Kind: k, Job: p.job, Task: o.id.Task(), Epoch: p.epoch, Owner: p.self, Func: f.Name(),
-		Args: args, Left: left, CPU: 1000, Hops: 1}
-	rec := &record{o: o, f: f, out: true, left: DefaultRetries, actor: k == wire.KindCreate}
+		Args: args, Left: left, CPU: 1000, Hops: 1, Bound: p.bounds.nameOf(&f.Task)}
+	rec := &record{bound: s.Bound, o: o, f: f, out: true, left: DefaultRetries, actor: k == wire.KindCreate}
 	if x := f.options(); x != nil {
 		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.resources(), x.OwnProcess, x.OnNode, x.Soft
 		s.Labels, s.Spread, s.Timeout = x.Labels, x.Spread, x.Timeout
@@ -290,6 +291,9 @@ func (p *Process) moved(t id.Task, n, step uint32, to id.Addr) {
 		return
 	}
 	o := p.objects[t.Object(0)]
+	if o != nil && o.rec != nil {
+		p.bounds.went(o.rec.bound, to)
+	}
 	if o != nil && o.rec != nil && o.rec.out && !to.IsZero() && n == o.rec.attempt && step >= o.rec.step {
 		o.rec.at, o.rec.step = to, step
 		if p.isDeadLocked(to) {
@@ -462,6 +466,7 @@ func (p *Process) settleResult(m *wire.Result, done func(notTaken []id.Object)) 
 		return
 	}
 	rec := o.rec
+	p.bounds.went(rec.bound, m.By)
 	var todo do
 	var not []id.Object
 	f := rec.f

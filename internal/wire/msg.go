@@ -118,6 +118,7 @@ type Cancel struct {
 	Attempts  []uint32 // none: whoever refers to the tasks asks their owner to cancel them
 	Force     bool     // end the process that is theirs alone, unless they return soon
 	Recursive bool     // end what they have started, too
+	Bounds    []Bound  // contexts that have ended, and all that they bound
 }
 
 // Item is one item of a stream, or an error in its place.

@@ -37,11 +37,14 @@ type Call struct {
 	Num  uint64        // of the task among its owner's
 	CPU  uint32        // thousandths; 1000 where nothing else is said
 	Left time.Duration // until the deadline; 0: none
+
+	Bound uint64 // number of the context that bounds it, of the sender's; 0: none
 }
 
 const (
 	callCPU = 1 << iota
 	callLeft
+	callBound
 )
 
 // Append adds the head to b; the arguments follow.
@@ -53,6 +56,9 @@ func (c *Call) Append(b []byte) []byte {
 	if c.Left > 0 {
 		flags |= callLeft
 	}
+	if c.Bound != 0 {
+		flags |= callBound
+	}
 	b = append(b, ShortCall, flags)
 	b = binary.AppendUvarint(b, uint64(c.Slot))
 	b = binary.AppendUvarint(b, uint64(c.Func))
@@ -62,6 +68,9 @@ func (c *Call) Append(b []byte) []byte {
 	}
 	if flags&callLeft != 0 {
 		b = binary.AppendUvarint(b, uint64(c.Left))
+	}
+	if flags&callBound != 0 {
+		b = binary.AppendUvarint(b, c.Bound)
 	}
 	return b
 }
@@ -79,6 +88,9 @@ func ParseCall(b []byte) (c Call, args []byte, err error) {
 	}
 	if flags&callLeft != 0 {
 		c.Left = time.Duration(r.uv())
+	}
+	if flags&callBound != 0 {
+		c.Bound = r.uv()
 	}
 	if r.err == nil && c.Left < 0 {
 		r.fail(ErrLimit)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestShortFrames(t *testing.T) {
-	for _, c := range []Call{{CPU: 1000}, {Slot: MaxSlots - 1, Func: MaxFuncs - 1, Num: math.MaxUint64, CPU: 0, Left: math.MaxInt64}, {Slot: 3, CPU: 2500, Left: time.Second}} {
+	for _, c := range []Call{{CPU: 1000}, {Slot: MaxSlots - 1, Func: MaxFuncs - 1, Num: math.MaxUint64, CPU: 0, Left: math.MaxInt64, Bound: math.MaxUint64}, {Slot: 3, CPU: 2500, Left: time.Second}} {
 		b := append(c.Append(nil), "args"...)
 		got, args, err := ParseCall(b)
 		if err != nil || got != c || string(args) != "args" || !IsShort(b) {

@@ -9,7 +9,7 @@ import (
 )
 
 // SpecVersion is the version of the task specification.
-const SpecVersion = 2
+const SpecVersion = 3
 
 // Memory is the named resource that HeapMemory asks for, in bytes.
 const Memory = "memory"
@@ -40,6 +40,7 @@ type Spec struct {
 	CPU        uint32 // thousandths of a CPU
 	Resources  map[string]float64
 	Left       time.Duration // until the task's deadline; 0: none
+	Bound      Bound         // the context that bounds it
 	Retries    uint32
 	Priority   int32
 	OwnProcess bool
@@ -56,6 +57,13 @@ type Spec struct {
 	Incarnation uint64
 	Seq         uint64 // from 1 within a session
 	Acked       uint64 // results up to here have arrived
+}
+
+// Bound names a context that bounds tasks, by the process that it is of. The zero Bound is one that never ends.
+type Bound struct {
+	_   struct{} `cbor:",toarray"`
+	At  id.Addr
+	Num uint64
 }
 
 // Arg is one argument: an encoded value, a reference whose value is wanted, or a list of references.
@@ -104,6 +112,10 @@ func (s *Spec) Append(b []byte) []byte {
 		a.f64(v)
 	}
 	a.uv(uint64(max(0, s.Left)))
+	a.uv(s.Bound.Num)
+	if s.Bound.Num != 0 {
+		a.addr(s.Bound.At)
+	}
 	a.uv(uint64(s.Retries))
 	a.u32(uint32(s.Priority))
 	a.bool(s.OwnProcess)
@@ -171,6 +183,9 @@ func ParseSpec(b []byte) (s Spec, err error) {
 		}
 	}
 	s.Left = time.Duration(r.uv())
+	if s.Bound.Num = r.uv(); s.Bound.Num != 0 {
+		s.Bound.At = r.addr()
+	}
 	s.Retries = uint32(r.uv())
 	s.Priority = int32(r.u32())
 	s.OwnProcess = r.bool()
