@@ -51,20 +51,24 @@ var rules = []struct {
 }
 
 func TestRules(t *testing.T) {
-	all := func(t *testing.T, c context.Context, at place) {
-		for _, r := range rules {
+	all := func(t *testing.T, dir string, c context.Context, at place) {
+		for i, r := range rules {
 			t.Run(r.name, func(t *testing.T) {
 				c, cancel := context.WithTimeout(context.WithoutCancel(c), 2*within)
 				defer cancel()
-				r.test(t, c, at, t.TempDir())
+				dir := filepath.Join(dir, fmt.Sprint(i))
+				must(0, os.Mkdir(dir, 0o700))(t)
+				r.test(t, c, at, dir)
 			})
 		}
 	}
-	t.Run("in process", func(t *testing.T) { all(t, start(t), place{}) })
-	t.Run("in a worker", func(t *testing.T) { all(t, startIsolated(t), place{}) })
+	// The folders are made first, so that they go last: what a rule leaves behind may write until its runtime has closed.
+	t.Run("in process", func(t *testing.T) { dir := t.TempDir(); all(t, dir, start(t), place{}) })
+	t.Run("in a worker", func(t *testing.T) { dir := t.TempDir(); all(t, dir, startIsolated(t), place{}) })
 	t.Run("on another node", func(t *testing.T) {
+		dir := t.TempDir()
 		c, other := startTwo(t)
-		all(t, c, place{[]api.TaskOption{api.OnNode(other, false)}, []api.ClassOption{api.OnNode(other, false)}, other})
+		all(t, dir, c, place{[]api.TaskOption{api.OnNode(other, false)}, []api.ClassOption{api.OnNode(other, false)}, other})
 	})
 }
 

@@ -9,13 +9,15 @@ import (
 	"weak"
 )
 
-// broodLeast is how long a function takes, as learned, whose tasks have broods: such a task costs a brood some 1 us, and
-// what a shorter one has started hangs on what it stands on itself.
-const broodLeast = 100 * time.Microsecond
+// broodLeast is how long a function usually takes whose tasks have broods: such a task costs a brood some 2 us, and what
+// a shorter one has started hangs on what it stands on itself. Usually means the median: in a tree of tasks of one
+// function a few are long and nearly all are short, which must pay nothing.
+const broodLeast = 200 * time.Microsecond
 
 // brood makes a Root that of what one task starts, so that all of it can be ended with the task. What is started below
 // has broods of its own, which know the one above.
 type brood struct {
+	cut    atomic.Bool // it has ended
 	cancel context.CancelFunc
 	real   *Root                // the Root that no task has, on which it stands
 	up     atomic.Pointer[Root] // the brood above, unless its task had returned when this one was made
@@ -53,10 +55,13 @@ func (c *broodContext) Err() error {
 	return err
 }
 
-// broodOf is the Root of what t starts, whose own Root is r: t's brood, which is made when the first asks, unless t is
-// known to be short.
+// short says whether f's tasks usually end too soon for a brood.
+func (f *Func) short() bool { d := f.usual.Load(); return d != 0 && d < int64(broodLeast) }
+
+// broodOf is the Root of what t starts, whose function is not short and whose own Root is r: t's brood, which is made
+// when the first asks.
 func (e *Engine) broodOf(w *worker, t *Task, r *Root) *Root {
-	if d := t.fn.Learned(); d != 0 && d < broodLeast || r.done != nil && r.over() {
+	if r.done != nil && r.over() {
 		return r
 	}
 	if b := w.roots.last.Load(); b != nil && b.brood != nil && b.brood.owner.Load() == t {
@@ -125,7 +130,7 @@ func newBrood(t *Task, r *Root) *Root {
 	c, cancel := context.WithCancel(context.Background())
 	in.cancel = cancel
 	in.owner.Store(t)
-	return &Root{ctx: &broodContext{c, in.real.ctx}, done: c.Done(), e: r.e, user: r.user, derived: true, brood: in}
+	return &Root{ctx: &broodContext{c, in.real.ctx}, done: c.Done(), e: r.e, user: r.user, brood: in}
 }
 
 // living is the next brood from r upwards whose task has not returned, or that has been ended; those between are taken
@@ -145,6 +150,7 @@ func (r *Root) living() *Root {
 
 // end ends what hangs on a brood.
 func (r *Root) end() {
+	r.brood.cut.Store(true)
 	r.brood.cancel()
 	r.drop()
 }
@@ -160,7 +166,7 @@ func (r *Root) under(b *Root) bool {
 }
 
 // CancelStarted ends what t, which runs, has started and still starts under its own context, and what that has started. It is
-// to be called before t is failed. What t's function started when it was known to take less than broodLeast is not found.
+// to be called before t is failed. What t's function started when it was known to take less than broodLeast, as a rule, is not found.
 func (e *Engine) CancelStarted(t *Task) {
 	r := t.rootOf()
 	if r == nil || r.e != e || t.Ready() {

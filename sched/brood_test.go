@@ -151,7 +151,7 @@ func TestChainOfBroods(t *testing.T) {
 			}
 			e.broods.mu.Unlock()
 		}
-		time.Sleep(broodLeast) // it is no short function
+		time.Sleep(2 * broodLeast) // it is no short function
 		return 0, nil
 	})
 	submit[int, int](e, context.Background(), next, 1, Opts{})

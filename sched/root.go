@@ -91,6 +91,14 @@ func HomeOf(ctx context.Context) any {
 
 // over says whether the context has ended.
 func (r *Root) over() bool {
+	if b := r.brood; b != nil {
+		if b.cut.Load() {
+			return true
+		}
+		if r = b.real; r.done == nil {
+			return false
+		}
+	}
 	select {
 	case <-r.done:
 		return true

@@ -156,6 +156,9 @@ func (e *Engine) place(ctx context.Context) (*worker, *Root) {
 	if r.e != e {
 		return w, w.roots.get(e, r)
 	}
+	if p.fn.short() {
+		return w, r
+	}
 	return w, e.broodOf(w, p, r)
 }
 

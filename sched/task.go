@@ -24,6 +24,7 @@ type Func struct {
 	// atomic
 
 	learned atomic.Int64 // run time in ns, leaning to the slow side; 0: not known yet
+	usual   atomic.Int64 // about the median run time in ns; 0: not known yet
 	runs    runs
 	goexit  atomic.Bool // it called runtime.Goexit once: getters run it inline never again
 }
@@ -56,8 +57,17 @@ func (f *Func) Sample(t *Task, run func()) {
 	}
 }
 
-// learn takes in one run. Slow runs count at once, fast ones pull the figure down slowly.
+// learn takes in one run. Slow runs count at once, fast ones pull the figure down slowly; the median goes a step to where
+// the run is.
 func (f *Func) learn(d time.Duration) {
+	switch m := f.usual.Load(); {
+	case m == 0:
+		f.usual.Store(max(int64(d), 1))
+	case int64(d) > m:
+		f.usual.Store(m + m/8 + 1)
+	case int64(d) < m:
+		f.usual.Store(max(m-m/8, 1))
+	}
 	old := f.learned.Load()
 	f.learned.Store(max(int64(d), old-old/8, 1)) // a lost update is one sample less
 }
