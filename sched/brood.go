@@ -46,13 +46,12 @@ func (c *broodContext) Value(k any) any {
 	return c.outer.Value(k)
 }
 
-// Err is why the outer context ended, where that is the reason.
+// Err is why the outer context ended, where it has.
 func (c *broodContext) Err() error {
-	err := c.Context.Err()
-	if outer := c.outer.Err(); err != nil && outer != nil {
-		return outer
+	if err := c.outer.Err(); err != nil {
+		return err
 	}
-	return err
+	return c.Context.Err()
 }
 
 // short says whether f's tasks usually end too soon for a brood.

@@ -31,6 +31,14 @@ func (t *Task) Leashed() bool {
 	return r != nil && r.done != nil
 }
 
+// Expire fails t, which is external, where the context that it stands on has ended: it is for who has an outcome that came
+// before the news of that.
+func (t *Task) Expire() {
+	if r := t.rootOf(); r != nil && r.done != nil && r.over() {
+		t.Fail(&CancelledError{Cause: r.ctx.Err()})
+	}
+}
+
 // Leash makes the end of the context that t stands on fail t, which is external. After Take the engine does
 // so no more.
 func (t *Task) Leash() {

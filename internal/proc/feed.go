@@ -262,6 +262,7 @@ func (d *feed) done(b []byte) {
 		d.p.identifyAs(f, o.num)
 	}
 	f.kind().Forget(f)
+	f.Expire()
 	if e.Error {
 		var r wire.ErrorRecord
 		if err := wire.Unmarshal(result, &r); err != nil {

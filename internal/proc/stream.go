@@ -26,13 +26,14 @@ type stream struct {
 	item  *Type
 	limit uint32
 
-	mu      sync.Mutex
-	attempt uint32           // whose items count
-	next    uint32           // the index to be read next
-	came    map[uint32]*item // from next on
-	total   int64            // how many there are; -1: not known yet
-	stopped bool
-	gate    *Future // what readers wait for; nil: nobody waits
+	mu       sync.Mutex
+	attempt  uint32           // whose items count
+	next     uint32           // the index to be read next
+	came     map[uint32]*item // from next on
+	total    int64            // how many there are; -1: not known yet
+	stopped  bool             // what comes is refused
+	stopping bool             // somebody does that
+	gate     *Future          // what readers wait for; nil: nobody waits
 }
 
 // item is an item that came, or an error in its place.
@@ -228,15 +229,18 @@ func (h *Stream) Stop() { h.s.stop() }
 
 func (s *stream) stop() {
 	s.mu.Lock()
-	if s.stopped {
+	if s.stopping {
 		s.mu.Unlock()
 		return
 	}
+	s.stopping = true
+	s.mu.Unlock()
+	s.f.Fail(ErrCancelled) // ends the generator's context before any yield of it returns; too late where it has ended
+	s.mu.Lock()
 	s.stopped = true
 	came := s.came
 	s.came = nil
 	s.mu.Unlock()
-	s.f.Fail(ErrCancelled) // ends the generator's context before its yield returns; too late where it has ended
 	for _, it := range came {
 		for _, read := range it.read {
 			read(ErrStopped)

@@ -456,6 +456,12 @@ func (p *Process) result(m *wire.Result, done func(notTaken []id.Object)) {
 
 func (p *Process) settleResult(m *wire.Result, done func(notTaken []id.Object)) {
 	p.mu.Lock()
+	if o := p.objects[m.Task.Object(0)]; o != nil && o.rec != nil && o.rec.f != nil {
+		f := o.rec.f
+		p.mu.Unlock()
+		f.Expire()
+		p.mu.Lock()
+	}
 	o := p.objects[m.Task.Object(0)]
 	if o == nil || o.rec == nil || p.closed != nil {
 		p.mu.Unlock()
