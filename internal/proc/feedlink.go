@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/shm"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/sched"
 )
@@ -174,10 +175,17 @@ func (p *Process) idleCPU() bool {
 	return free >= 1000
 }
 
-// patient says whether to look on for what has not come since begin.
-func (p *Process) patient(begin time.Time) bool {
-	d := time.Since(begin)
-	return d < wire.SpinLeast || d < wire.SpinMost && p.idleCPU()
+// patient says whether to look on for what has not come on a link since begin.
+func (p *Process) patient(link *wire.Link, begin time.Time) bool {
+	d, rang := time.Since(begin), link.Rang()
+	if d < wire.SpinAlone && !rang {
+		return true
+	}
+	if idle := p.idleCPU(); !idle || d > wire.SpinMost && !(rang && d < wire.SpinWake) {
+		return !idle && d < wire.SpinLeast
+	}
+	shm.Yield()
+	return true
 }
 
 // look takes results out of the ring for a getter that waits for t, as long as some come, or a CPU is idle and
@@ -199,7 +207,7 @@ func (p *Process) look(t *sched.Task) {
 		case p.pump(link, t):
 			return
 		}
-		if !p.patient(begin) {
+		if !p.patient(link, begin) {
 			return
 		}
 	}
@@ -224,7 +232,7 @@ func (p *Process) pump(link *wire.Link, t *sched.Task) (done bool) {
 		}
 		if begin.IsZero() {
 			begin = time.Now()
-		} else if !p.patient(begin) {
+		} else if !p.patient(link, begin) {
 			break
 		}
 	}

@@ -60,6 +60,7 @@ func (r *Ready) Hold() bool {
 		r.h.Release()
 		return false
 	}
+	r.h.LookAhead()
 	return true
 }
 

@@ -29,3 +29,7 @@ func Wait(addr *atomic.Uint32, val uint32, timeout time.Duration) {
 func Wake(addr *atomic.Uint32, n int) {
 	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(addr)), futexWake, uintptr(n), 0, 0, 0)
 }
+
+// Yield lets another thread have the CPU if one waits for it. Who looks for what a process that was just woken will do
+// calls it: the kernel likes to wake on the CPU of the waker.
+func Yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

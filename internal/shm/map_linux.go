@@ -83,6 +83,14 @@ func Protect(b []byte, writable bool) error {
 	return nil
 }
 
+// Populate enters the pages of a view, which exist, into the page table, so that reading does not fault.
+func Populate(b []byte) error {
+	if err := unix.Madvise(b, unix.MADV_POPULATE_READ); err != nil {
+		return fmt.Errorf("shm: populate %d bytes: %w", len(b), err)
+	}
+	return nil
+}
+
 // Commit makes sure that the pages of a range exist, so that touching them cannot fail. It is idempotent,
 // and the place where a lack of memory shows as an error instead of a SIGBUS.
 func Commit(fd int, off, n int64) error {

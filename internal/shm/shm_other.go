@@ -39,6 +39,9 @@ func Commit(fd int, off, n int64) error { return errSystem }
 // Punch is not supported on this system.
 func Punch(fd int, off, n int64) error { return errSystem }
 
+// Populate is not supported on this system.
+func Populate(b []byte) error { return errSystem }
+
 // CloseFD is not supported on this system.
 func CloseFD(fd int) error { return errSystem }
 
@@ -47,3 +50,6 @@ func Wait(addr *atomic.Uint32, val uint32, timeout time.Duration) { time.Sleep(t
 
 // Wake does nothing on this system.
 func Wake(addr *atomic.Uint32, n int) {}
+
+// Yield does nothing on this system.
+func Yield() {}

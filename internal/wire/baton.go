@@ -37,6 +37,9 @@ func (l *Link) Pump(f func(frame []byte), most int) (n int, err error) {
 		l.mu.Unlock()
 	}
 	in := l.pair.In
+	if l.rang.Load() && in.Pending() {
+		l.rang.Store(false)
+	}
 	for n < most {
 		b, ok, err := in.TryGet()
 		if !ok {
@@ -77,15 +80,6 @@ func (l *Link) DrainLast(f func(frame []byte)) {
 	}
 }
 
-// has says whether there is a frame that nobody is taking out already.
-func (l *Link) has() bool {
-	if !l.drain.TryLock() {
-		return false
-	}
-	defer l.drain.Unlock()
-	return l.pair != nil && l.pair.In.Pending()
-}
-
 // park announces that the poll goroutine is about to sleep on its doorbell; false when there is something to
 // take out. Where somebody else has the baton, that is who parks.
 func (l *Link) park() bool {
@@ -115,9 +109,14 @@ func (l *Link) Put(frame []byte) (end uint64, ok bool) {
 	if l.closed || len(l.wait) > 0 || !l.pair.Out.TryPut(frame) {
 		return 0, false
 	}
-	l.pair.Out.Notify()
+	if l.pair.Out.Notify() {
+		l.rang.Store(true)
+	}
 	return l.pair.Out.Sent(), true
 }
+
+// Rang says whether Put has woken the process at the other end and nothing has come from it since.
+func (l *Link) Rang() bool { return l.rang.Load() }
 
 // Taken is how far the process at the other end has given frames back: those that end beyond it, when that
 // process is dead, were never acted upon to their end.

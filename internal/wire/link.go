@@ -42,6 +42,7 @@ type Link struct {
 	wait   [][]byte // frames that found no room, oldest first
 	queued int      // bytes in wait
 
+	rang    atomic.Bool // see Rang
 	backlog atomic.Bool // wait is not empty; written under mu
 }
 

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kadrehq/kadre/internal/shm"
 )
 
 // Doorbell is what a process sleeps on: its slot in the arena.
@@ -22,8 +24,15 @@ const (
 	SpinLeast = 5 * time.Microsecond
 	// SpinMost is how long one looks while that is worth it, since a CPU is idle.
 	SpinMost = 50 * time.Microsecond
+	// SpinWake is how long one looks for the answer of a process that had to be woken: longer than that takes.
+	SpinWake = 150 * time.Microsecond
+	// SpinAlone is how long one looks before one lets others have the CPU between two looks: the process that is to answer
+	// may wait for it.
+	SpinAlone = 2 * time.Microsecond
 	// spinLooks is the number of looks between two looks at the clock.
 	spinLooks = 16
+	// spinLinks is at how many links one looks; what comes by others rings the doorbell.
+	spinLinks = 8
 )
 
 // Poller drains the links of a process from one goroutine at a time, whoever is in Run. Links may come and go
@@ -161,12 +170,25 @@ func (p *Poller) round(links []polled) (idle bool) {
 	return idle
 }
 
-// spin looks at the links for a moment and says whether something came.
+// spin looks at the links for a moment and says whether something came. It has their batons meanwhile.
 func (p *Poller) spin(links []polled, last uint32, worth func() bool) bool {
+	var mine [spinLinks]*Link
+	n := 0
+	for i := range links {
+		if l := links[i].link; n < spinLinks && l.Grab() {
+			mine[n] = l
+			n++
+		}
+	}
+	defer func() {
+		for _, l := range mine[:n] {
+			l.Drop(false)
+		}
+	}()
 	for begin := time.Now(); ; {
 		for range spinLooks {
-			for i := range links {
-				if links[i].link.has() {
+			for _, l := range mine[:n] {
+				if l.Pending() {
 					return true
 				}
 			}
@@ -174,8 +196,11 @@ func (p *Poller) spin(links []polled, last uint32, worth func() bool) bool {
 		if p.bell.DoorbellWait(last, 0) != last {
 			return true
 		}
-		if d := time.Since(begin); d > SpinMost || d > SpinLeast && !worth() {
+		switch d := time.Since(begin); {
+		case d > SpinMost || d > SpinLeast && !worth():
 			return false
+		case d > SpinAlone:
+			shm.Yield()
 		}
 	}
 }

@@ -44,6 +44,7 @@ type Arena struct {
 	kept    []atomic.Uint64 // those of this client; nil where it is not among them
 
 	local  []atomic.Uint32 // for other clients, by entry: how many Holds this process has, see far.go
+	seen   atomic.Int64    // up to where this process has pages of the data in its table, see LookAhead
 	closed atomic.Bool
 	done   chan struct{} // closed by Close
 	wait   waits
