@@ -35,7 +35,7 @@ func (n net4dir) Closest(ctx context.Context, key directory.Key) ([]id.Node, err
 	return n.h.kad.closest(ctx, key)
 }
 
-func (n net4dir) Closer(key directory.Key, a, b id.Node) bool { return closer(key, a, b) }
+func (n net4dir) Closer(key directory.Key, a, b id.Node) bool { return n.h.kad.closer(key, a, b) }
 
 // Call asks over the control lane, or over a libp2p stream where there is none: what Kademlia found need
 // not be in the membership view.

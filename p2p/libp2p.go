@@ -56,6 +56,7 @@ type kademlia struct {
 	dead  sync.Map    // peer.ID of nodes under a verdict: not dialed, not asked, not in the table
 	laned sync.Map    // peer.ID of nodes that there is a lane to
 	doubt sync.Map    // peer.ID of members that are suspected
+	spots spots       // has its own lock
 
 	// call asks a node's directory protocol.
 	call func(ctx context.Context, to id.Node, req []byte) ([]byte, error)
@@ -201,10 +202,43 @@ func (k *kademlia) addrs() (l []string) {
 }
 
 // closer says whether node a is closer to a key than node b, as Kademlia counts.
-func closer(key directory.Key, a, b id.Node) bool {
-	p, errA := peer.Decode(string(a))
-	q, errB := peer.Decode(string(b))
-	return errA != nil || errB != nil || kb.Closer(p, q, string(key[:])) // what is no name of a node is looked up again
+func (k *kademlia) closer(key directory.Key, a, b id.Node) bool {
+	p, q := k.spots.of(a), k.spots.of(b)
+	if p == nil || q == nil {
+		return true // what is no name of a node is looked up again
+	}
+	t := kb.ConvertKey(string(key[:]))
+	for i := range t {
+		if x, y := p[i]^t[i], q[i]^t[i]; x != y {
+			return x < y
+		}
+	}
+	return false
+}
+
+// spots remembers where nodes are in Kademlia's space: a member that comes or goes is compared with thousands of keys.
+type spots struct {
+	mu sync.Mutex
+	at map[id.Node]kb.ID
+}
+
+const maxSpots = 1 << 12
+
+func (s *spots) of(n id.Node) kb.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.at[n]; ok {
+		return at
+	}
+	p, err := peer.Decode(string(n))
+	if err != nil {
+		return nil
+	}
+	if s.at == nil || len(s.at) >= maxSpots {
+		s.at = map[id.Node]kb.ID{}
+	}
+	s.at[n] = kb.ConvertPeerID(p)
+	return s.at[n]
 }
 
 // gater keeps libp2p from dialing the dead.

@@ -76,7 +76,7 @@ func TestLookupsGoOverLanes(t *testing.T) {
 			all = append(all, n.ID())
 		}
 		slices.SortFunc(all, func(a, b id.Node) int {
-			if closer(key, a, b) {
+			if ns[0].kad.closer(key, a, b) {
 				return -1
 			}
 			return 1

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,14 +25,15 @@ const (
 	maxCached    = 1 << 14               // keys whose holders are remembered
 	callFor      = time.Second           // one request to one holder
 	mergeFor     = 20 * time.Millisecond
-	slowAfter    = 5 * time.Millisecond // a holder that was asked alone has not answered: the others are asked too
+	slowAfter    = 5 * time.Millisecond // a holder that was asked alone has not answered: all are asked
 	reviewEvery  = 30 * time.Second     // the writer looks again who holds its keys, spread over reviewOver
 	reviewOver   = 20 * time.Second
-	reviewSoon   = time.Second // after nodes came or went: for those keys that this may concern
-	reviewAtOnce = 16          // keys: what they lack goes out together
-	maxOwn       = 1 << 20     // records one node has written and not deleted
-	maxPending   = 1 << 16     // records that wait to be flushed
-	maxInFlight  = 16          // flushes at once
+	reviewSoon   = time.Second           // after nodes came or went: for those keys that this may concern
+	reviewAtOnce = 16                    // keys: what nodes lack of them goes out together
+	reviewPause  = 10 * time.Millisecond // about, between two keys
+	maxOwn       = 1 << 20               // records one node has written and not deleted
+	maxPending   = 1 << 16               // records that wait to be flushed
+	maxInFlight  = 16                    // flushes at once
 )
 
 // Coarse is the shard of records that a node has a few of, for itself: where it is, which executables it has. They
@@ -90,7 +92,7 @@ type Directory struct {
 	review chan struct{} // nodes came or went
 	owing  chan struct{} // a delete was not confirmed
 	seq    atomic.Uint64
-	turn   atomic.Uint64 // of the holders to be asked first
+	turn   atomic.Uint64 // which of the holders is asked first; another one after it was slow or failed
 
 	hits, misses, requests, served, lookups, writes, flushes, keys atomic.Uint64
 
@@ -153,6 +155,7 @@ func New(n Net) *Directory {
 		cache:   map[Key]cached{},
 	}
 	d.ctx, d.stop = context.WithCancel(context.Background())
+	d.turn.Store(rand.Uint64())
 	d.seq.Store(uint64(time.Now().UnixNano())) // later than what an earlier start wrote under the same epoch
 	d.wg.Go(d.reviews)
 	d.wg.Go(d.repays)

@@ -73,76 +73,78 @@ type found struct {
 	err error
 }
 
-// readFrom asks the holders of a key. For one object it asks one of them, and the others once that one has nothing or
-// is slow: what it has is taken as it is. For a whole key it asks all at once; with the first records in hand the
-// others get mergeFor more.
+// readFrom asks the holders of a key. For one object it asks one of them, and all once that one has nothing or is slow:
+// what it has is taken as it is.
 func (d *Directory) readFrom(ctx context.Context, nodes []id.Node, q ask) ([]Record, error) {
+	var m merge
+	if !q.all && len(nodes) > 1 {
+		nodes = d.firstToAsk(q.key, nodes)
+		soon, cancel := context.WithTimeout(ctx, slowAfter)
+		rs, err := d.readOne(soon, nodes[0], q)
+		cancel()
+		if err != nil {
+			d.turn.Add(1)
+		} else if m.add(found{rs: rs}); m.live() {
+			return m.records(), nil
+		} else {
+			nodes = nodes[1:]
+		}
+	}
+	return d.readAll(ctx, nodes, q, m)
+}
+
+// readAll asks several holders at once, beside what another one has answered. For one object the first that has it
+// will do; with the first records of a whole key in hand the others get mergeFor more.
+func (d *Directory) readAll(ctx context.Context, nodes []id.Node, q ask, m merge) ([]Record, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	res := make(chan found, len(nodes))
-	call := func(nodes []id.Node) {
-		for _, n := range nodes {
-			d.wg.Go(func() {
-				rs, err := d.readOne(ctx, n, q)
-				res <- found{rs, err}
-			})
-		}
+	for _, n := range nodes {
+		d.wg.Go(func() {
+			rs, err := d.readOne(ctx, n, q)
+			res <- found{rs, err}
+		})
 	}
-	asked, slow := nodes, (<-chan time.Time)(nil)
-	if !q.all && len(nodes) > 1 {
-		nodes = d.firstToAsk(nodes)
-		asked = nodes[:1]
-		t := time.NewTimer(slowAfter)
-		defer t.Stop()
-		slow = t.C
-	}
-	call(asked)
 	var late <-chan time.Time
-	m := merge{}
-	for heard := 0; heard < len(nodes); {
+	for range nodes {
 		select {
 		case f := <-res:
-			heard++
 			m.add(f)
 			if !q.all && m.live() {
 				return m.records(), nil
 			}
-			if m.found() && len(asked) == len(nodes) && late == nil {
+			if m.found() && late == nil {
 				t := time.NewTimer(mergeFor)
 				defer t.Stop()
 				late = t.C
 			}
-		case <-slow:
 		case <-late:
 			return m.records(), nil
 		case <-ctx.Done():
 			return nil, fmt.Errorf("directory: reading: %w", context.Cause(ctx))
 		}
-		if len(asked) < len(nodes) {
-			call(nodes[len(asked):])
-			asked, slow = nodes, nil
-		}
 	}
-	if !m.found() && m.failed > 0 && m.failed == len(nodes) {
+	if m.answered == 0 {
 		return nil, fmt.Errorf("directory: none of %d holders answered: %w", m.failed, m.last)
 	}
 	return m.records(), nil
 }
 
-// firstToAsk gives the holders in the order in which to ask them: this node, or else each in its turn.
-func (d *Directory) firstToAsk(nodes []id.Node) []id.Node {
+// firstToAsk gives the holders in the order in which to ask them: this node, or else the one that was asked last time,
+// while it answers soon: what both ends have at hand makes it quicker. Each reader and key begins with another one.
+func (d *Directory) firstToAsk(key Key, nodes []id.Node) []id.Node {
 	i := slices.Index(nodes, d.net.Self())
 	if i < 0 {
-		i = int(d.turn.Add(1) % uint64(len(nodes)))
+		i = int((d.turn.Load() + uint64(key[0])) % uint64(len(nodes)))
 	}
 	return slices.Concat(nodes[i:], nodes[:i])
 }
 
 // merge is what holders have answered: of each writer the latest.
 type merge struct {
-	by     map[mergeKey]stored
-	failed int
-	last   error
+	by               map[mergeKey]stored
+	answered, failed int
+	last             error
 }
 
 type mergeKey struct {
@@ -154,6 +156,8 @@ func (m *merge) add(f found) {
 	if f.err != nil {
 		m.failed++
 		m.last = f.err
+	} else {
+		m.answered++
 	}
 	for _, s := range f.rs {
 		if m.by == nil {

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -55,23 +56,32 @@ func (d *Directory) reviewOwn(moved bool) (again bool) {
 	keys := d.toReview(moved)
 	pause := time.NewTimer(0)
 	defer pause.Stop()
-	for some := range slices.Chunk(keys, reviewAtOnce) {
+	lacks := lacking{}
+	for i, key := range keys {
 		begin := time.Now()
-		d.reviewKeys(some, !moved)
-		wait := 3 * time.Since(begin)
+		d.reviewKey(key, !moved, lacks)
+		if (i+1)%reviewAtOnce == 0 {
+			d.supply(lacks)
+			lacks = lacking{}
+		}
+		wait := 3*time.Since(begin) + rand.N(reviewPause) // who began together does not go on together
 		if !moved {
-			wait = max(wait, reviewOver*time.Duration(len(some))/time.Duration(len(keys)))
+			wait = max(wait, reviewOver/time.Duration(len(keys)))
 		}
 		pause.Reset(wait)
 		select {
 		case <-pause.C:
 		case <-d.review:
-			return true
+			again = true
 		case <-d.ctx.Done():
 			return false
 		}
+		if again {
+			break
+		}
 	}
-	return false
+	d.supply(lacks)
+	return again
 }
 
 // toReview are the keys of a review. What has expired of them is dropped.
@@ -95,19 +105,14 @@ func (d *Directory) toReview(moved bool) (keys []Key) {
 	return keys
 }
 
-// reviewKeys writes the records of some keys to those of their holders that have not got them.
-func (d *Directory) reviewKeys(keys []Key, fresh bool) {
-	plan := map[id.Node][]Key{}
-	items := map[Key]map[place]item{}
-	for _, key := range keys {
-		missing, all := d.reviewKey(key, fresh)
-		for _, n := range missing {
-			plan[n] = append(plan[n], key)
-		}
-		items[key] = all
-	}
-	for n, keys := range plan {
-		if w := d.sendTo(d.ctx, n, keys, items); w.err == nil {
+// lacking is what nodes lack that have become holders: by node and key.
+type lacking map[id.Node]map[Key]map[place]item
+
+// supply writes it.
+func (d *Directory) supply(l lacking) {
+	for n, byKey := range l {
+		keys := slices.Collect(maps.Keys(byKey))
+		if w := d.sendTo(d.ctx, n, keys, byKey); w.err == nil {
 			for _, key := range keys {
 				d.settled(key, n)
 			}
@@ -115,8 +120,8 @@ func (d *Directory) reviewKeys(keys []Key, fresh bool) {
 	}
 }
 
-// reviewKey looks up who holds a key, and gives those that have not got its records, and these.
-func (d *Directory) reviewKey(key Key, fresh bool) (missing []id.Node, items map[place]item) {
+// reviewKey looks up who holds a key, and adds its records to what those lack that have not got them.
+func (d *Directory) reviewKey(key Key, fresh bool, l lacking) {
 	d.mu.Lock()
 	if o := d.own[key]; o != nil {
 		o.moved = false // who moves from now on counts again
@@ -127,16 +132,19 @@ func (d *Directory) reviewKey(key Key, fresh bool) (missing []id.Node, items map
 	defer d.mu.Unlock()
 	o := d.own[key]
 	if o == nil {
-		return nil, nil
+		return
 	}
 	if err != nil {
 		o.moved = true // the next review tries again
-		return nil, nil
+		return
 	}
 	is := map[id.Node]bool{}
 	for _, n := range nodes {
 		if is[n] = true; !o.holders[n] {
-			missing = append(missing, n)
+			if l[n] == nil {
+				l[n] = map[Key]map[place]item{}
+			}
+			l[n][key] = maps.Clone(o.items)
 		}
 	}
 	for n := range o.holders { // it may have restarted empty: when it is a holder again it is written again
@@ -144,8 +152,4 @@ func (d *Directory) reviewKey(key Key, fresh bool) (missing []id.Node, items map
 			o.leaveLocked(n)
 		}
 	}
-	if len(missing) > 0 {
-		items = maps.Clone(o.items)
-	}
-	return missing, items
 }
