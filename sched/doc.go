@@ -106,4 +106,16 @@
 // context.AfterFunc each: one a Root costs the submitter nothing. Letting waiters for a slot in between any two
 // tasks: each task then rotates the slots; only under pressure (wide tasks, CPU words wanted). Inline runs
 // of narrower tasks by a wide getter: who parks deeper on its stack would give back less than the stack holds.
+//
+// Ways to see a lone task sooner while its submitter computes on, by how many of 1,000 wakes came after more than 1 ms on two
+// virtual CPUs, where a bare futex wake had 37 to 52, and a napping thread with a P and a CPU of its own 10. The watcher's thread
+// locked to it: 56 to 85, since who finds no P after its nap waits for two threads to be woken; not locked, as it is, 18 to 76. A slice of 100 us for
+// its thread (sched_setattr): 52 to 78, no better. Two of them, each bound to a CPU: 51, and twice the naps. A nap that keeps its P: 25,
+// but other goroutines wait meanwhile; with a Gosched after each nap 215 to 371, since the submitter then wakes on the
+// watcher's P and the watcher needs another.
+//
+// A note of each task of a range that an executor runs, for the monitor: an exchange and a write barrier. With a look at the context
+// and a call through a closure for each it was a seventh of a task of a Map. A note of each task that a getter runs, for
+// chains of waits: two locks. The claim's 16 bits of the getter's address cost nothing, and the task that has that address
+// is looked for among few.
 package sched

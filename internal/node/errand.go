@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 )
 
@@ -124,18 +125,51 @@ func (n *Node) runLocked(p *process, e *errand) {
 		e.asked = nil
 	}
 	e.raw, e.spec.Args = nil, nil // what is kept is small
-	m := wire.Moved{To: p.addr}
+	n.wentLocked(e, p.addr)
+}
+
+// move is where errands of one owner went.
+type move struct{ owner, to id.Addr }
+
+// wentLocked tells the owner of an errand where it is: at once, or with the others that are started together with it.
+func (n *Node) wentLocked(e *errand, to id.Addr) {
+	k := move{e.spec.Owner, to}
+	m := n.moves[k]
+	if m == nil {
+		m = &wire.Moved{To: to}
+	}
 	m.Add(&e.spec)
-	n.tell(e.spec.Owner, wire.KMoved, wire.Marshal(&m))
+	if n.moves == nil {
+		n.tell(k.owner, wire.KMoved, wire.Marshal(m))
+		return
+	}
+	n.moves[k] = m
+}
+
+// togetherLocked starts several errands: each owner is told once where those went that one process got.
+func (n *Node) togetherLocked(start func()) {
+	if n.moves != nil { // it is within another
+		start()
+		return
+	}
+	n.moves = map[move]*wire.Moved{}
+	start()
+	moves := n.moves
+	n.moves = nil
+	for k, m := range moves {
+		n.tell(k.owner, wire.KMoved, wire.Marshal(m))
+	}
 }
 
 // flushWorkerLocked sends a worker that has attached what waited for it.
 func (n *Node) flushWorkerLocked(w *worker) {
 	waiting := w.waiting
 	w.waiting = nil
-	for _, e := range waiting {
-		n.runLocked(w.proc, e)
-	}
+	n.togetherLocked(func() {
+		for _, e := range waiting {
+			n.runLocked(w.proc, e)
+		}
+	})
 	for i := range w.asked {
 		n.reply(&w.asked[i], wire.Marshal(&wire.Placed{To: w.proc.addr}), nil)
 	}

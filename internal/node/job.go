@@ -127,9 +127,11 @@ func (n *Node) learn(j *job, from id.Node) {
 	}
 	j.desc, j.exe, j.ready = desc, exe, true
 	n.event("job", "learned", desc.Home.Short(), desc.Size, j.id.String())
-	for _, e := range waiting {
-		n.startLocked(e)
-	}
+	n.togetherLocked(func() {
+		for _, e := range waiting {
+			n.startLocked(e)
+		}
+	})
 	n.advanceLocked()
 }
 

@@ -82,6 +82,7 @@ type Node struct {
 	workers  map[uint64]*worker
 	members  map[id.Node]*member
 	place    placement
+	moves    map[move]*wire.Moved // while several errands are started; else nil
 }
 
 type counters struct {

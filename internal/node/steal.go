@@ -291,9 +291,11 @@ func (s *stealer) run(from id.Node, tasks []steal.Task) {
 	s.n.stats.tasksIn.Add(uint64(len(errands)))
 	s.n.mu.Lock()
 	defer s.n.mu.Unlock()
-	for _, e := range errands {
-		s.n.startLocked(e)
-	}
+	s.n.togetherLocked(func() {
+		for _, e := range errands {
+			s.n.startLocked(e)
+		}
+	})
 }
 
 // moved forgets tasks that a thief has confirmed.

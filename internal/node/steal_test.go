@@ -16,6 +16,7 @@ type queue struct {
 	specs [][]byte
 	bound int // of those, how many come back
 	moved map[id.Task]id.Addr
+	told  int // messages that say which process has tasks
 	done  map[id.Task]id.Addr
 	lost  []id.Addr
 }
@@ -49,6 +50,9 @@ func (q *queue) on(f *fake, fr *wire.Frame) {
 	case wire.KMoved:
 		var m wire.Moved
 		fail(wire.Unmarshal(fr.Body, &m))
+		if m.To.Proc != 0 {
+			q.told++
+		}
 		for _, t := range m.Tasks {
 			q.moved[t] = m.To
 		}
@@ -95,17 +99,29 @@ func TestStealing(t *testing.T) {
 	const tasks = 500
 	q.fill(f, tasks)
 	until(t, "all tasks to be stolen and run", func() bool { return q.finished() == tasks })
-	q.mu.Lock()
-	for task, by := range q.done {
-		if q.moved[task] != by {
-			t.Fatalf("%v was run by %v, and its owner believes by %v", task, by, q.moved[task])
+	until(t, "the owner to know by whom each was run", func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for task, by := range q.done {
+			if q.moved[task] != by {
+				return false
+			}
 		}
-	}
-	q.mu.Unlock()
+		return true
+	})
 	in, out := uint64(0), ns[0].Status().Steals.TasksOut
+	grants := 0
 	for _, n := range ns[1:] {
 		in += n.Status().Steals.TasksIn
+		grants += int(n.Status().Steals.Granted)
 		checkOrder(t, n)
+	}
+	// One message a grant and one for what waited until a worker was there.
+	q.mu.Lock()
+	told := q.told
+	q.mu.Unlock()
+	if t.Logf("%d tasks in %d grants, %d messages of where they are", tasks, grants, told); told > grants+2*len(ns) {
+		t.Errorf("%d messages tell of %d grants where the tasks are", told, grants)
 	}
 	if in != tasks || out != tasks {
 		t.Errorf("%d tasks came, %d went, of %d", in, out, tasks)
