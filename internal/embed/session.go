@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -67,11 +68,25 @@ func RunWorker() {
 		return
 	}
 	dieWithNode()
+	boundStack()
 	if err := serve(); err != nil {
 		fmt.Fprintln(os.Stderr, "kadre: worker:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+const (
+	goStack     = 1_000_000_000 // bytes, how far Go lets a stack grow unless told otherwise
+	workerStack = 256 << 20     // the same in a worker; a stack is as large as a power of two, so 128 MiB of it are used
+)
+
+// boundStack has a function that calls itself without end take 200 MiB before it ends this worker, and not most of a GiB,
+// unless the program has set a bound of its own.
+func boundStack() {
+	if was := debug.SetMaxStack(workerStack); was != goStack {
+		debug.SetMaxStack(was)
+	}
 }
 
 // dieWithNode ends this worker and its children when the node that leads it ends: the kernel sends SIGTERM

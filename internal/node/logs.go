@@ -133,6 +133,23 @@ func (l *workerLogs) line(b []byte, isErr bool) {
 	l.send(strings.ToValidUTF8(strings.TrimRight(string(b), "\r\n"), "?"))
 }
 
+// tellDropped tells the driver of a job that ends how many lines of its workers here it did not get.
+func (n *Node) tellDropped(j id.Job) {
+	var all []*workerLogs
+	n.mu.Lock()
+	for _, w := range n.workers {
+		if w.job.id == j && w.logs != nil {
+			all = append(all, w.logs)
+		}
+	}
+	n.mu.Unlock()
+	for _, l := range all {
+		l.mu.Lock()
+		l.tellDropped()
+		l.mu.Unlock()
+	}
+}
+
 // tellDropped tells the driver how many lines it did not get.
 func (l *workerLogs) tellDropped() {
 	if l.dropped > 0 {

@@ -77,7 +77,7 @@ func (n *Node) launch(w *worker) (*exec.Cmd, *workerLogs, error) {
 		return nil, nil, fmt.Errorf("node: starting a worker of job %v: %w", desc.Job, err)
 	}
 	n.mu.Lock()
-	w.pid = cmd.Process.Pid
+	w.pid, w.logs = cmd.Process.Pid, logs
 	if w.why != "" { // it was to end before it had a number
 		killGroup(w.pid)
 	}

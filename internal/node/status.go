@@ -136,14 +136,15 @@ type ProcessStatus struct {
 	Queued int    `json:"queued"`
 	Placed int    `json:"placed"` // placed tasks and actors that it runs
 
+	// In the views "status" and "workers" only.
+	Abandoned int64 `json:"abandoned,omitempty"` // tasks that ran on after their end
+
 	// In the view "workers" only.
 	Node    id.Node  `json:"node,omitempty"`
 	State   string   `json:"state,omitempty"` // "starting", "idle", "running", "waiting", "stopped", "silent"
 	Running []string `json:"running,omitempty"`
 	Memory  int64    `json:"memory,omitempty"` // resident bytes, of the store too
 	AgeSec  float64  `json:"age_sec,omitempty"`
-
-	Abandoned int64 `json:"abandoned,omitempty"` // tasks that ran on after their end
 }
 
 // Queued counts what waits on the node: for resources, for a process of its own, for a worker or job.
@@ -236,6 +237,25 @@ func (n *Node) storeStatus() StoreStatus {
 	return s
 }
 
+// statusAnswer bounds the wait for what processes know of themselves, where only a status is asked for.
+const statusAnswer = 300 * time.Millisecond
+
+// fullStatus is Status with what only its processes know.
+func (n *Node) fullStatus(ctx context.Context) Status {
+	ctx, cancel := context.WithTimeout(ctx, statusAnswer)
+	defer cancel()
+	looks := n.lookAll(ctx, false)
+	s := n.Status()
+	for _, ps := range [][]ProcessStatus{s.Drivers, s.Workers} {
+		for i := range ps {
+			if k := slices.IndexFunc(looks, func(l look) bool { return l.p.addr.Proc.String() == ps[i].Proc }); k >= 0 {
+				ps[i].Abandoned = looks[k].said.Abandoned
+			}
+		}
+	}
+	return s
+}
+
 // String is the status for people.
 func (s Status) String() string {
 	var b strings.Builder
@@ -276,6 +296,11 @@ func (s Status) String() string {
 			fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%d\t%s\n", p.PID, p.Kind, p.Job, p.Queued, p.Placed, p.Func)
 		}
 		w.Flush()
+		for _, p := range slices.Concat(s.Drivers, s.Workers) {
+			if p.Abandoned > 0 {
+				fmt.Fprintf(&b, "\n%d tasks that did not heed their end were abandoned in process %d: their goroutines go on\n", p.Abandoned, p.PID)
+			}
+		}
 	}
 	return b.String()
 }
@@ -365,7 +390,7 @@ func (n *Node) view(ctx context.Context, what string) (any, error) {
 	}
 	switch what {
 	case "", "status":
-		return n.Status(), nil
+		return n.fullStatus(ctx), nil
 	case "events":
 		return n.allEvents(ctx), nil
 	case "nodes":

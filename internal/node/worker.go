@@ -44,6 +44,7 @@ type worker struct {
 	pid     int
 	reaped  bool // its number may be another's now
 	proc    *process
+	logs    *workerLogs
 	busy    bool     // of taskDuty
 	last    *weighed // when it was looked at last
 	capped  int64    // bytes that it may map; 0: as many as it likes

@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/kadrehq/kadre/internal/wire"
 )
 
 // maxPrinted bounds the workers' lines that wait to be written; more are dropped and counted.
 const maxPrinted = 4096
+
+// printLinger is how long the end of a process waits for its standard error to take them.
+const printLinger = time.Second
 
 // printer writes workers' lines, on a goroutine of its own that is there while there are some: a terminal or pipe that
 // nobody reads holds up nothing else.
@@ -20,6 +24,7 @@ type printer struct {
 	lines   []string
 	dropped int
 	writing bool
+	done    chan struct{} // closed when what writes has ended
 }
 
 // add queues a line.
@@ -32,8 +37,22 @@ func (w *printer) add(m *wire.LogLine) {
 	}
 	w.lines = append(w.lines, fmt.Sprintf("(%s pid=%d node=%s) %s\n", m.Func, m.PID, m.Node.Short(), m.Line))
 	if !w.writing {
-		w.writing = true
+		w.writing, w.done = true, make(chan struct{})
 		go w.write()
+	}
+}
+
+// flush waits until all is written, or nobody takes it.
+func (w *printer) flush() {
+	w.mu.Lock()
+	done := w.done
+	w.mu.Unlock()
+	if done == nil {
+		return
+	}
+	select {
+	case <-done:
+	case <-time.After(printLinger):
 	}
 }
 
@@ -43,6 +62,7 @@ func (w *printer) write() {
 		lines, dropped := w.lines, w.dropped
 		w.lines, w.dropped = nil, 0
 		if w.writing = len(lines) > 0; !w.writing {
+			close(w.done)
 			w.mu.Unlock()
 			return
 		}

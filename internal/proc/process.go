@@ -279,7 +279,7 @@ func (p *Process) Drain(ctx context.Context) error {
 
 // Close ends the job of a driver, or a worker's service: 1. no new work, what is unfinished fails;
 // 2. executors end; 3. the node is told, clears the process away, and ends the job's workers; 4. the
-// process's own goroutines end; 5. the memory is unmapped. ctx bounds 2 and 3.
+// process's own goroutines end, and the last lines of workers are printed; 5. the memory is unmapped. ctx bounds 2 and 3.
 func (p *Process) Close(ctx context.Context) error {
 	p.mu.Lock()
 	if p.closed != nil {
@@ -315,6 +315,7 @@ func (p *Process) Close(ctx context.Context) error {
 	p.pollEnd.Store(true)
 	p.arena.Ring(p.arena.Client())
 	p.wg.Wait()
+	p.lastLines()
 	p.node.Close()
 	for _, s := range p.links {
 		s.close()

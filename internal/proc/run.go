@@ -239,3 +239,13 @@ func (p *Process) onLog(f *wire.Frame) {
 		p.printed.add(&m)
 	}
 }
+
+// lastLines prints what the node has passed on of workers' lines before this process ends. The poll goroutine has ended.
+func (p *Process) lastLines() {
+	p.node.DrainLast(func(b []byte) {
+		if f, err := wire.ParseFrame(b); err == nil && f.Kind == wire.KLog {
+			p.onLog(&f)
+		}
+	})
+	p.printed.flush()
+}
