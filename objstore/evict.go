@@ -31,6 +31,7 @@ const (
 	roomMost   = 100 * time.Millisecond // doubled up to this
 	dropFor    = 2 * time.Second        // for an owner's word on one copy
 	diskPause  = time.Second            // after the disk failed
+	diskTell   = 10 * time.Second       // between two lines of the log on that
 )
 
 const (
@@ -318,7 +319,10 @@ func (s *Store) spill(why *error, es ...arena.Entry) (moved int) {
 	}
 	if err != nil {
 		*why, s.diskFailed = err, time.Now()
-		s.cfg.Logger.Warn("objstore: objects cannot be spilled and stay in memory", "objects", len(objs), "err", err)
+		if s.diskFailed.Sub(s.diskTold) > diskTell {
+			s.diskTold = s.diskFailed
+			s.cfg.Logger.Warn("objstore: objects cannot be spilled and stay in memory", "objects", len(objs), "err", err)
+		}
 		s.cfg.Event(Event{Kind: "spill-failed", N: int64(len(objs)), Text: err.Error()})
 		return 0
 	}

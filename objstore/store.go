@@ -33,7 +33,7 @@ type Store struct {
 	evicted, spilled, unloaded, restored, lost           atomic.Uint64
 	waiting                                              atomic.Int64 // for room
 
-	diskFailed time.Time // the last time; belongs to whoever has put an element into making
+	diskFailed, diskTold time.Time // the last time each; they belong to whoever has put an element into making
 
 	wg sync.WaitGroup
 

@@ -69,8 +69,12 @@ type Fsck struct {
 // String is the memory for people: who holds what, and whose it is.
 func (m Memory) String() string {
 	var b strings.Builder
+	objects, bytes := 0, int64(0) // those that are being made too
+	for _, j := range m.Jobs {
+		objects, bytes = objects+j.Objects, bytes+j.Bytes
+	}
 	fmt.Fprintf(&b, "node %s: %d objects of %.1f MiB in %.0f MiB of %s memory, %.1f MiB of it committed\n", m.Node.Short(),
-		m.Store.Objects, mib(m.Store.Bytes), mib(m.Store.Size), m.Store.Backing, mib(m.Audit.Committed))
+		objects, mib(bytes), mib(m.Store.Size), m.Store.Backing, mib(m.Audit.Committed))
 	if m.Store.Spilled > 0 {
 		fmt.Fprintf(&b, "spilled: %d objects of %.1f MiB, those read back too, in files of %.1f MiB in %s\n", m.Store.Spilled, mib(m.Store.SpilledBytes), mib(m.Store.SpillDisk), m.Store.SpillDir)
 	}
