@@ -23,7 +23,7 @@
 // Nobody is declared dead by a node that hears it. Who learns of a suspicion tells its subject, and passes the
 // verdict, its own or another's, only on one it has not heard since. From Lifeguard: a suspicion runs its longest
 // time until a second node confirms it; a node that does poorly itself (its probes fail and its helpers are silent,
-// or it is suspected) probes less often; and one that stood still gives the others the time back.
+// or it is suspected; a silent helper that is suspected itself is no sign of that) probes less often; and one that stood still gives the others the time back.
 //
 // One of the dead is dialed every rejoinEvery, in turn, so that halves of a cluster heal: the two that meet exchange
 // views, all refute what was said of them, and the others dial each other on hearing of it. From Left a node comes
@@ -55,5 +55,6 @@
 // and halves heal faster (60 nodes within 2.5 s, simulated; 10 nodes in 4.6 s there). Also rejected: heartbeats between
 // all (the version before: traffic grows with the square); counting verdicts in place of naming bonds (a verdict that
 // answers a verdict is counted too, so the counts never agree again); one timer per peer (a tick over a sorted list is
-// simpler and replays).
+// simpler and replays); and counting a suspect's silence on being told as a second node's word (40 nodes: verdicts p50 2.6 s instead of 2.9,
+// but nodes that stand still for up to two seconds are then declared dead: 285 verdicts on the living in one run, none without).
 package member

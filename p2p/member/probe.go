@@ -1,6 +1,10 @@
 package member
 
-import "github.com/kadrehq/kadre/internal/id"
+import (
+	"slices"
+
+	"github.com/kadrehq/kadre/internal/id"
+)
 
 // Constants of probing.
 const (
@@ -16,19 +20,19 @@ const (
 
 // probe is the probe under way, and how well this node itself does (Lifeguard's health score).
 type probe struct {
-	target    id.Node // "": none
-	epoch     uint64
-	seq       uint64
-	sent      int64
-	askAt     int64
-	until     int64
-	asked     bool
-	want, got int // Nacks
-	next      int64
-	order     []id.Node // the rest of this round
-	score     int
-	last      uint64 // sequence number
-	relays    map[uint64]relay
+	target  id.Node // "": none
+	epoch   uint64
+	seq     uint64
+	sent    int64
+	askAt   int64
+	until   int64
+	asked   bool
+	helpers []id.Node // asked to ping it, and silent since
+	next    int64
+	order   []id.Node // the rest of this round
+	score   int
+	last    uint64 // sequence number
+	relays  map[uint64]relay
 }
 
 // relay is a ping on behalf of another node.
@@ -60,11 +64,7 @@ func (m *Machine) probing(now int64) {
 		m.probeVia(p, now)
 	case now >= b.until:
 		b.target = ""
-		if b.want > 0 {
-			b.worse(b.want - b.got)
-		} else {
-			b.worse(1)
-		}
+		b.worse(m.blame())
 		m.doubt(p, now)
 	}
 }
@@ -85,7 +85,7 @@ func (m *Machine) probeNext(now int64) {
 		}
 		b.last++
 		b.target, b.epoch, b.seq = p.ID, p.Epoch, b.last
-		b.sent, b.askAt, b.until, b.asked, b.want, b.got = now, now+pingFor, now+every, false, 0, 0
+		b.sent, b.askAt, b.until, b.asked, b.helpers = now, now+pingFor, now+every, false, b.helpers[:0]
 		if p.lane == 0 {
 			m.probeVia(p, now)
 			return
@@ -117,7 +117,7 @@ func (m *Machine) probeVia(p *peer, now int64) {
 	b := &m.probe
 	b.asked = true
 	for _, q := range m.chosen(pingVia, p.ID) {
-		b.want++
+		b.helpers = append(b.helpers, q.ID)
 		m.send(q, PingReq{b.seq, p.ID, p.Epoch, m.news()})
 	}
 	b.until = max(b.until, now+pingFor)
@@ -158,10 +158,26 @@ func (m *Machine) acked(p *peer, seq uint64, now int64) {
 	}
 }
 
-func (m *Machine) nacked(seq uint64) {
+// nacked notes that a helper has heard.
+func (m *Machine) nacked(p *peer, seq uint64) {
 	if b := &m.probe; b.target != "" && seq == b.seq {
-		b.got++
+		b.helpers = slices.DeleteFunc(b.helpers, func(n id.Node) bool { return n == p.ID })
 	}
+}
+
+// blame is how much of a failed probe is this node's own fault: one for each helper that is silent though nobody doubts
+// that it lives. Without helpers it is its own.
+func (m *Machine) blame() (by int) {
+	b := &m.probe
+	if !b.asked {
+		return 1
+	}
+	for _, n := range b.helpers {
+		if q := m.peers[n]; q != nil && q.Said == Alive && q.lane != 0 {
+			by++
+		}
+	}
+	return by
 }
 
 // stood moves what waits for others by the time in which this node itself did not run: when it runs again, what

@@ -14,7 +14,7 @@ func (m *Machine) recv(p *peer, msg Message, now int64) {
 		m.merge(p, e.Gossip, false, now)
 		m.askedToPing(p, e, now)
 	case Nack:
-		m.nacked(e.Seq)
+		m.nacked(p, e.Seq)
 	case Gossip:
 		m.merge(p, e, false, now)
 	case Sum:
