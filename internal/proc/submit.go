@@ -436,6 +436,10 @@ func (p *Process) onResult(f *wire.Frame) {
 	if !ok {
 		return
 	}
+	if n := len(m.Further); n > maxFurther {
+		p.refuse(f, fmt.Errorf("kadre: a result with %d further objects, the limit is %d: start all processes from the same build", n, maxFurther))
+		return
+	}
 	to := f.Head()
 	p.result(&m, func(not []id.Object) {
 		if len(not) == 0 {

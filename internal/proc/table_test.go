@@ -12,7 +12,7 @@ import (
 )
 
 // detached is a process without a node, for what only its table does.
-func detached(t *testing.T) *Process {
+func detached(t testing.TB) *Process {
 	me := id.NewProc()
 	p := &Process{id: me, self: id.Addr{Node: "here", Proc: me}, ids: id.NewSource(me), table: owner.NewTable(),
 		objects: map[id.Object]*object{}, dead: map[id.Addr]time.Time{}, asks: map[*borrowing]struct{}{},
