@@ -230,3 +230,36 @@ func TestFurtherResultsAreFreed(t *testing.T) {
 		}
 	}
 }
+
+// forgetful puts objects and forgets them.
+func forgetful(ctx context.Context, n int) (int, error) {
+	for range n {
+		if _, err := api.Put(ctx, random(1<<20)); err != nil {
+			return 0, err
+		}
+	}
+	return os.Getpid(), nil
+}
+
+var forgetfulFunc = api.Func1(forgetful)
+
+// TestIdleProcessForgets has a worker process put objects that nothing refers to, and then nothing to do: they leave the
+// store long before Go collects by itself, which is every 2 minutes.
+func TestIdleProcessForgets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a worker process")
+	}
+	t.Setenv("KADRE_ISOLATE", "1")
+	n, c := startSmall(t, smallStore)
+	const objects = 8
+	if pid := must(forgetfulFunc.Remote(c, objects).Get(c))(t); pid == os.Getpid() {
+		t.Fatal("the task ran here")
+	}
+	begin := time.Now()
+	for n.Status().Store.Objects > 0 {
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("left in the store: %+v", n.Status().Store)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
