@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -360,6 +362,57 @@ func TestIsolatedWorkerDies(t *testing.T) {
 	if pid, err := endWith.With(c, api.Value(dir+"/c"), array).Get(c); err != nil || pid == 0 {
 		t.Errorf("a task with a reference that is run again: %d, %v", pid, err)
 	}
+}
+
+// TestIsolatedStrays has a task start a process in a session of its own, which goes with the worker all the same.
+func TestIsolatedStrays(t *testing.T) {
+	c := startIsolated(t)
+	for _, how := range []string{"alone", "orphan"} {
+		stray := must(startStray.Remote(c, how).Get(c))(t)
+		if !runs(stray) {
+			t.Fatalf("%s: process %d does not run", how, stray)
+		}
+		var died *api.WorkerDiedError
+		if _, err := endOnce.Remote(c, t.TempDir()+"/d").Get(c); !errors.As(err, &died) {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(time.Minute); runs(stray); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: process %d outlives the worker that started it", how, stray)
+			}
+		}
+	}
+}
+
+var startStray = api.Func1(startsStray, api.RegisterAs("test.startStray"))
+
+// startsStray starts a process in a session of its own, with or without a parent, and gives its number.
+func startsStray(_ context.Context, how string) (int, error) {
+	sh := "exec sleep 600"
+	if how == "orphan" {
+		sh = "sleep 600 >/dev/null 2>&1 & echo $!"
+	} else {
+		sh = "echo $$; " + sh
+	}
+	cmd := exec.Command("sh", "-c", sh)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	var pid int
+	_, err = fmt.Fscan(out, &pid)
+	return pid, err
+}
+
+// runs says whether a process is there and has not ended.
+func runs(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return err == nil && !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
 // endsWith is endsProcess with an Array, which must be right each time.

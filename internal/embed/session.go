@@ -98,6 +98,7 @@ func dieWithNode() {
 	signal.Notify(c, syscall.SIGTERM)
 	go func() {
 		<-c
+		node.KillStrays(os.Getenv("KADRE_SOCKET"), os.Getenv(node.ChildOf))
 		endGroup()
 	}()
 }
@@ -110,6 +111,7 @@ func serve() error {
 	n, err := strconv.ParseUint(text, 10, 64)
 	os.Unsetenv("KADRE_WORKER") // what a task starts is no worker
 	os.Unsetenv("KADRE_WORKER_ID")
+	os.Setenv(node.ChildOf, text)
 	if err != nil || n == 0 {
 		return fmt.Errorf("KADRE_WORKER_ID %q is no number that a node gives", text)
 	}

@@ -10,6 +10,9 @@ import (
 	"strings"
 )
 
+// ChildOf is the variable by which what a worker starts names the worker, see KillStrays.
+const ChildOf = "KADRE_CHILD_OF"
+
 // spawner starts processes from one thread that lives as long as the node: the kernel kills them with it.
 type spawner struct {
 	ch   chan func()

@@ -28,3 +28,6 @@ func exePath(f *os.File) string     { return f.Name() }
 func leashed(*exec.Cmd)             {}
 func killGroup(int) error           { return errLinuxOnly }
 func capData(int, int64) error      { return errLinuxOnly }
+
+// KillStrays is not supported on this system.
+func KillStrays(string, string) int { return 0 }

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/wire"
@@ -94,6 +95,9 @@ func (n *Node) runWorker(w *worker) {
 	w.reaped = true
 	n.mu.Unlock()
 	err = cmd.Wait()
+	if k := KillStrays(n.socket, strconv.FormatUint(w.num, 10)); k > 0 {
+		n.log.Debug("node: killed what a worker had left in sessions of its own", "pid", w.pid, "processes", k)
+	}
 	why := "exit status 0"
 	if err != nil {
 		why = err.Error()

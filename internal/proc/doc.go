@@ -31,4 +31,9 @@
 // Rejected: reference counting by hand (Go values are copied freely); a table entry for every task (the
 // in-process call would cost three times as much); the node as who hands out CPUs (a message for each task that
 // blocks); giving a word to who waits longest (a job of many processes then gets more than one of one).
+//
+// A call to a parked worker, rejected, medians: looking for the answer for 50 us without a break (200 us: the kernel wakes the
+// worker on the CPU of who woke it, where it waits until the look has ended, and the getter is asleep when the answer
+// comes); looking so for 150 us (235 us); yielding between looks is 54 us. An argument by reference, rejected: a future, an
+// object and a registration with the owner for each (2.0 us in the caches; a hold and nothing else 1.45).
 package proc
