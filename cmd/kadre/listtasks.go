@@ -31,9 +31,12 @@ func showList[T any](l *look, cmd *cobra.Command, view string, table func(w io.W
 	for _, f := range change {
 		f(all.Rows)
 	}
-	if l.json {
+	switch {
+	case l.json:
 		err = l.print(cmd, all.Rows)
-	} else {
+	case len(all.Rows) == 0 && view != ask.Waits:
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "no %s\n", cmd.Name())
+	default:
 		err = table(cmd.OutOrStdout(), all.Rows)
 	}
 	if err == nil && len(all.Silent) > 0 {

@@ -100,6 +100,10 @@ func (n *Node) objectsInFiles(p ObjectPage, after id.Object, most int) ObjectPag
 
 // WriteObjects prints objects for people.
 func WriteObjects(to io.Writer, objects []ObjectStatus) error {
+	if len(objects) == 0 {
+		_, err := fmt.Fprintln(to, "no objects")
+		return err
+	}
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "object\tstate\tbytes\tjob\tunused for\theld by\ton")
 	for _, o := range objects {
