@@ -3,6 +3,7 @@ package testbed_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -111,6 +112,85 @@ func init() {
 	}
 	drivers["logflood"] = flood()
 	drivers["logquiet"] = flood(api.LogToDriver(false))
+}
+
+// Ignores heeds no end: it goes on until there is a file, and another one tells that it has begun.
+var Ignores = api.Func1(func(_ context.Context, file string) (int, error) {
+	if err := os.WriteFile(file+".began", nil, 0o600); err != nil {
+		return 0, err
+	}
+	for {
+		if _, err := os.Stat(file); err == nil {
+			return 1, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}, api.RegisterAs("ignores"))
+
+func init() {
+	drivers["ignores"] = attached(func(ctx context.Context, s *testbed.Stage) error {
+		var file string
+		if err := s.Hear(&file); err != nil {
+			return err
+		}
+		bound, cancel := context.WithCancel(ctx)
+		defer cancel()
+		ref := Ignores.Remote(bound, file)
+		for _, err := os.Stat(file + ".began"); err != nil && ctx.Err() == nil; _, err = os.Stat(file + ".began") {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		if _, err := ref.Get(ctx); !errors.Is(err, api.ErrCancelled) {
+			return fmt.Errorf("the cancelled task gives %v", err)
+		}
+		return s.Hear(&file) // the end
+	})
+}
+
+// TestAbandonedTasksAreCounted has a task in the driver's process that goes on after its end.
+func TestAbandonedTasksAreCounted(t *testing.T) {
+	bed := testbed.New(t)
+	n := bed.StartNode(testbed.NodeConfig{Args: []string{"--cpus", "2"}})
+	file := filepath.Join(bed.Dir, "go on")
+	d := n.Driver("ignores")
+	d.Tell(file)
+	said := ""
+	testbed.Until(t, 60*time.Second, func() bool {
+		said = bed.Kadre(testbed.Place{}, "status", "--socket", n.Socket).Stdout()
+		return strings.Contains(said, fmt.Sprintf("1 tasks that did not heed their end were abandoned in process %d", d.PID))
+	}, func() string { return "no task is shown as abandoned:\n" + said })
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.Tell("end")
+	d.Succeed(20 * time.Second)
+}
+
+// TestShortFloodIsCounted has a driver that ends right after its worker's flood: it is told at the end how many lines it did
+// not get.
+func TestShortFloodIsCounted(t *testing.T) {
+	const lines = 5000
+	bed := testbed.New(t)
+	n := bed.StartNode(testbed.NodeConfig{Args: []string{"--cpus", "2"}})
+	d := n.Driver("logflood")
+	d.Tell(lines)
+	var got int
+	d.Hear(&got)
+	file := func() bool {
+		return strings.Contains(bed.Kadre(testbed.Place{}, "logs", "--socket", n.Socket, "-n", "3").Stdout(), fmt.Sprintf("line %d of the flood", lines-1))
+	}
+	testbed.Until(t, 60*time.Second, file, func() string { return "the last lines are not in the log" })
+	d.Tell("end")
+	d.Succeed(20 * time.Second)
+	came, missing := strings.Count(d.Stderr(), "(flood pid="), 0
+	for _, m := range dropped.FindAllStringSubmatch(d.Stderr(), -1) {
+		k, _ := strconv.Atoi(m[1])
+		missing += k
+		came--
+	}
+	if came+missing != lines {
+		t.Errorf("%d lines came and %d are said to be dropped, of %d", came, missing, lines)
+	}
 }
 
 var dropped = regexp.MustCompile(`\((\d+) lines were dropped here`)
