@@ -87,7 +87,7 @@ func round(ctx context.Context, spots map[string]api.Actor[Spot]) (out Tour, err
 // places starts three nodes in namespaces of their own, with folders of their own and one token, joined by
 // one address.
 func places(t *testing.T) (bed *testbed.Bed, spaces []*testbed.Namespace, nodes []*testbed.Node) {
-	spaces = testbed.Bridge(t, 4)
+	spaces = testbed.Bridge(t, 5)
 	bed = testbed.New(t)
 	token := bed.Token("token")
 	for i, ns := range spaces[:3] {
@@ -116,7 +116,7 @@ func TestNamespaces(t *testing.T) {
 		}
 	}
 
-	admission(t, bed, spaces[3], nodes[0])
+	admission(t, bed, spaces[3:], nodes[0])
 
 	d := nodes[1].Driver("tour")
 	var out Tour
@@ -161,15 +161,20 @@ func checkTour(t *testing.T, out *Tour, driver, calls int, nodes ...*testbed.Nod
 	}
 }
 
-// admission checks that a node without the right token is turned away, and that both sides say so.
-func admission(t *testing.T, bed *testbed.Bed, ns *testbed.Namespace, member *testbed.Node) {
-	for name, args := range map[string][]string{
-		"wrong token": {"--token-file", bed.Token("wrong"), "--no-mdns"},
-		"no token":    nil,
+// admission checks that a node without the right token is turned away, and that both sides say so: the member says it of
+// each address once a minute, so each stranger has one of its own.
+func admission(t *testing.T, bed *testbed.Bed, spaces []*testbed.Namespace, member *testbed.Node) {
+	for i, tt := range []struct {
+		name string
+		args []string
+	}{
+		{"wrong token", []string{"--token-file", bed.Token("wrong"), "--no-mdns"}},
+		{"no token", nil},
 	} {
-		bed.Sub(t, name, func(t *testing.T) {
+		bed.Sub(t, tt.name, func(t *testing.T) {
+			ns := spaces[i]
 			before := len(member.Stderr())
-			n := bed.Launch(testbed.NodeConfig{Place: testbed.Place{NS: ns, Runtime: bed.Folder("stranger")}, Args: append(args, "--join", member.Addr())})
+			n := bed.Launch(testbed.NodeConfig{Place: testbed.Place{NS: ns, Runtime: bed.Folder("stranger")}, Args: append(tt.args, "--join", member.Addr())})
 			said := n.Refused(10 * time.Second)
 			if !testbed.Says(said, "kadre: ", "token", member.Addr()) {
 				t.Errorf("the stranger says:\n%s", said)
