@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -159,7 +158,7 @@ func TestBrokenTokenFile(t *testing.T) {
 	}
 	b := start(t, token(t, good), func(c *Config) { c.Join = a.Addrs() })
 	full(t, a, b)
-	if log.has(good[10:40]) || log.has(fmt.Sprintf("%s", wrong[10:40])) {
+	if log.has(good[10:40]) || log.has(string(wrong[10:40])) {
 		t.Error("a token is in the log")
 	}
 }
