@@ -32,7 +32,7 @@ func unheard(t testing.TB) *Process {
 		t.Fatal(err)
 	}
 	p.arena, p.node = a, wire.NewLink(pair)
-	p.ctx, p.recalled = t.Context(), recalled{}
+	p.ctx, p.recalled, p.bounds.p = t.Context(), recalled{}, p
 	t.Cleanup(func() {
 		p.node.Close()
 		a.Close()
