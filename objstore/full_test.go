@@ -266,9 +266,9 @@ func TestDamageAfterRestore(t *testing.T) {
 	a.Free([]id.Object{o})
 }
 
-// A disk that is too small takes what fits; the rest stays in memory, and whoever wants room is told why there is
-// none. When something is freed there is room again.
-func TestDiskFull(t *testing.T) {
+// onSmallDisk is a node whose spill folder lies on a file system of 9 MiB.
+func onSmallDisk(t *testing.T) *node {
+	t.Helper()
 	c := newCluster(t)
 	a := c.add("a")
 	disk := filepath.Dir(a.dir)
@@ -280,6 +280,13 @@ func TestDiskFull(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	return a
+}
+
+// A disk that is too small takes what fits; the rest stays in memory, and whoever wants room is told why there is
+// none. When something is freed there is room again.
+func TestDiskFull(t *testing.T) {
+	a := onSmallDisk(t)
 	const objects = 10
 	for i := range byte(objects) {
 		a.put(object(i), 0, noise(uint64(i), 2*mib))
@@ -309,17 +316,7 @@ func TestDiskFull(t *testing.T) {
 
 // A full disk first loses the files of what is in memory again.
 func TestFullDiskLosesFilesOfWhatIsInMemory(t *testing.T) {
-	c := newCluster(t)
-	a := c.add("a")
-	disk := filepath.Dir(a.dir)
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=9m"); err != nil {
-		t.Skip("needs to mount a small file system:", err)
-	}
-	c.after = func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
-			t.Error(err)
-		}
-	}
+	a := onSmallDisk(t)
 	put := func(i byte) { a.put(object(i), 0, noise(uint64(i), 2*mib)) }
 	check := func(i byte) {
 		t.Helper()

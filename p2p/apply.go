@@ -158,14 +158,9 @@ func (h *Host) tellEvents() {
 
 // ticks lets time pass in the view.
 func (h *Host) ticks() {
-	t := time.NewTicker(time.Duration(member.TickEvery))
-	defer t.Stop()
-	for n := 1; ; n++ {
-		select {
-		case <-t.C:
-		case <-h.ctx.Done():
-			return
-		}
+	n := 0
+	h.every(time.Duration(member.TickEvery), func() {
+		n++
 		h.mu.Lock()
 		for n, l := range h.links {
 			if l.ctl.Heard() {
@@ -178,7 +173,7 @@ func (h *Host) ticks() {
 		if n%ticksToAddr == 0 {
 			h.checkAddrs()
 		}
-	}
+	})
 }
 
 // checkAddrs tells peers when this machine's addresses have changed.

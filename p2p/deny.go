@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/p2p/member"
@@ -79,16 +78,9 @@ func parseDenied(b []byte) (map[id.Node]bool, error) {
 // watchDenied reads the list again when its file changes. A list that cannot be read leaves the one before.
 func (h *Host) watchDenied(w watched) {
 	h.applyDenied(nil)
-	t := time.NewTicker(lookEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-h.ctx.Done():
-			return
-		}
+	h.every(lookEvery, func() {
 		if !w.changed() {
-			continue
+			return
 		}
 		was := *h.denied.ids.Load()
 		err := h.denied.load(w.path)
@@ -99,7 +91,7 @@ func (h *Host) watchDenied(w watched) {
 			h.cfg.Logger.Info("p2p: read the list of the denied anew", "nodes", len(*h.denied.ids.Load()))
 			h.applyDenied(was)
 		}
-	}
+	})
 }
 
 // applyDenied cuts off who is on the list, and lifts it from those who were.

@@ -180,14 +180,9 @@ func (h *Host) reunite() {
 	if len(h.cfg.Join) == 0 {
 		return
 	}
-	t := time.NewTicker(reuniteEvery)
-	defer t.Stop()
-	for n := 1; ; n++ {
-		select {
-		case <-t.C:
-		case <-h.ctx.Done():
-			return
-		}
+	n := 0
+	h.every(reuniteEvery, func() {
+		n++
 		at, members := h.memberAddrs()
 		for _, addr := range h.cfg.Join {
 			t, err := parseTarget(addr)
@@ -201,7 +196,7 @@ func (h *Host) reunite() {
 				h.cfg.Logger.Debug("p2p: trying a join address again", "addr", addr, "err", err)
 			}
 		}
-	}
+	})
 }
 
 // isName says that an address has a name in it, which may come to stand for other addresses.

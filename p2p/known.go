@@ -106,21 +106,14 @@ func (h *Host) remember() {
 		h.cfg.Logger.Warn("p2p: starting without the members of earlier starts", "err", err)
 	}
 	h.seekKnown(l)
-	t := time.NewTicker(knownEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-h.ctx.Done():
-			return
-		}
+	h.every(knownEvery, func() {
 		if !h.updateKnown(l) {
-			continue
+			return
 		}
 		if err := h.state.writeKnown(h.cfg.Cluster, l); err != nil {
 			h.cfg.Logger.Warn("p2p: a restart of this node will not know its peers", "err", err)
 		}
-	}
+	})
 }
 
 // seekKnown tells the view of remembered members.

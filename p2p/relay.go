@@ -120,21 +120,14 @@ func (h *Host) dialStream(ctx context.Context, p peer.ID, addrs []string) (*lane
 
 // keepReachable finds out whether this node can be dialed, and keeps relays where it cannot.
 func (h *Host) keepReachable() {
-	t := time.NewTicker(relayLook)
-	defer t.Stop()
 	var next time.Time
-	for {
-		select {
-		case <-t.C:
-		case <-h.ctx.Done():
-			return
-		}
+	h.every(relayLook, func() {
 		now := time.Now()
 		if lost := h.dropRelays(now); lost || !now.Before(next) {
 			found, public := h.askWhether()
 			switch {
 			case !found:
-				continue // nobody to ask
+				return // nobody to ask
 			case public:
 				next = now.Add(reachAgain)
 				h.leaveRelays()
@@ -144,7 +137,7 @@ func (h *Host) keepReachable() {
 			}
 			h.checkAddrs()
 		}
-	}
+	})
 }
 
 // dropRelays forgets relays whose connection is gone, and says whether one is to be found anew.

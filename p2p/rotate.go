@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"slices"
-	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/p2p/admit"
@@ -12,16 +11,9 @@ import (
 
 // watchToken reads the tokens again when their file changes. A file that cannot be read leaves the ones before.
 func (h *Host) watchToken(w watched) {
-	t := time.NewTicker(lookEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-h.ctx.Done():
-			return
-		}
+	h.every(lookEvery, func() {
 		if h.renewLanes(); !w.changed() {
-			continue
+			return
 		}
 		keys, err := admit.LoadToken(w.path)
 		if w.done(err) {
@@ -30,7 +22,7 @@ func (h *Host) watchToken(w watched) {
 		if err == nil {
 			h.rekey(keys)
 		}
-	}
+	})
 }
 
 // rekey goes on with other tokens.

@@ -72,6 +72,20 @@ func (h *Host) take(c net.Conn) {
 	}
 }
 
+// every calls f each d until the host closes.
+func (h *Host) every(d time.Duration, f func()) {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-h.ctx.Done():
+			return
+		}
+		f()
+	}
+}
+
 // goes starts a goroutine for somebody whom Close does not wait for, unless the host closes.
 func (h *Host) goes(f func()) bool {
 	h.mu.Lock()
