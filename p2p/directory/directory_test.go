@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -407,6 +408,21 @@ func FuzzServe(f *testing.F) {
 		s.Serve("w", b, now)
 		if n, size := s.Size(); n < 0 || size > len(b)*entryBytes {
 			t.Errorf("%d records, %d bytes of %d", n, size, len(b))
+		}
+	})
+}
+
+// FuzzPutAnswer gives a writer any bytes for a holder's answer: one answer alone is a yes, and a refusal takes little room.
+func FuzzPutAnswer(f *testing.F) {
+	f.Add([]byte{tagOK})
+	f.Add(append([]byte{tagFailed}, strings.Repeat("\n", 1000)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		err := parsePutAnswer(b)
+		if yes := len(b) == 1 && b[0] == tagOK; yes != (err == nil) {
+			t.Errorf("%q: %v", b, err)
+		}
+		if err != nil && (len(err.Error()) > 64+6*maxRefusal || strings.ContainsRune(err.Error(), '\n')) { // a byte is \ufffd at most
+			t.Errorf("%d bytes of error", len(err.Error()))
 		}
 	})
 }

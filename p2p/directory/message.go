@@ -88,9 +88,12 @@ func eachPut(b []byte, now time.Time, f func(place, item)) error {
 	return nil
 }
 
+// maxRefusal is how much of a holder's refusal goes into the error.
+const maxRefusal = 256
+
 func parsePutAnswer(b []byte) error {
 	if len(b) > 0 && b[0] == tagFailed {
-		return fmt.Errorf("directory: the holder answered: %s", b[1:])
+		return fmt.Errorf("directory: the holder answered: %q", b[1:min(len(b), 1+maxRefusal)])
 	}
 	if len(b) != 1 || b[0] != tagOK {
 		return fmt.Errorf("%w: answer to a put", ErrMessage)
