@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -173,7 +171,7 @@ func (n *Node) workerRows(ctx context.Context) []ProcessStatus {
 	rows := n.Status().Workers
 	for i := range rows {
 		w := &rows[i]
-		w.Node, w.Memory, w.State = n.id, residentBytes(w.PID), "idle"
+		w.Node, w.Memory, w.State = n.id, readStatm(w.PID).resident, "idle"
 		if began, ok := beganAt(w.PID); ok {
 			w.AgeSec = float64(bootTicks()-began) / ticksPerSecond
 		}
@@ -209,17 +207,6 @@ func (w *ProcessStatus) doing(said waits.Process) {
 	}
 	slices.Sort(w.Running)
 	w.Running = slices.Compact(w.Running)
-}
-
-// residentBytes is how much memory a process has, 0 where there is no such process.
-func residentBytes(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	f := strings.Fields(string(b))
-	if err != nil || len(f) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(f[1], 10, 64) // the kernel writes numbers
-	return pages * int64(os.Getpagesize())
 }
 
 // jobRows lists the jobs that this node knows, with this node's part of their figures.

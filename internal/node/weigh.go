@@ -51,7 +51,8 @@ func (n *Node) weigh() (next time.Duration, some bool) {
 		return memoryLook, some
 	}
 	for i := range ws {
-		ws[i].used, ws[i].mapped = bytesOf(ws[i].w.pid)
+		m := readStatm(ws[i].w.pid)
+		ws[i].used, ws[i].mapped = m.own, m.mapped
 	}
 	_, asked := n.cfg.Resources[wire.Memory]
 	j := judge(ws, n.memoryBudget(), asked)
@@ -121,17 +122,24 @@ func (n *Node) weighing() (ws []weighed, some bool) {
 	return ws, len(n.workers) > 0
 }
 
-// bytesOf is the memory that a process shares with nobody, and what it has mapped for that; 0 where there is no such process.
-func bytesOf(pid int) (used, mapped int64) {
+// statm is what the kernel says in /proc/PID/statm that a process takes, in bytes.
+type statm struct {
+	resident int64
+	own      int64 // of that, what it shares with nobody
+	mapped   int64 // for itself, resident or not
+}
+
+// readStatm tells what a process takes; nothing where there is no such process.
+func readStatm(pid int) statm {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	f := strings.Fields(string(b))
 	if err != nil || len(f) < 6 {
-		return 0, 0
+		return statm{}
 	}
 	pages := func(i int) int64 { // the kernel writes numbers
 		k, _ := strconv.ParseInt(f[i], 10, 64)
 		return k * int64(os.Getpagesize())
 	}
 	const resident, shared, data = 1, 2, 5
-	return pages(resident) - pages(shared), pages(data)
+	return statm{resident: pages(resident), own: pages(resident) - pages(shared), mapped: pages(data)}
 }

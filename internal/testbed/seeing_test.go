@@ -182,18 +182,23 @@ func TestShortFloodIsCounted(t *testing.T) {
 	testbed.Until(t, 60*time.Second, file, func() string { return "the last lines are not in the log" })
 	d.Tell("end")
 	d.Succeed(20 * time.Second)
-	came, missing := strings.Count(d.Stderr(), "(flood pid="), 0
-	for _, m := range dropped.FindAllStringSubmatch(d.Stderr(), -1) {
-		k, _ := strconv.Atoi(m[1])
-		missing += k
-		came--
-	}
-	if came+missing != lines {
+	if came, missing := floodLines(d.Stderr()); came+missing != lines {
 		t.Errorf("%d lines came and %d are said to be dropped, of %d", came, missing, lines)
 	}
 }
 
 var dropped = regexp.MustCompile(`\((\d+) lines were dropped here`)
+
+// floodLines counts the lines of a flood that came to a driver, and those that it was told were dropped.
+func floodLines(stderr string) (came, missing int) {
+	came = strings.Count(stderr, "(flood pid=")
+	for _, m := range dropped.FindAllStringSubmatch(stderr, -1) {
+		k, _ := strconv.Atoi(m[1])
+		missing += k
+		came-- // the line that says so
+	}
+	return came, missing
+}
 
 // TestLogFlood has a worker write a million lines: the driver gets some, and how many it did not get, and 'kadre logs' has
 // the last ones.
@@ -215,12 +220,7 @@ func TestLogFlood(t *testing.T) {
 	}, func() string { return "the last lines are not in the log" })
 	came, missing := 0, 0
 	count := func() bool {
-		came, missing = strings.Count(d.Stderr(), "(flood pid="), 0
-		for _, m := range dropped.FindAllStringSubmatch(d.Stderr(), -1) {
-			k, _ := strconv.Atoi(m[1])
-			missing += k
-			came--
-		}
+		came, missing = floodLines(d.Stderr())
 		return came+missing == lines
 	}
 	testbed.Until(t, 60*time.Second, count, func() string {
