@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,11 +17,12 @@ func newChaos() *cobra.Command {
 	var o chaos.Options
 	var memory size
 	cmd := &cobra.Command{
-		Use:   "chaos PLAN",
+		Use:   "chaos [PLAN…]",
 		Short: "Break things on purpose and check that nothing is lost",
-		Long: `Runs a plan that kills processes or nodes, or cuts a network into parts, and
-checks that what must hold holds. Exits with 1 and tells what was found if
-something does not. --list tells what each plan does, and which flags it looks at.
+		Long: `Runs plans that kill processes or nodes, or cut a network into parts, and check
+that what must hold holds: those named, else all, one after the other, which takes
+a quarter of an hour. Exits with 1 and tells what was found if something does
+not. --list tells what each plan does, and which flags it looks at.
 Plans of whole clusters make network namespaces of their own, which needs root.
 
 The choices follow from the seed, which is printed; the moments of the kills are
@@ -33,12 +36,16 @@ the machine's, so that a seed does not repeat a run exactly.`,
 				}
 				return nil
 			}
-			if len(args) != 1 {
-				return usagef("chaos: want the name of one plan; 'kadre chaos --list' tells which there are")
+			plans := chaos.Plans()
+			if len(args) > 0 {
+				plans = nil
 			}
-			plan, err := chaos.Find(args[0])
-			if err != nil {
-				return usageError{err}
+			for _, name := range args {
+				plan, err := chaos.Find(name)
+				if err != nil {
+					return usageError{err}
+				}
+				plans = append(plans, plan)
 			}
 			o.Memory = int64(memory)
 			if err := checkChaos(cmd, o); err != nil {
@@ -50,7 +57,7 @@ the machine's, so that a seed does not repeat a run exactly.`,
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
 			o.Log, o.Progress = out, cmd.ErrOrStderr()
-			return plan.Run(ctx, o)
+			return runPlans(ctx, plans, o)
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "tell what each plan does, and break nothing")
@@ -65,6 +72,28 @@ the machine's, so that a seed does not repeat a run exactly.`,
 	f.Float64Var(&o.Slack, "slack", 1, "allow so many times the time, on a slow machine")
 	f.Uint64Var(&o.Seed, "seed", 0, "of the random choices (default: another one each time)")
 	return cmd
+}
+
+// runPlans runs plans one after the other, the next ones also where one fails.
+func runPlans(ctx context.Context, plans []chaos.Plan, o chaos.Options) error {
+	if len(plans) == 1 {
+		return plans[0].Run(ctx, o)
+	}
+	var failed []string
+	for _, p := range plans {
+		if ctx.Err() != nil {
+			return fmt.Errorf("chaos: interrupted before %s", p.Name)
+		}
+		fmt.Fprintf(o.Log, "== %s\n", p.Name)
+		if err := p.Run(ctx, o); err != nil {
+			fmt.Fprintf(o.Log, "%s: %v\n", p.Name, err)
+			failed = append(failed, p.Name)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("chaos: %d of %d plans failed: %s", len(failed), len(plans), strings.Join(failed, ", "))
+	}
+	return nil
 }
 
 // checkChaos checks what the flags say.

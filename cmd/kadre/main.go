@@ -81,7 +81,7 @@ nodes that many programs share, and shows what they do.
 	root.SetVersionTemplate("kadre {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newStart(), newStatus(), newList(), newTimeline(), newLogs(), newMemory(), newToken(), newDemo(), newBench(), newChaos(), newDoctor())
+	root.AddCommand(newStart(), newStatus(), newList(), newTimeline(), newLogs(), newMemory(), newDrain(), newToken(), newDemo(), newBench(), newChaos(), newDoctor())
 	return root
 }
 

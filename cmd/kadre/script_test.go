@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"serve": serve,
 			"empty": empty,
 			"term":  term,
+			"named": named,
 		},
 	})
 }
@@ -102,6 +103,26 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
+}
+
+// named puts the ID of the node that has a label name=NAME into the variable NODE: named NAME
+func named(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: named NAME")
+	}
+	sockets, err := filepath.Glob(filepath.Join(ts.Getenv("RUN"), "kadre", "default", "*.sock"))
+	ts.Check(err)
+	for _, s := range sockets {
+		var nodes []nodeRow
+		ts.Check(ask.Into(context.Background(), s, ask.Nodes, &nodes))
+		for _, n := range nodes {
+			if n.Labels["name"] == args[0] {
+				ts.Setenv("NODE", string(n.ID))
+				return
+			}
+		}
+	}
+	ts.Fatalf("no node is named %s", args[0])
 }
 
 // empty checks that a cluster's runtime folder has no file left: empty [CLUSTER]

@@ -375,6 +375,7 @@ func (n *Node) eventsOf(ctx context.Context) (all [][]trace.Event) {
 }
 
 // view gives one view of the node for those who ask by socket or message. It may wait for processes and nodes.
+// All but "drain" only look.
 func (n *Node) view(ctx context.Context, what string) (any, error) {
 	if v, ok := n.lookView(ctx, what); ok {
 		if err, bad := v.(error); bad {
@@ -399,8 +400,11 @@ func (n *Node) view(ctx context.Context, what string) (any, error) {
 		return n.memory(), nil
 	case "fsck":
 		return n.fsck(), nil
+	case "drain":
+		n.BeginDrain()
+		return n.fullStatus(ctx), nil
 	}
-	return nil, fmt.Errorf("node: no view %q of a node: ask for status, events, nodes, memory, objects, fsck, tasks, waits, workers, jobs or actors, or all of these, such as \"all tasks\"", what)
+	return nil, fmt.Errorf("node: no view %q of a node: ask for status, events, nodes, memory, objects, fsck, drain, tasks, waits, workers, jobs or actors, or all of these, such as \"all tasks\"", what)
 }
 
 // viewAt is what another node says of itself: "NODE VIEW".

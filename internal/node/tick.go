@@ -91,9 +91,9 @@ func (n *Node) isDraining() bool {
 	return n.draining
 }
 
-// Drain takes no new work, tells processes and peers so, waits until what is queued and runs here has ended
-// or ctx has, and closes the node.
-func (n *Node) Drain(ctx context.Context) error {
+// BeginDrain takes no new work from now on, tells processes and peers so, and closes Done: who runs the node
+// goes on with [Node.Drain].
+func (n *Node) BeginDrain() {
 	n.mu.Lock()
 	first := !n.draining && !n.stopped
 	if first {
@@ -105,6 +105,11 @@ func (n *Node) Drain(ctx context.Context) error {
 		n.log.Info("node: draining", "node", n.id.Short())
 		n.tellProcesses(wire.KDrain, nil)
 	}
+}
+
+// Drain begins to drain the node, waits until what is queued and runs here has ended or ctx has, and closes it.
+func (n *Node) Drain(ctx context.Context) error {
+	n.BeginDrain()
 	t := time.NewTicker(drainLook)
 	defer t.Stop()
 	for n.isBusy() && ctx.Err() == nil {

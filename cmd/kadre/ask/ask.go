@@ -33,6 +33,7 @@ const (
 	Memory  = "memory"
 	Objects = "objects" // in parts, see [EachObject]
 	Fsck    = "fsck"
+	Drain   = "drain" // begins to drain it; its status
 )
 
 // At is a view of another node, which the one that is asked passes on.
