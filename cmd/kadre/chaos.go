@@ -20,8 +20,8 @@ func newChaos() *cobra.Command {
 		Use:   "chaos [PLAN…]",
 		Short: "Break things on purpose and check that nothing is lost",
 		Long: `Runs plans that kill processes or nodes, or cut a network into parts, and check
-that what must hold holds: those named, else all, one after the other, which takes
-a quarter of an hour. Exits with 1 and tells what was found if something does
+that what must hold holds: those named, else all, one after the other, in some
+minutes. Exits with 1 and tells what was found if something does
 not. --list tells what each plan does, and which flags it looks at.
 Plans of whole clusters make network namespaces of their own, which needs root.
 
