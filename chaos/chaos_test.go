@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/kadrehq/kadre/internal/invariant"
 	"github.com/kadrehq/kadre/internal/testbed"
 	"github.com/kadrehq/kadre/internal/testnet"
+	"github.com/kadrehq/kadre/objstore/arena"
 )
 
 func TestMain(m *testing.M) {
@@ -37,8 +39,14 @@ func TestStoreKill(t *testing.T) {
 	if s := os.Getenv("KADRE_SEED"); s != "" {
 		o.Seed, _ = strconv.ParseUint(s, 10, 64)
 	}
-	if !strings.Contains(held(t, "store-kill", o), "0 leaks, 0 corrupt reads") {
+	said := held(t, "store-kill", o)
+	if !strings.Contains(said, "0 leaks, 0 corrupt reads") {
 		t.Error("the end is missing")
+	}
+	for p := range arena.KillPoints {
+		if got := regexp.MustCompile(" " + arena.KillPoint(p) + ` (\d+)`).FindStringSubmatch(said); got == nil || got[1] == "0" {
+			t.Errorf("nobody was killed at %s", arena.KillPoint(p))
+		}
 	}
 }
 

@@ -27,6 +27,8 @@ const (
 	progress   = 50                     // kills between two lines of progress
 	mostRun    = 20 * time.Millisecond  // between two kills
 	mostAimed  = 120 * time.Millisecond // for a victim to come by its kill point
+	mostTries  = 100                    // kills at a point at which nobody has died in the end
+	mostTried  = time.Second            // for a victim to come by that
 )
 
 // hunt is a run of the plan.
@@ -38,6 +40,8 @@ type hunt struct {
 	all     []*prey
 	epochs  uint64
 	chosen  int                   // kills at a point in turn
+	patient bool                  // those that are left are points that nobody came by
+	more    int                   // kills for these
 	found   arena.ReapStats       // what the dead left
 	reached [arena.KillPoints]int // deaths at each kill point
 }
@@ -71,7 +75,7 @@ func storeKill(ctx context.Context, o Options) (err error) {
 	if u := a.Audit(); !u.Empty() || u.CPUMilli != 0 || len(u.Clients) != 0 || u.Check() != nil {
 		return fmt.Errorf("chaos: store-kill: seed %d: something is left in the end: %w\n%v", o.Seed, u.Check(), u)
 	}
-	fmt.Fprintf(o.Log, "store-kill: %d kills: 0 leaks, 0 corrupt reads, no getter left asleep, the arena is empty in the end\n", o.Kills)
+	fmt.Fprintf(o.Log, "store-kill: %d kills: 0 leaks, 0 corrupt reads, no getter left asleep, the arena is empty in the end\n", h.Kills+h.more)
 	return nil
 }
 
@@ -112,13 +116,36 @@ func (h *hunt) hunt(ctx context.Context) error {
 				n, time.Since(begin).Round(100*time.Millisecond), h.found.Held, h.found.Finished, h.found.Evicted, h.found.Waits)
 		}
 	}
+	if err := h.reachAll(ctx); err != nil {
+		return err
+	}
 	var said []string
 	chosen := 0
 	for p, n := range h.reached {
 		said = append(said, fmt.Sprintf("%s %d", arena.KillPoint(p), n))
 		chosen += n
 	}
-	fmt.Fprintf(h.Log, "store-kill: %d of the kills were at kill points: %s\n", chosen, strings.Join(said, ", "))
+	fmt.Fprintf(h.Log, "store-kill: %d kills, %d of them at kill points: %s\n", h.Kills+h.more, chosen, strings.Join(said, ", "))
+	return nil
+}
+
+// reachAll goes on until somebody has died at each kill point, where there were enough kills for all.
+func (h *hunt) reachAll(ctx context.Context) error {
+	if h.Kills < arena.KillPoints {
+		return nil
+	}
+	h.patient = true
+	for p := range h.reached {
+		for tries := 0; h.reached[p] == 0; tries++ {
+			if tries == mostTries {
+				return fmt.Errorf("chaos: store-kill: seed %d: nobody came by %s in %d tries of %v", h.Seed, arena.KillPoint(p), tries, mostTried)
+			}
+			if err := h.kill(ctx, p); err != nil {
+				return fmt.Errorf("chaos: store-kill: a kill after the %d, at %s, seed %d: %w", h.Kills, arena.KillPoint(p), h.Seed, err)
+			}
+			h.more++
+		}
+	}
 	return nil
 }
 
@@ -133,8 +160,11 @@ func (h *hunt) kill(ctx context.Context, point int) error {
 	k := h.all[i]
 	within := time.Duration(h.r.Int64N(int64(mostRun)))
 	if point != anywhere {
-		within = mostAimed
-		if err := k.orders.Encode(order{Do: "die", Point: point, After: h.r.IntN(1 + h.r.IntN(mostPassed))}); err != nil {
+		passes := h.r.IntN(1 + h.r.IntN(mostPassed))
+		if within = mostAimed; h.patient {
+			within, passes = mostTried, 0
+		}
+		if err := k.orders.Encode(order{Do: "die", Point: point, After: passes}); err != nil {
 			return err
 		}
 	}
