@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -19,34 +20,26 @@ import (
 // it says so and fails.
 func showList[T any](l *look, cmd *cobra.Command, view string, table func(w io.Writer, rows []T) error, change ...func([]T)) error {
 	all := node.List[T]{Rows: []T{}}
-	socket, err := l.socketOf(cmd)
-	if err != nil {
-		return err
-	}
-	ctx, stop := interruptible(cmd.Context())
-	defer stop()
-	if err := ask.Into(ctx, socket, view, &all); err != nil {
-		return err
-	}
-	for _, f := range change {
-		f(all.Rows)
-	}
-	switch {
-	case l.json:
-		err = l.print(cmd, all.Rows)
-	case len(all.Rows) == 0 && view != ask.Waits:
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "no %s\n", cmd.Name())
-	default:
-		err = table(cmd.OutOrStdout(), all.Rows)
-	}
-	if err == nil && len(all.Silent) > 0 {
-		var why []string
-		for _, s := range all.Silent {
-			why = append(why, fmt.Sprintf("node %s: %s", s.Node.Short(), s.Why))
+	into := func(ctx context.Context, socket string) error {
+		if err := ask.Into(ctx, socket, view, &all); err != nil {
+			return err
 		}
-		err = fmt.Errorf("the list is not complete: %s", strings.Join(why, "; "))
+		for _, f := range change {
+			f(all.Rows)
+		}
+		var missing incomplete
+		for _, s := range all.Silent {
+			missing.add(s.Node, s.Why)
+		}
+		return missing.err()
 	}
-	return err
+	return l.fetch(cmd, into, &all.Rows, func(w io.Writer) error {
+		if len(all.Rows) == 0 && view != ask.Waits {
+			_, err := fmt.Fprintf(w, "no %s\n", cmd.Name())
+			return err
+		}
+		return table(w, all.Rows)
+	})
 }
 
 // lookCommand is a command that prints a listing.

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kadrehq/kadre/cmd/kadre/ask"
+	"github.com/kadrehq/kadre/internal/id"
 )
 
 // look has the flags of commands that ask a node.
@@ -33,7 +38,24 @@ func (l *look) show(cmd *cobra.Command, view string, v any, table func(io.Writer
 	return l.fetch(cmd, func(ctx context.Context, socket string) error { return ask.Into(ctx, socket, view, v) }, v, table)
 }
 
-// fetch is show where into does the asking.
+// incomplete says which nodes did not answer.
+type incomplete []string
+
+func (i incomplete) Error() string { return "what was told is not complete: " + strings.Join(i, "; ") }
+
+func (i *incomplete) add(n id.Node, why any) {
+	*i = append(*i, fmt.Sprintf("node %s: %v", n.Short(), why))
+}
+
+// err is nil where all nodes answered.
+func (i incomplete) err() error {
+	if len(i) == 0 {
+		return nil
+	}
+	return i
+}
+
+// fetch is show where into does the asking. What is incomplete is printed, and the command fails.
 func (l *look) fetch(cmd *cobra.Command, into func(ctx context.Context, socket string) error, v any, table func(io.Writer) error) error {
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
@@ -41,13 +63,16 @@ func (l *look) fetch(cmd *cobra.Command, into func(ctx context.Context, socket s
 	if err != nil {
 		return err
 	}
-	if err := into(ctx, socket); err != nil {
-		return err
+	missing := into(ctx, socket)
+	if missing != nil && !errors.As(missing, new(incomplete)) {
+		return missing
 	}
-	if !l.json {
-		return table(cmd.OutOrStdout())
+	if l.json {
+		err = l.print(cmd, v)
+	} else {
+		err = table(cmd.OutOrStdout())
 	}
-	return l.print(cmd, v)
+	return cmp.Or(missing, err)
 }
 
 // socketOf is the socket of the node to ask.

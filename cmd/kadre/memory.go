@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -26,11 +24,6 @@ func (s *stores) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.at, "node", "", "only the node whose ID ends in this (default: all nodes, the one that is asked first)")
 }
 
-// incomplete says which nodes are missing in what was told.
-type incomplete []string
-
-func (i incomplete) Error() string { return "what was told is not complete: " + strings.Join(i, "; ") }
-
 // each calls f for the nodes, the one that is asked first. A node that fails does not keep the others from being
 // told; the error in the end names it.
 func (s *stores) each(ctx context.Context, socket string, f func(id.Node) error) error {
@@ -49,36 +42,13 @@ func (s *stores) each(ctx context.Context, socket string, f func(id.Node) error)
 			if m.ID == me.Node || ctx.Err() != nil {
 				return err
 			}
-			silent = append(silent, fmt.Sprintf("node %s: %v", m.ID.Short(), err))
+			silent.add(m.ID, err)
 		}
 	}
 	if !told {
 		return fmt.Errorf("no living node has an ID that ends in %q: 'kadre list nodes' tells them", s.at)
 	}
-	if len(silent) > 0 {
-		return silent
-	}
-	return nil
-}
-
-// show prints what collect collects, also where it is not complete: v as JSON, or with table.
-func (s *stores) show(cmd *cobra.Command, collect func(ctx context.Context, socket string) error, v any, table func(io.Writer) error) error {
-	ctx, stop := interruptible(cmd.Context())
-	defer stop()
-	socket, err := s.socketOf(cmd)
-	if err != nil {
-		return err
-	}
-	missing := collect(ctx, socket)
-	if missing != nil && !errors.As(missing, new(incomplete)) {
-		return missing
-	}
-	if s.json {
-		err = s.print(cmd, v)
-	} else {
-		err = table(cmd.OutOrStdout())
-	}
-	return cmp.Or(missing, err)
+	return silent.err()
 }
 
 func newListObjects() *cobra.Command {
@@ -97,7 +67,7 @@ of their node hold them. What nobody holds is there because something refers to 
 					return ask.EachObject(ctx, socket, at, func(part []node.ObjectStatus) { objects = append(objects, part...) })
 				})
 			}
-			return s.show(cmd, collect, &objects, func(w io.Writer) error { return node.WriteObjects(w, objects) })
+			return s.fetch(cmd, collect, &objects, func(w io.Writer) error { return node.WriteObjects(w, objects) })
 		},
 	}
 	s.flags(cmd)
@@ -126,7 +96,7 @@ each object. With --json it is a list of nodes.`,
 					return nil
 				})
 			}
-			return s.show(cmd, collect, &all, func(w io.Writer) error {
+			return s.fetch(cmd, collect, &all, func(w io.Writer) error {
 				for i, m := range all {
 					if i > 0 {
 						fmt.Fprintln(w)
