@@ -40,13 +40,13 @@ func start(t testing.TB, opts ...api.InitOption) context.Context {
 }
 
 // startIsolated is start with every task in a worker process.
-func startIsolated(t *testing.T) context.Context {
+func startIsolated(t *testing.T, opts ...api.InitOption) context.Context {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a worker process")
 	}
 	t.Setenv("KADRE_ISOLATE", "1")
-	c := start(t)
+	c := start(t, opts...)
 	if i, err := whoFunc.Remote(c).Get(c); err != nil || i.PID == os.Getpid() {
 		t.Fatalf("a task runs here: %+v, %v", i, err)
 	}

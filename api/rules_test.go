@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,11 +26,16 @@ type place struct {
 	node  api.NodeID // where it is another one
 }
 
-// rules are the tests. Their tasks tell of themselves by files in a folder.
-var rules = []struct {
+// rule is the test of one. Its tasks tell of themselves by files in a folder.
+type rule struct {
 	name string
 	test func(t *testing.T, c context.Context, at place, dir string)
-}{
+}
+
+// lathe is a resource of which each node has one.
+const lathe = "lathe"
+
+var rules = []rule{
 	{"the end of its context ends a running task", ruleRunning},
 	{"the end of its context drops a queued task", ruleQueued},
 	{"a deadline is inherited as time remaining", ruleDeadline},
@@ -50,9 +56,11 @@ var rules = []struct {
 	{"FromContext tells of the task", ruleInfo},
 }
 
+var ruleOptions = []api.InitOption{api.Resources(map[string]float64{lathe: 1}), api.Labels(map[string]string{"rule": "yes"}), api.WorkerEnv("RULE_KEPT"), api.LogToDriver(false)}
+
 func TestRules(t *testing.T) {
 	all := func(t *testing.T, dir string, c context.Context, at place) {
-		for i, r := range rules {
+		for i, r := range slices.Concat(rules, placeRules, failRules) {
 			t.Run(r.name, func(t *testing.T) {
 				c, cancel := context.WithTimeout(context.WithoutCancel(c), 2*within)
 				defer cancel()
@@ -63,17 +71,19 @@ func TestRules(t *testing.T) {
 		}
 	}
 	// The folders are made first, so that they go last: what a rule leaves behind may write until its runtime has closed.
-	t.Run("in process", func(t *testing.T) { dir := t.TempDir(); all(t, dir, start(t), place{}) })
-	t.Run("in a worker", func(t *testing.T) { dir := t.TempDir(); all(t, dir, startIsolated(t), place{}) })
+	t.Setenv("RULE_KEPT", "yes")
+	t.Setenv("RULE_LEFT", "yes")
+	t.Run("in process", func(t *testing.T) { dir := t.TempDir(); all(t, dir, start(t, ruleOptions...), place{}) })
+	t.Run("in a worker", func(t *testing.T) { dir := t.TempDir(); all(t, dir, startIsolated(t, ruleOptions...), place{}) })
 	t.Run("on another node", func(t *testing.T) {
 		dir := t.TempDir()
-		c, other := startTwo(t)
+		c, other := startTwo(t, ruleOptions...)
 		all(t, dir, c, place{[]api.TaskOption{api.OnNode(other, false)}, []api.ClassOption{api.OnNode(other, false)}, other})
 	})
 }
 
 // startTwo starts two nodes in this process and gives a context of the first and the name of the second.
-func startTwo(t *testing.T) (context.Context, api.NodeID) {
+func startTwo(t *testing.T, opts ...api.InitOption) (context.Context, api.NodeID) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts worker processes")
@@ -85,8 +95,9 @@ func startTwo(t *testing.T) (context.Context, api.NodeID) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	t.Setenv("XDG_RUNTIME_DIR", dir)
 	t.Setenv("XDG_STATE_HOME", dir)
-	c := start(t, api.Cluster("rules"))
-	d := start(t, api.Cluster("rules"))
+	opts = append(slices.Clip(opts), api.Cluster("rules"))
+	c := start(t, opts...)
+	d := start(t, opts...)
 	first := must(whoFunc.Remote(c).Get(c))(t).Node
 	if second := must(whoFunc.Remote(d).Get(d))(t).Node; second == first {
 		t.Fatal("both runtimes are of one node")
@@ -487,7 +498,7 @@ func ruleInfo(t *testing.T, c context.Context, at place, _ string) {
 }
 
 // TestBoundOfWhatATaskStarted ends a context after the task has returned that it was given to: what that has started
-// under its own context ends too. In other processes it goes on: see docs/gaps.md.
+// under its own context ends too.
 func TestBoundOfWhatATaskStarted(t *testing.T) {
 	c, dir := start(t), t.TempDir()
 	bound, cancel := context.WithCancel(c)

@@ -165,6 +165,10 @@ func TestCancelTask(t *testing.T) {
 		t.Error(err)
 	}
 	until(t, "abandoned is counted", func() bool { return e.Stats().Abandoned == 1 })
+	c = submit[int, int](e, ctx, deaf, 0, Opts{NoInline: true})
+	started(t, e, 1)  // beside the one that was abandoned
+	c.Fail(ErrClosed) // by somebody else
+	until(t, "who was failed is counted", func() bool { return e.Stats().Abandoned == 2 })
 	close(gate)
 	end := busy(t, e)
 	q := submit[int, int](e, ctx, deaf, 0, Opts{})

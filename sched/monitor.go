@@ -207,22 +207,26 @@ func (e *Engine) active() iter.Seq[*Task] {
 	}
 }
 
-// abandon fails tasks that run on although their context ended a while ago. Their goroutines stay.
+// counted is when a task whose end was counted began to be over: never again.
+var counted = time.Unix(1<<40, 0)
+
+// abandon fails tasks that run on although their context ended a while ago, and counts them with those that somebody else has
+// failed and that run on as long. Their goroutines stay.
 func (m *monitor) abandon(now time.Time) {
 	var over map[*Task]time.Time
-	for t := range m.e.active() {
-		if t.Ready() || t.Err() == nil {
+	for t := range m.e.heedless() {
+		if _, seen := over[t]; seen {
 			continue
 		}
 		since, ok := m.over[t]
 		if !ok {
 			since = now
 		}
-		if now.Sub(since) > m.e.cfg.Grace && t.failFrom(&CancelledError{Cause: t.Err()}, stRun) {
+		if now.Sub(since) > m.e.cfg.Grace && (t.Ready() || t.failFrom(&CancelledError{Cause: t.Err()}, stRun)) {
+			since = counted
 			m.e.abandoned.Add(1)
 			m.e.note("abandon", t.fn.Name, 0)
 			m.e.cfg.Logger.Warn("sched: task ignores its cancelled context, abandoned", "func", t.fn.Name)
-			continue
 		}
 		if over == nil {
 			over = make(map[*Task]time.Time)
@@ -230,4 +234,21 @@ func (m *monitor) abandon(now time.Time) {
 		over[t] = since
 	}
 	m.over = over
+}
+
+// heedless goes through the tasks whose functions run although their contexts have ended, some of them twice. One that has failed
+// is seen where its function is not known to be fast: an executor may wait for a slot when it has run another one.
+func (e *Engine) heedless() iter.Seq[*Task] {
+	return func(yield func(*Task) bool) {
+		for t := range e.active() {
+			if !t.Ready() && t.Err() != nil && !yield(t) {
+				return
+			}
+		}
+		for _, t := range e.roster.failed() { // also what carriers and getters run
+			if !yield(t) {
+				return
+			}
+		}
+	}
 }

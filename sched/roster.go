@@ -59,6 +59,21 @@ func (r *roster) leave(lane uint8, s *stint) {
 	x.mu.Unlock()
 }
 
+// failed lists the tasks whose functions run although they have failed.
+func (r *roster) failed() (all []*Task) {
+	for i := range r.stripes {
+		x := &r.stripes[i]
+		x.mu.Lock()
+		for s := x.list; s != nil; s = s.next {
+			if s.t.state.Load()&stMask == stFailed {
+				all = append(all, s.t)
+			}
+		}
+		x.mu.Unlock()
+	}
+	return all
+}
+
 // Run is a task that runs.
 type Run struct {
 	Task   *Task

@@ -281,6 +281,8 @@ func (p *Process) fetch(ctx context.Context, f *Future) (*arena.Hold, error) {
 			last = errors.New("it was freed or moved out again while it was read")
 		} else if full := (*OutOfMemoryError)(nil); errors.As(last, &full) {
 			return nil, last // the node has waited for room; the copies are as good as they were
+		} else if p.over.Load() {
+			return nil, ErrClosed
 		}
 		if try >= fetchTrust && o.owner == p.self && !came {
 			p.dropCopies(o.id, info.Holders)

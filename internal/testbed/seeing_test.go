@@ -114,9 +114,12 @@ func init() {
 	drivers["logquiet"] = flood(api.LogToDriver(false))
 }
 
-// Ignores heeds no end: it goes on until there is a file, and another one tells that it has begun.
-var Ignores = api.Func1(func(_ context.Context, file string) (int, error) {
-	if err := os.WriteFile(file+".began", nil, 0o600); err != nil {
+// Ignores heeds no end: it goes on until there is a file, and another one tells that it has begun, and where.
+var Ignores = api.Func2(func(_ context.Context, file, name string) (int, error) {
+	if err := os.WriteFile(file+name+".part", []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+		return 0, err
+	}
+	if err := os.Rename(file+name+".part", file+name); err != nil {
 		return 0, err
 	}
 	for {
@@ -135,35 +138,59 @@ func init() {
 		}
 		bound, cancel := context.WithCancel(ctx)
 		defer cancel()
-		ref := Ignores.Remote(bound, file)
-		for _, err := os.Stat(file + ".began"); err != nil && ctx.Err() == nil; _, err = os.Stat(file + ".began") {
-			time.Sleep(time.Millisecond)
+		one, two := Ignores.Remote(bound, file, ".1"), Ignores.Remote(ctx, file, ".2")
+		var pid []byte
+		for _, name := range []string{".1", ".2"} {
+			var err error
+			for pid, err = os.ReadFile(file + name); err != nil && ctx.Err() == nil; pid, err = os.ReadFile(file + name) {
+				time.Sleep(time.Millisecond)
+			}
 		}
 		cancel()
-		if _, err := ref.Get(ctx); !errors.Is(err, api.ErrCancelled) {
-			return fmt.Errorf("the cancelled task gives %v", err)
+		if err := api.Cancel(ctx, two); err != nil {
+			return err
+		}
+		for _, ref := range []api.Ref[int]{one, two} {
+			if _, err := ref.Get(ctx); !errors.Is(err, api.ErrCancelled) {
+				return fmt.Errorf("the cancelled task gives %v", err)
+			}
+		}
+		if err := s.Say(string(pid)); err != nil {
+			return err
 		}
 		return s.Hear(&file) // the end
 	})
 }
 
-// TestAbandonedTasksAreCounted has a task in the driver's process that goes on after its end.
+// TestAbandonedTasksAreCounted has tasks in the driver's process and in a worker that go on after the end of their context,
+// and after they were cancelled.
 func TestAbandonedTasksAreCounted(t *testing.T) {
 	bed := testbed.New(t)
-	n := bed.StartNode(testbed.NodeConfig{Args: []string{"--cpus", "2"}})
-	file := filepath.Join(bed.Dir, "go on")
-	d := n.Driver("ignores")
-	d.Tell(file)
+	n := bed.StartNode(testbed.NodeConfig{Args: []string{"--cpus", "8"}})
+	here, there := n.Driver("ignores"), n.Driver("ignores", "KADRE_ISOLATE=1")
+	files := map[*testbed.Process]string{here: filepath.Join(bed.Dir, "go on"), there: filepath.Join(bed.Dir, "go on there")}
+	var want []string
+	for _, d := range []*testbed.Process{here, there} {
+		d.Tell(files[d])
+		var pid string
+		d.Hear(&pid)
+		if own := strconv.Itoa(d.PID); (pid == own) != (d == here) {
+			t.Fatalf("the tasks of driver %s run in process %s", own, pid)
+		}
+		want = append(want, "2 tasks that did not heed their end were abandoned in process "+pid)
+	}
 	said := ""
 	testbed.Until(t, 60*time.Second, func() bool {
 		said = bed.Kadre(testbed.Place{}, "status", "--socket", n.Socket).Stdout()
-		return strings.Contains(said, fmt.Sprintf("1 tasks that did not heed their end were abandoned in process %d", d.PID))
-	}, func() string { return "no task is shown as abandoned:\n" + said })
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
+		return strings.Contains(said, want[0]) && strings.Contains(said, want[1])
+	}, func() string { return fmt.Sprintf("of %q something is not shown:\n%s", want, said) })
+	for d, file := range files {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.Tell("end")
+		d.Succeed(20 * time.Second)
 	}
-	d.Tell("end")
-	d.Succeed(20 * time.Second)
 }
 
 // TestShortFloodIsCounted has a driver that ends right after its worker's flood: it is told at the end how many lines it did
