@@ -48,7 +48,8 @@
 // there is work for.
 //
 // A task that blocks gives its slot back and leaves the search to who searches already; else it wakes or makes a
-// searcher (give, replace). So who finds work as the last searcher looks after slots that fell free meanwhile: where
+// searcher (give, replace). Where it waits for a task that nobody has started, its slot goes to an executor that begins with that
+// one (hand), so that a tree of tasks that getters may not run is gone through depth first. So who finds work as the last searcher looks after slots that fell free meanwhile: where
 // nobody is idle it makes one (found). B1 running falls, B2 read searching; R1 leave searching, R2 read running.
 //
 // A waiter and a finisher:

@@ -125,7 +125,7 @@ func New(cfg Config) *Engine {
 	go e.monitor()
 	for range cfg.Slots {
 		e.searching.Add(1)
-		e.spawn()
+		e.spawn(nil)
 	}
 	return e
 }
@@ -148,10 +148,12 @@ func (e *Engine) newWorker() *worker {
 // shard is the queue of the calling goroutine when it is no executor.
 func (e *Engine) shard() *worker { return (*e.all.Load())[here()%shards] }
 
-// spawn adds an executor. The caller has counted it in searching.
-func (e *Engine) spawn() {
+// spawn adds an executor, to begin with given under a slot that the caller leaves it. Where given is nil, the caller has
+// counted it in searching.
+func (e *Engine) spawn(given *Task) {
 	e.spawns.Add(1)
 	w := e.newWorker()
+	w.given = given
 	w.wake = make(chan struct{}, 1)
 	e.mu.Lock()
 	old := *e.all.Load()

@@ -26,24 +26,57 @@ func (e *Engine) kick() bool {
 func (e *Engine) replace() {
 	if !e.kick() && e.searching.Load() == 0 {
 		e.searching.Add(1)
-		e.spawn()
+		e.spawn(nil)
 	}
 }
 
 func (e *Engine) wakeOne() bool {
 	e.mu.Lock()
+	w := e.idlestLocked()
+	if w != nil {
+		e.searching.Add(1)
+	}
+	e.mu.Unlock()
+	if w == nil {
+		return false
+	}
+	e.wakes.Add(1)
+	w.wake <- struct{}{}
+	return true
+}
+
+// idlestLocked takes the one out of idleQ that is woken next; nil where nobody is idle.
+func (e *Engine) idlestLocked() *worker {
 	n := len(e.idleQ)
 	if n == 0 {
-		e.mu.Unlock()
-		return false
+		return nil
 	}
 	w := e.idleQ[n-1]
 	e.idleQ[n-1] = nil
 	e.idleQ = e.idleQ[:n-1]
 	e.idle.Store(int32(n - 1))
-	e.searching.Add(1)
+	return w
+}
+
+// hand passes the slot of t, which blocks, on to an executor that begins with next, which t waits for and nobody has
+// started; false where t is to free its slot. So a tree of tasks whose getters may not run them is gone through depth first:
+// whoever searches takes the oldest task, and each of a whole level would come to block on a goroutine of its own.
+func (e *Engine) hand(t, next *Task) bool {
+	if next == nil || !next.Queued() || next.slots() != 1 || t.slots() != 1 || e.waiting.Load() > 0 || e.press.Load() || e.stop.Load() {
+		return false
+	}
+	if r := next.rootOf(); r == nil || r.e != e || spanOf(next) != nil {
+		return false
+	}
+	e.mu.Lock()
+	w := e.idlestLocked()
 	e.mu.Unlock()
+	if w == nil {
+		e.spawn(next)
+		return true
+	}
 	e.wakes.Add(1)
+	w.given = next
 	w.wake <- struct{}{}
 	return true
 }

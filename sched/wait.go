@@ -62,7 +62,7 @@ func (t *Task) OnDone(f func()) { t.attach(&node{call: f}) }
 
 // park blocks until p has its signals or ctx ends; me, the task that waits, gives its slots back meanwhile.
 func (e *Engine) park(ctx context.Context, p *parker, me *Task) error {
-	if me != nil && e.give(me) {
+	if me != nil && e.give(me, p.wait.one) {
 		defer e.takeBack(me)
 	}
 	p.wait.me = me
@@ -101,7 +101,11 @@ type Blocked struct {
 // must look at Told while it waits. Firm says that it cannot end the wait with an error.
 func (e *Engine) BlockFor(ctx context.Context, why string, firm bool, n, need int, at func(int) *Task) *Blocked {
 	b := &Blocked{e: e, wait: wait{me: TaskOf(ctx), why: why, firm: firm, n: n, need: need, at: at, tell: make(chan struct{}, 1)}}
-	if b.wait.me != nil && e.give(b.wait.me) {
+	var last *Task // thieves come from the other end
+	if n > 0 {
+		last = at(n - 1)
+	}
+	if b.wait.me != nil && e.give(b.wait.me, last) {
 		b.me = b.wait.me
 	}
 	e.waits.enter(&b.wait)
@@ -126,20 +130,22 @@ func (b *Blocked) Resume() {
 // something the engine does not know. Resume, which is to be called once, waits for them again.
 func (e *Engine) Block(ctx context.Context) (resume func()) {
 	me := TaskOf(ctx)
-	if me == nil || !e.give(me) {
+	if me == nil || !e.give(me, nil) {
 		return func() {}
 	}
 	return func() { e.takeBack(me) }
 }
 
 // give frees the slots of a task one of whose goroutines is about to block; false when it has none to
-// give. The first goroutine to block gives, and takes back.
-func (e *Engine) give(t *Task) bool {
+// give. The first goroutine to block gives, and takes back. Next, where it is not nil, is what it waits for.
+func (e *Engine) give(t, next *Task) bool {
 	if t.slots() == 0 || e.worker(t) == nil || !t.lend() {
 		return false
 	}
-	e.release(int32(t.slots()))
-	e.replace()
+	if !e.hand(t, next) {
+		e.release(int32(t.slots()))
+		e.replace()
+	}
 	if t.shape&carried != 0 && e.cfg.Blocked != nil {
 		e.cfg.Blocked(t)
 	}

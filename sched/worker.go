@@ -41,6 +41,8 @@ type worker struct {
 	wake chan struct{}
 	lane uint8 // see Place.Lane; newer workers may have the same
 
+	given *Task // what to begin with, under a slot that goes with it; written by who wakes the goroutine
+
 	// owned by the goroutine
 	rnd  uint32
 	seen []*Task
@@ -118,7 +120,7 @@ func (w *worker) crashed(t, me *Task, r any) {
 	w.returned(t)
 }
 
-// loop starts and goes on with searching counted for this executor and no slot.
+// loop starts and goes on with searching counted for this executor and no slot; or with a task given and a slot.
 func (w *worker) loop() {
 	e := w.e
 	normal := false
@@ -127,33 +129,47 @@ func (w *worker) loop() {
 		if !normal { // a task called Goexit: its slot and this executor's place go to a new goroutine
 			e.searching.Add(1)
 			e.release(1)
-			e.spawn()
+			e.spawn(nil)
 			e.unlist(w)
 		}
 		e.leave()
 	}()
 	for !e.stop.Load() {
-		e.acquire(1)
+		if t := w.given; t != nil {
+			w.given = nil
+			e.rouse()
+			w.work(t)
+		} else {
+			e.acquire(1)
+		}
 		for t := w.search(); t != nil; t = w.search() {
 			e.found()
-			for ; t != nil; t = w.next() {
-				if t.claim() {
-					w.cur.Store(t)
-					w.exec(t, 0, nil)
-					if e.press.Load() {
-						e.turn()
-					}
-				}
-			}
-			w.cur.Store(nil)
-			e.searching.Add(1)
+			w.work(t)
 		}
 		e.release(1)
 		if !w.rest() {
 			break
 		}
 	}
+	if w.given != nil {
+		e.release(1)
+	}
 	normal = true
+}
+
+// work runs t and what comes to hand after it, and leaves with searching counted.
+func (w *worker) work(t *Task) {
+	for ; t != nil; t = w.next() {
+		if t.claim() {
+			w.cur.Store(t)
+			w.exec(t, 0, nil)
+			if w.e.press.Load() {
+				w.e.turn()
+			}
+		}
+	}
+	w.cur.Store(nil)
+	w.e.searching.Add(1)
 }
 
 // found: the last searcher that finds work sends another one. Where nobody is idle but a slot is free, tasks have
