@@ -126,6 +126,21 @@ func (m *Mailbox) Close(why error) {
 	}
 }
 
+// Finish is Close by the call that runs: that one goes on to its end.
+func (m *Mailbox) Finish(why error) {
+	m.mu.Lock()
+	if m.closed != nil {
+		m.mu.Unlock()
+		return
+	}
+	m.closed = why
+	waiting := m.queue.take()
+	m.mu.Unlock()
+	for _, c := range waiting {
+		c.t.Fail(&DiedError{Why: why})
+	}
+}
+
 // drainerLocked makes a drain task if one is needed.
 func (m *Mailbox) drainerLocked() *sched.Task {
 	if m.draining || m.drainer != nil || m.queue.len() == 0 {

@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/proc"
+	"github.com/kadrehq/kadre/internal/wire"
 )
 
 // Actor is a handle of an actor whose state is an S. It is one pointer and travels like a Ref: copy it,
-// compare it, keep it in values, pass it on. Dropping the last handle ends nothing: an actor lives until Kill
-// or the end of its job. The zero Actor names nothing and gives ErrZero.
+// compare it, keep it in values, pass it on. Dropping the last handle ends nothing: an actor lives until Kill,
+// ExitActor or the end of its job. The zero Actor names nothing and gives ErrZero.
 type Actor[S any] struct{ f *future[proc.Location] }
 
 // ID names the actor. It is the same in all processes.
@@ -19,7 +21,7 @@ func (a Actor[S]) ID() ActorID {
 	if a.f == nil || a.f.head.Process() == nil {
 		return ActorID{}
 	}
-	return ActorID(a.f.head.ID().Task())
+	return ActorID(proc.ActorOf(&a.f.head))
 }
 
 // IsZero says whether a names nothing.
@@ -89,6 +91,16 @@ type class[S, A any] struct{ *remote[A, proc.Location] }
 func newClass[S, A any](fn any, opts []ClassOption, run func(context.Context, *A) (*S, error), pos []position) class[S, A] {
 	var c class[S, A]
 	c.remote = newRemote(fn, applying(opts, ClassOption.applyClass), func(ctx context.Context, a *A) (l proc.Location, err error) {
+		name, at, exists, err := proc.Begin(ctx)
+		if exists || err != nil {
+			return at, err
+		}
+		hosted := false
+		defer func() {
+			if !hosted { // nor where the constructor panics
+				name.Abandon()
+			}
+		}()
 		s, err := run(ctx, a)
 		if err != nil {
 			return l, err
@@ -96,12 +108,24 @@ func newClass[S, A any](fn any, opts []ClassOption, run func(context.Context, *A
 		if s == nil {
 			return l, errors.New("the constructor returned neither an actor nor an error")
 		}
-		return proc.Host(ctx, s)
+		l, err = proc.Host(ctx, name, s)
+		hosted = err == nil
+		return l, err
 	}, pos)
+	c.opts.State = stateName[S]()
 	return c
 }
 
 func (c class[S, A]) create(ctx context.Context, a A, rest []argument) Actor[S] {
+	if c.opts.IfExists && c.opts.ActorName != "" {
+		on, err := GetActor[S](ctx, c.opts.ActorName, Namespace(c.opts.Namespace))
+		switch {
+		case err == nil:
+			return on
+		case !errors.Is(err, ErrNotFound):
+			return Actor[S]{c.refuse(err).f}
+		}
+	}
 	k := newCall[A, proc.Location](c.fn, a, rest)
 	p, err := c.start(ctx, k)
 	if err != nil {
@@ -128,12 +152,14 @@ type method[S, A, R any] struct{ *remote[A, R] }
 func newMethod[S, A, R any](fn any, opts []MethodOption, run func(*S, context.Context, *A) (R, error), pos []position) method[S, A, R] {
 	var m method[S, A, R]
 	m.remote = newRemote(fn, applying(opts, MethodOption.applyMethod), func(ctx context.Context, a *A) (r R, err error) {
-		on := proc.Receiver(ctx)
+		on, returned := proc.On(ctx)
 		s, ok := on.(*S)
 		if !ok {
 			return r, fmt.Errorf("kadre: a method of %T is called on an actor that is a %T", s, on)
 		}
-		return run(s, ctx, a)
+		r, err = run(s, ctx, a)
+		returned(ctx)
+		return r, err
 	}, pos)
 	return m
 }
@@ -163,16 +189,65 @@ func (m method[S, A, R]) changed(opts []MethodOption) method[S, A, R] {
 	return method[S, A, R]{m.remote.changed(applying(opts, MethodOption.applyMethod))}
 }
 
-// GetActor will find the living actor of a name.
+// GetActor gives the handle of the living actor of a name, in the namespace default unless the option Namespace says
+// another. Any driver and any task of the cluster may ask, of whatever job; the actor ends with the job that made it. The
+// error is ErrNotFound where no living actor has the name, and *UnavailableError where that cannot be known just now,
+// since this node reaches no majority of the nodes that keep the names.
 func GetActor[S any](ctx context.Context, name string, opts ...GetActorOption) (Actor[S], error) {
-	return Actor[S]{}, later("GetActor")
+	var o proc.Options
+	for _, opt := range opts {
+		opt.applyGetActor(&o)
+	}
+	if o.Later != nil {
+		return Actor[S]{}, o.Later
+	}
+	if err := wire.CheckName(name); err != nil {
+		return Actor[S]{}, fmt.Errorf("kadre: GetActor: the name: %w", err)
+	}
+	p, err := processOf(ctx)
+	if err != nil {
+		return Actor[S]{}, err
+	}
+	typ, err := typeOf[proc.Location]()
+	if err != nil {
+		return Actor[S]{}, err
+	}
+	f, err := p.FindActor(ctx, o.Namespace, name, stateName[S](), typ)
+	return handleOf[S](f), err
 }
 
-// Self will give the actor whose method runs under ctx.
-func Self[S any](ctx context.Context) (Actor[S], bool) { panic(later("Self")) }
+// Self gives the actor whose method runs under ctx; false where ctx is not that of a method, or the actor is no S.
+func Self[S any](ctx context.Context) (Actor[S], bool) {
+	typ, err := typeOf[proc.Location]()
+	if err != nil {
+		return Actor[S]{}, false
+	}
+	f, state, err := proc.SelfActor(ctx, typ)
+	if _, ok := state.(*S); !ok || err != nil {
+		return Actor[S]{}, false
+	}
+	return handleOf[S](f), true
+}
 
-// ExitActor will end the actor whose method runs under ctx when the method returns.
-func ExitActor(ctx context.Context) error { return later("ExitActor") }
+func handleOf[S any](f *proc.Future) Actor[S] {
+	if f == nil {
+		return Actor[S]{}
+	}
+	return Actor[S]{typed[proc.Location](f)}
+}
+
+// stateName tells the types of actors' states apart, in all processes alike.
+func stateName[S any]() string {
+	t := reflect.TypeFor[S]()
+	if t.PkgPath() == "" {
+		return t.String()
+	}
+	return t.PkgPath() + "." + t.Name()
+}
+
+// ExitActor ends the actor whose method runs under ctx when that method returns: what it returns still reaches its
+// caller, and by then the actor's name is free. Later calls give an *ActorDiedError.
+func ExitActor(ctx context.Context) error { return proc.ExitActor(ctx) }
 
 // Checkpoint will keep a snapshot of the actor whose method runs under ctx.
 func Checkpoint(ctx context.Context) error { return later("Checkpoint") }

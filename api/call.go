@@ -137,6 +137,10 @@ func (f *remote[A, R]) runTask(t *sched.Task) {
 		if end := t.Err(); end != nil && errors.Is(err, end) { // it heeds the end of its context
 			err = &sched.CancelledError{Cause: err}
 		}
+		if no, ok := err.(*proc.Refused); ok {
+			t.Fail(no.Err)
+			return
+		}
 		t.Fail(&TaskError{Func: f.fn.Run.Name, Cause: err})
 		return
 	}

@@ -164,14 +164,33 @@ func Buffer(n int) TaskOption {
 	}}
 }
 
-// Name will make an actor known by a name, unique among the living actors of its namespace.
-func Name(name string) ClassOption { return classOption{notYet("Name")} }
+// Name makes an actor known by a name, which GetActor finds. It is unique among the living actors of its namespace in the
+// cluster: where one has it already, the new actor is not made and gives a *NameTakenError, or see GetIfExists.
+func Name(name string) ClassOption {
+	return classOption{func(p *proc.Options) {
+		p.ActorName = name
+		if err := wire.CheckName(name); err != nil {
+			fail(p, fmt.Errorf("kadre: Name: %w", err))
+		}
+	}}
+}
 
-// Namespace will say where an actor's name is unique.
-func Namespace(name string) NamespaceOption { return NamespaceOption{notYet("Namespace")} }
+// Namespace says where an actor's name is unique, for all of the cluster. The default is "default".
+func Namespace(name string) NamespaceOption {
+	return NamespaceOption{func(p *proc.Options) {
+		p.Namespace = name
+		if name == "" {
+			return // the default one
+		}
+		if err := wire.CheckName(name); err != nil {
+			fail(p, fmt.Errorf("kadre: Namespace: %w", err))
+		}
+	}}
+}
 
-// GetIfExists will give the living actor of the name, where there is one.
-func GetIfExists() ClassOption { return classOption{notYet("GetIfExists")} }
+// GetIfExists gives the living actor of the name where there is one, and makes it where there is none. Making it then
+// waits, for the node's answer about the name.
+func GetIfExists() ClassOption { return classOption{func(p *proc.Options) { p.IfExists = true }} }
 
 // Detached will let an actor outlive its job.
 func Detached() ClassOption { return classOption{notYet("Detached")} }

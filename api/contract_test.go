@@ -110,9 +110,10 @@ var (
 	taskLater = map[string]api.TaskOption{"Priority": api.Priority(1),
 		"InBundle": api.InBundle(nil, 0)}
 	_            = []api.TaskOption{api.Buffer(1)}
-	classOptions = []api.ClassOption{api.NumCPUs(0), api.Resources(nil), api.OnNode("n", false), api.OwnProcess(), api.RegisterAs("c1"), api.HeapMemory(1)}
-	classLater   = map[string]api.ClassOption{
-		"InBundle": api.InBundle(nil, 0), "Name": api.Name("n"), "Namespace": api.Namespace("n"), "GetIfExists": api.GetIfExists(),
+	classOptions = []api.ClassOption{api.NumCPUs(0), api.Resources(nil), api.OnNode("n", false), api.OwnProcess(), api.RegisterAs("c1"), api.HeapMemory(1),
+		api.Name("n"), api.Namespace("n"), api.GetIfExists()}
+	classLater = map[string]api.ClassOption{
+		"InBundle": api.InBundle(nil, 0),
 		"Detached": api.Detached(), "MaxRestarts": api.MaxRestarts(1), "MaxTaskRetries": api.MaxTaskRetries(1),
 		"MaxConcurrency": api.MaxConcurrency(1), "MaxPendingCalls": api.MaxPendingCalls(1)}
 	methodOptions = []api.MethodOption{api.RegisterAs("m1"), api.MaxRetries(1), api.Timeout(time.Second)}

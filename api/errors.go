@@ -19,6 +19,8 @@ type (
 	WorkerStartError = proc.WorkerStartError
 	// ActorDiedError says that an actor is gone, and whether the call may have run.
 	ActorDiedError = proc.ActorDiedError
+	// NameTakenError says that another living actor has the name, and where it lives.
+	NameTakenError = proc.NameTakenError
 	// ObjectLostError says that the last copy of an object is gone and that it cannot be made again.
 	ObjectLostError = proc.ObjectLostError
 	// OutOfMemoryError says that the node's object store has no room.

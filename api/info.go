@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
 
 	"github.com/kadrehq/kadre/internal/proc"
@@ -99,5 +100,18 @@ type ActorInfo struct {
 	PID                           int
 }
 
-// ListActors will list the actors of the cluster.
-func ListActors(ctx context.Context) ([]ActorInfo, error) { return nil, later("ListActors") }
+// ListActors lists the living actors of the cluster, of all jobs, and those that wait to be made. Where a node does not
+// answer it gives the others, and an error that names the node.
+func ListActors(ctx context.Context) ([]ActorInfo, error) {
+	p, err := processOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := p.Actors(ctx)
+	out := make([]ActorInfo, len(rows))
+	for i, r := range rows {
+		out[i] = ActorInfo{Name: r.Name, Namespace: r.Namespace, Class: r.Class, State: r.State, Node: NodeID(r.Node), PID: r.PID}
+		hex.Decode(out[i].ID[:], []byte(r.ID)) // what is no ID stays zero
+	}
+	return out, err
+}

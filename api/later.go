@@ -9,11 +9,10 @@ import (
 // it; an option makes the calls fail that use it; a call without an error result panics with that text.
 // The README's status table is checked against this one.
 //
-//	Priority                             ListActors
+//	Priority
 //	InBundle                             NewPlacementGroup
 //	Replicas                             Checkpoint
-//	Name, Namespace                      GetIfExists, Detached
-//	GetActor, Self, ExitActor
+//	Detached
 //	MaxRestarts, MaxTaskRetries          MaxConcurrency, MaxPendingCalls
 
 // ErrLater is matched by the errors of everything that comes with a later release.

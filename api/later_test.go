@@ -23,12 +23,8 @@ func laters(c ctx) map[string]error {
 		got[name] = cl0.Options(o).Remote(c).Ready(c)
 	}
 	_, got["Replicas"] = api.Put(c, 1, api.Replicas(2))
-	_, got["GetActor"] = api.GetActor[st](c, "name", api.Namespace("n"))
-	got["ExitActor"] = api.ExitActor(c)
 	got["Checkpoint"] = api.Checkpoint(c)
-	_, got["ListActors"] = api.ListActors(c)
 	_, got["NewPlacementGroup"] = api.NewPlacementGroup(c, []api.Bundle{{"CPU": 1}}, api.StrategyPack)
-	got["Self"] = panicOf(func() { api.Self[st](c) })
 	return got
 }
 

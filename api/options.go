@@ -24,7 +24,7 @@ type (
 	// CancelOption is an option of Cancel.
 	CancelOption interface{ applyCancel(*cancelOptions) }
 	// GetActorOption is an option of GetActor.
-	GetActorOption interface{ getActorOption() }
+	GetActorOption interface{ applyGetActor(*proc.Options) }
 )
 
 type (
@@ -60,7 +60,7 @@ func (o NameOption) applyMethod(p *proc.Options)          { o.call(p) }
 func (o RetryOption) applyTask(p *proc.Options)           { o.call(p) }
 func (o RetryOption) applyMethod(p *proc.Options)         { o.call(p) }
 func (o NamespaceOption) applyClass(p *proc.Options)      { o.call(p) }
-func (o NamespaceOption) getActorOption()                 {}
+func (o NamespaceOption) applyGetActor(p *proc.Options)   { o.call(p) }
 func (o taskOption) applyTask(p *proc.Options)            { o.call(p) }
 func (o classOption) applyClass(p *proc.Options)          { o.call(p) }
 

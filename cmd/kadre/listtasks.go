@@ -14,6 +14,7 @@ import (
 	"github.com/kadrehq/kadre/cmd/kadre/ask"
 	"github.com/kadrehq/kadre/internal/node"
 	"github.com/kadrehq/kadre/internal/waits"
+	"github.com/kadrehq/kadre/internal/wire"
 )
 
 // showList asks for a listing of all nodes and prints it: its rows as JSON, or with table. Where a node did not answer
@@ -198,12 +199,20 @@ func newListWorkers() *cobra.Command {
 func newListActors() *cobra.Command {
 	return lookCommand("actors", "List the actors of all nodes: where they live, what they do", "", ask.Actors, func(w io.Writer, rows []waits.Actor) error {
 		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(tw, "actor\tclass\tstate\tprocess\tnode\tjob\tqueued\truns")
+		fmt.Fprintln(tw, "actor\tname\tclass\tstate\tprocess\tnode\tjob\tqueued\truns")
 		for _, a := range rows {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", a.ID, a.Class, a.State, pidText(a.PID), tail(a.Node), a.Job, a.Queued, dash(a.Running))
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", a.ID, nameText(&a), a.Class, a.State, pidText(a.PID), tail(a.Node), a.Job, a.Queued, dash(a.Running))
 		}
 		return tw.Flush()
 	})
+}
+
+// nameText is the name of an actor, with its namespace where that is not the default one.
+func nameText(a *waits.Actor) string {
+	if a.Name == "" || a.Namespace == wire.DefaultNamespace {
+		return dash(a.Name)
+	}
+	return a.Namespace + "/" + a.Name
 }
 
 func dash(s string) string {

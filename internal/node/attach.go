@@ -292,6 +292,7 @@ func (n *Node) clear(p *process, why string) {
 	p.link.DrainLast(func(b []byte) { n.fromProcess(p, b) }) // it comes before the news of its end
 	p.link.Close()
 	n.arena.Reap(p.slot)
+	n.freeNames(p.addr)
 	n.event("attach", "down", p.addr.String(), int64(p.pid), why)
 	n.log.Debug("node: process gone", "kind", p.kind, "pid", p.pid, "proc", p.addr.Proc, "why", why)
 	n.tellDead([]id.Addr{p.addr}, why)

@@ -58,6 +58,7 @@ type Node struct {
 	calls       wire.Calls
 	events      trace.Ring
 	deadlocks   deadlocks
+	names       names
 	procs       atomic.Pointer[map[id.Proc]*process] // changed under mu
 	stats       counters
 	told        told      // what the peers know of us; the ticker's

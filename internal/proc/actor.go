@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kadrehq/kadre/actor"
 	callee "github.com/kadrehq/kadre/actor/session"
@@ -18,6 +19,8 @@ type Location struct {
 	Node        id.Node
 	Proc        id.Proc
 	Incarnation uint64
+	Named       bool     // its name is to be given back when it ends
+	Actor       id.Actor // set where the name had an actor already, and this is that one
 }
 
 func (l Location) addr() id.Addr { return id.Addr{Node: l.Node, Proc: l.Proc} }
@@ -29,6 +32,10 @@ type instance struct {
 	class string  // the function that made its state
 	state any
 	box   *actor.Mailbox
+	owner id.Addr                // the process that holds the result of task
+	claim *Claim                 // nil: it has no name
+	leave atomic.Bool            // it ends when the call that runs returns
+	last  atomic.Pointer[Future] // the call with which it ended so, where that came from another process
 
 	mu      sync.Mutex
 	callers map[uint64]*callee.Callee // by session
@@ -44,30 +51,57 @@ func (p *Process) Create(ctx context.Context, f *Future, o *Options, deps []*Fut
 	p.place(ctx, f, wire.KindCreate, true, deps)
 }
 
-// Host makes state an actor of this process. ctx is that of the task that makes it.
-func Host(ctx context.Context, state any) (Location, error) {
+// creation gives the task of ctx, which makes an actor.
+func creation(ctx context.Context) (*Future, error) {
 	t := sched.TaskOf(ctx)
 	if t == nil || !registered(t.Func()) {
-		return Location{}, errors.New("kadre: internal: an actor is made by a task only")
+		return nil, errors.New("kadre: internal: an actor is made by a task only")
 	}
 	f := futureOf(t)
 	if f.inbound() == nil || f.spec().Kind != wire.KindCreate {
-		return Location{}, errors.New("kadre: internal: an actor is made by its creation only")
+		return nil, errors.New("kadre: internal: an actor is made by its creation only")
 	}
-	p := f.Process()
-	a := &instance{id: f.spec().Actor, task: f.spec().Task, class: f.Name(), state: state, box: actor.NewMailbox(p.engine), callers: map[uint64]*callee.Callee{}}
-	p.mu.Lock()
-	p.actors[a.id] = a
-	p.mu.Unlock()
-	return Location{Node: p.self.Node, Proc: p.self.Proc, Incarnation: 1}, nil
+	return f, nil
 }
 
-// Receiver is the state of the actor whose method's task has the context ctx.
-func Receiver(ctx context.Context) any {
-	if t := sched.TaskOf(ctx); t != nil && registered(t.Func()) {
-		if a := futureOf(t).on(); a != nil {
-			return a.state
+// Host makes state an actor of this process. ctx is that of the task that makes it, c what Begin gave.
+func Host(ctx context.Context, c *Claim, state any) (Location, error) {
+	f, err := creation(ctx)
+	if err != nil {
+		return Location{}, err
+	}
+	p, s := f.Process(), f.spec()
+	a := &instance{id: s.Actor, task: s.Task, owner: s.Owner, class: f.Name(), state: state, claim: c, box: actor.NewMailbox(p.engine), callers: map[uint64]*callee.Callee{}}
+	p.mu.Lock()
+	if c != nil && c.lost != "" {
+		p.mu.Unlock()
+		return Location{}, &Refused{&ActorDiedError{Actor: a.id, Why: c.lost}}
+	}
+	p.actors[a.id] = a
+	p.mu.Unlock()
+	if c != nil {
+		c.made()
+	}
+	f.OnDone(func() { // the context of its making may have ended meanwhile
+		if f.Failure() != nil {
+			p.endActor(a.id, "it was made too late", nil)
 		}
+	})
+	return Location{Node: p.self.Node, Proc: p.self.Proc, Incarnation: 1, Named: c != nil}, nil
+}
+
+// On gives the actor whose method's task has the context ctx: its state, and what is to be called when the method has
+// returned.
+func On(ctx context.Context) (state any, returned func(context.Context)) {
+	if a := onActor(ctx); a != nil {
+		return a.state, a.returned
+	}
+	return nil, nil
+}
+
+func onActor(ctx context.Context) *instance {
+	if t := sched.TaskOf(ctx); t != nil && registered(t.Func()) {
+		return futureOf(t).on()
 	}
 	return nil
 }
@@ -77,6 +111,11 @@ func (p *Process) called(f *Future, deps []*Future) {
 	s := f.spec()
 	p.mu.Lock()
 	a := p.actors[s.Actor]
+	if c := p.claims[s.Actor]; c != nil && c.waiting != nil {
+		c.waiting = append(c.waiting, func() { p.called(f, deps) })
+		p.mu.Unlock()
+		return
+	}
 	p.mu.Unlock()
 	if a == nil {
 		p.refuseCall(s, "it has ended", false)
@@ -122,6 +161,9 @@ func (p *Process) stepCallee(a *instance, c *callee.Callee, ev callee.CalleeEven
 				a.mu.Lock()
 				p.stepCallee(a, c, callee.Taken{Seq: act.Seq})
 				a.mu.Unlock()
+				if a.last.Load() == f {
+					p.tellEnd(a)
+				}
 			}
 			p.report(f)
 		case callee.Refuse: // this process makes one incarnation of an actor, so the call is for an earlier one
@@ -163,25 +205,87 @@ func (p *Process) Kill(ctx context.Context, h *Future) error {
 		}
 		return err
 	}
-	p.sessionOf(h).kill(h, "it was killed")
-	return nil
+	return p.sessionOf(h).kill(ctx, h, "it was killed")
 }
 
 // onKill ends an actor of this process.
 func (p *Process) onKill(f *wire.Frame) {
-	if m, ok := body[wire.Kill](p, f); ok {
-		p.endActor(m.Actor, m.Why)
+	m, ok := body[wire.Kill](p, f)
+	if !ok {
+		return
 	}
+	to := f.Head()
+	p.endActor(m.Actor, m.Why, func() { p.reply(to, nil) })
 }
 
-func (p *Process) endActor(i id.Actor, why string) {
+// endActor ends an actor of this process; then, which may be nil, is called once its name is free again.
+func (p *Process) endActor(i id.Actor, why string, then func()) {
 	p.mu.Lock()
-	a := p.actors[i]
-	delete(p.actors, i)
+	if c := p.claims[i]; c != nil && p.actors[i] == nil {
+		c.lost = why
+	}
 	p.mu.Unlock()
+	a := p.removeActor(i)
 	if a == nil {
+		if then != nil {
+			then()
+		}
 		return
 	}
 	a.box.Close(errors.New(why))
+	a.claim.release(then)
+	p.tellEnd(a)
+}
+
+func (p *Process) removeActor(i id.Actor) *instance {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.actors[i]
+	delete(p.actors, i)
+	return a
+}
+
+// tellEnd tells the node that an actor is no more; it may end the process then.
+func (p *Process) tellEnd(a *instance) {
 	p.notify(p.nodeAddr(), wire.KDone, wire.Marshal(&wire.Done{Tasks: []id.Task{a.task}}))
+}
+
+// ErrNoActor is what ExitActor gives elsewhere than in an actor's method.
+var ErrNoActor = errors.New("kadre: ExitActor: the context is not that of an actor's method")
+
+// ExitActor ends the actor whose method's task has the context ctx when that returns.
+func ExitActor(ctx context.Context) error {
+	a := onActor(ctx)
+	if a == nil {
+		return ErrNoActor
+	}
+	a.leave.Store(true)
+	return nil
+}
+
+// returned is called when a method has returned and before its result is known.
+func (a *instance) returned(ctx context.Context) {
+	if !a.leave.Load() {
+		return
+	}
+	p := ProcessOf(ctx)
+	if p.removeActor(a.id) == nil {
+		return
+	}
+	a.box.Finish(errors.New("it has left by ExitActor"))
+	last := futureOf(sched.TaskOf(ctx))
+	if in := last.inbound(); in != nil {
+		a.last.Store(last) // the node hears of it when the caller has the result
+	} else {
+		last.OnDone(func() { p.tellEnd(a) })
+	}
+	free := make(chan struct{})
+	a.claim.release(func() { close(free) })
+	limit, cancel := context.WithTimeout(p.ctx, releaseWait)
+	defer cancel()
+	defer p.Block(ctx)()
+	select {
+	case <-free:
+	case <-limit.Done(): // no majority can be had just now: the node goes on trying
+	}
 }

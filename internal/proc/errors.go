@@ -79,6 +79,19 @@ func (e *ActorDiedError) Error() string {
 	return fmt.Sprintf("actor %s is dead: %s (%s)", e.Actor, e.Why, ran)
 }
 
+// NameTakenError says that another living actor has the name that was asked for.
+type NameTakenError struct {
+	Namespace, Name string
+	Actor           id.Actor // that has it
+	Class           string   // the function that made it
+	Node            id.Node  // where it lives
+}
+
+func (e *NameTakenError) Error() string {
+	return fmt.Sprintf("the name %q of namespace %q is taken by actor %s, made by %s, on node %s: use GetIfExists or GetActor to get it, another name, or Kill it first",
+		e.Name, e.Namespace, e.Actor, e.Class, e.Node.Short())
+}
+
 // ObjectLostError says that the last copy of an object is gone and that it cannot be made again.
 type ObjectLostError struct {
 	Object id.Object
@@ -121,6 +134,7 @@ func (p *Process) record(err error, fn string) *wire.ErrorRecord {
 		start  *WorkerStartError
 		actor  *ActorDiedError
 		lost   *ObjectLostError
+		taken  *NameTakenError
 		oom    *OutOfMemoryError
 		unsch  *UnschedulableError
 		unav   *UnavailableError
@@ -148,6 +162,9 @@ func (p *Process) record(err error, fn string) *wire.ErrorRecord {
 		r.Class = wire.ErrorWorkerStart
 	case errors.As(err, &actor):
 		r.Class, r.Actor, r.Text, r.MayRan = wire.ErrorActorDied, actor.Actor, actor.Why, actor.MayRan
+	case errors.As(err, &taken):
+		r.Class, r.Actor, r.Node = wire.ErrorNameTaken, taken.Actor, taken.Node
+		r.Known = []string{taken.Namespace, taken.Name, taken.Class}
 	case errors.As(err, &lost):
 		r.Class, r.Object, r.Text = wire.ErrorObjectLost, lost.Object, lost.Why
 	case errors.As(err, &oom):
@@ -184,6 +201,13 @@ func failure(r *wire.ErrorRecord) error {
 		return &WorkerStartError{Text: text}
 	case wire.ErrorActorDied:
 		return &ActorDiedError{Actor: r.Actor, Why: r.Text, MayRan: r.MayRan}
+	case wire.ErrorNameTaken:
+		if len(r.Known) == 3 {
+			return &NameTakenError{Namespace: r.Known[0], Name: r.Known[1], Class: r.Known[2], Actor: r.Actor, Node: r.Node}
+		}
+		return &UnavailableError{Text: r.Text}
+	case wire.ErrorNotFound:
+		return fmt.Errorf("%w: %s", ErrNotFound, r.Text)
 	case wire.ErrorObjectLost:
 		return &ObjectLostError{Object: r.Object, Why: r.Text}
 	case wire.ErrorUnschedulable:

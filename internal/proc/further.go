@@ -56,6 +56,7 @@ func (in *inbound) beside() *making {
 type name struct {
 	id      id.Object
 	attempt uint32
+	handle  bool // it is an actor's handle: small, and wanted without a look into the arena
 }
 
 // nameUnder is the name of what is made now under ctx; nil where no task of another process makes it.
@@ -69,7 +70,7 @@ func (p *Process) nameUnder(ctx context.Context) *name {
 	if in == nil || f.Process() != p || f.spec().Kind == wire.KindCreate {
 		return nil
 	}
-	return &name{f.spec().Task.Object(firstFurther + in.beside().n.Add(1) - 1), f.spec().Attempt}
+	return &name{id: f.spec().Task.Object(firstFurther + in.beside().n.Add(1) - 1), attempt: f.spec().Attempt}
 }
 
 // nameUnder gives f, which is about to be done, its name where it has one under ctx.

@@ -202,6 +202,9 @@ func (l *looker) actors() {
 		v := a.box.Look(maxCalls)
 		l.boxes[a] = v
 		x := waits.Actor{ID: a.id.String(), Class: a.class, Job: p.job.String(), State: "idle", Node: string(p.self.Node), PID: p.pid, Queued: len(v.Waiting) + v.More}
+		if a.claim != nil {
+			x.Name, x.Namespace = a.claim.query.Name, a.claim.query.Namespace
+		}
 		if v.Running != nil {
 			r := l.row(v.Running)
 			r.State, x.State, x.Running = waits.Running, waits.Running, r.Func

@@ -143,7 +143,7 @@ func (p *Process) settled(f *Future, o *object) {
 		p.sealed(f, o, nil, nil, false, failure(lostInfo(o.id, p.self, "it was freed").Err))
 		return
 	}
-	if err == nil && f.fn() == nil {
+	if err == nil && f.fn() == nil && (c.name == nil || !c.name.handle) {
 		p.settledPut(f, o)
 		return
 	}

@@ -26,6 +26,11 @@ type Options struct {
 	Generator  bool               // its results are a stream
 	Buffer     int                // items of the stream that may be unread; 0: DefaultBuffer
 
+	ActorName string // of an actor; default none
+	Namespace string // where ActorName is unique; default wire.DefaultNamespace
+	IfExists  bool   // an actor that has the name already will do
+	State     string // of a class: the Go type of the actors' state
+
 	RetryErrors func(error) bool // asked, in this process, whether to try again after an error of the function's own
 	Later       error            // an option that is not available yet: what every call gives
 }
@@ -82,6 +87,13 @@ func (o *Options) resources() map[string]float64 {
 	}
 	all[wire.Memory] += float64(o.HeapMemory)
 	return all
+}
+
+func (o *Options) namespace() string {
+	if o.Namespace == "" {
+		return wire.DefaultNamespace
+	}
+	return o.Namespace
 }
 
 // placed says whether a node has to choose where it runs.

@@ -180,8 +180,13 @@ func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any, taken func()) {
 			if taken != nil {
 				go taken()
 			}
+			if s.Kind == wire.KindCreate {
+				done() // the node may end the process now, and results do not go by it
+			}
 		})
-		done() // after the result: the node may end the process then
+		if s.Kind != wire.KindCreate {
+			done()
+		}
 	})
 }
 

@@ -125,6 +125,9 @@ func (s *session) settle(h *Future) {
 		return
 	}
 	s.known, s.loc = true, loc
+	if !loc.Actor.IsZero() {
+		s.actor = loc.Actor
+	}
 	early := s.early
 	s.early = nil
 	if loc.addr() == s.p.self {
@@ -251,20 +254,35 @@ func (s *session) addrDead(is func(id.Addr) bool, why string) {
 	}
 }
 
-// kill ends the actor of h, which is done. Who waits for h may be here before settle has been: what kill does not know it
-// could not end, and the calls that settle then hands over would be nobody's.
-func (s *session) kill(h *Future, why string) {
+// kill ends the actor of h, which is done, and returns when its name is free again. Who waits for h may be here before
+// settle has been: what kill does not know it could not end, and the calls that settle then hands over would be nobody's.
+func (s *session) kill(ctx context.Context, h *Future, why string) error {
 	s.settle(h)
 	s.mu.Lock()
-	loc, local, dead := s.loc, s.local, s.dead
+	actor, loc, local, dead := s.actor, s.loc, s.local, s.dead
 	s.mu.Unlock()
 	if dead != nil {
-		return
+		return nil
 	}
-	if local != nil {
-		s.p.endActor(s.actor, why)
-	} else {
-		s.p.notify(loc.addr(), wire.KKill, wire.Marshal(&wire.Kill{Actor: s.actor, Why: why}))
+	free := make(chan struct{})
+	body := wire.Marshal(&wire.Kill{Actor: actor, Why: why})
+	switch {
+	case local != nil:
+		s.p.endActor(actor, why, func() { close(free) })
+	case loc.Named:
+		s.p.request(loc.addr(), wire.KKill, body, func([]byte, error) { close(free) }) // or its process is gone
+	default:
+		s.p.notify(loc.addr(), wire.KKill, body)
 	}
 	s.died(why)
+	if !loc.Named {
+		return nil
+	}
+	defer s.p.Block(ctx)()
+	select {
+	case <-free:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

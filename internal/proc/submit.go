@@ -183,6 +183,9 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	if k == wire.KindCreate {
 		s.Actor = id.Actor(s.Task)
 		rec.left = 0
+		if x := f.options(); x != nil && x.ActorName != "" {
+			s.Name, s.Namespace, s.IfExists = x.ActorName, x.namespace(), x.IfExists
+		}
 	}
 	var ids []id.Object
 	for _, x := range keep {

@@ -169,4 +169,7 @@ type Actor struct {
 	PID     int    `json:"pid"`
 	Running string `json:"running,omitempty"` // the method
 	Queued  int    `json:"queued"`            // calls that wait
+
+	Name      string `json:"name,omitempty"`
+	Namespace string `json:"namespace,omitempty"` // where Name is unique
 }

@@ -25,7 +25,7 @@ const (
 	KCollect                 // node -> process: run a garbage collection; reply empty
 	KNodes                   // process -> node: empty; reply Nodes
 	KLink                    // process -> node: LinkQuery; the ring pair comes by the socket; reply empty
-	KKill                    // owner of an actor -> its process: Kill
+	KKill                    // process or node -> process of an actor: Kill; replied to (empty) once its name is free again
 	KLog                     // node -> driver's node -> driver: LogLine
 	KSteal                   // node -> node: a message of package sched/steal
 	KStatus                  // process or node -> node: StatusQuery; reply JSON
@@ -41,6 +41,7 @@ const (
 	KWorker                  // process -> node: empty; reply Placed: the job's worker process of this node, once it runs
 	KWaits                   // process -> node: some of its tasks have waited for long
 	KBreak                   // node -> process: Break
+	KName                    // process -> node: NameQuery; reply Named, zero where nobody has the name
 	kindEnd
 )
 
@@ -50,7 +51,7 @@ var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTa
 	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
 	KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room",
 	KHave: "have", KDelete: "delete", KCancel: "cancel", KItem: "item", KWorker: "worker",
-	KWaits: "waits", KBreak: "break"}
+	KWaits: "waits", KBreak: "break", KName: "name"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {

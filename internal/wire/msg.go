@@ -262,6 +262,8 @@ const (
 	ErrorVersion                             // versions differ
 	ErrorClosed                              // the job or node has ended
 	ErrorInternal                            // a mistake of ours
+	ErrorNameTaken                           // another living actor has the name; Known: namespace, name, class
+	ErrorNotFound                            // there is nothing of that name
 )
 
 // ErrorRecord is an error on its way.

@@ -9,7 +9,7 @@ import (
 )
 
 // SpecVersion is the version of the task specification.
-const SpecVersion = 3
+const SpecVersion = 4
 
 // Memory is the named resource that HeapMemory asks for, in bytes.
 const Memory = "memory"
@@ -57,6 +57,9 @@ type Spec struct {
 	Incarnation uint64
 	Seq         uint64 // from 1 within a session
 	Acked       uint64 // results up to here have arrived
+	Namespace   string // KindCreate: where Name is unique
+	Name        string // KindCreate: the actor's; empty: none
+	IfExists    bool   // KindCreate: an actor that has the name already will do
 }
 
 // Bound names a context that bounds tasks, by the process that it is of. The zero Bound is one that never ends.
@@ -137,6 +140,11 @@ func (s *Spec) Append(b []byte) []byte {
 		a.uv(s.Seq)
 		a.uv(s.Acked)
 	}
+	if s.Kind == KindCreate {
+		a.str(s.Namespace)
+		a.str(s.Name)
+		a.bool(s.IfExists)
+	}
 	a.uv(uint64(len(s.Args)))
 	for i := range s.Args {
 		s.Args[i].append(&a)
@@ -208,6 +216,10 @@ func ParseSpec(b []byte) (s Spec, err error) {
 		s.Incarnation = r.uv()
 		s.Seq = r.uv()
 		s.Acked = r.uv()
+	}
+	if s.Kind == KindCreate {
+		s.Namespace, s.Name = r.str(), r.str()
+		s.IfExists = r.bool()
 	}
 	for range r.count(MaxArgs, 1) {
 		s.Args = append(s.Args, r.arg())
