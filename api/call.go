@@ -60,6 +60,12 @@ func (f *remote[A, R]) submit(ctx context.Context, a A, rest []argument) Ref[R] 
 				to.Submit(&c.future.head.Task, &f.fn.Run)
 				return Ref[R]{&c.future}
 			}
+			if p.Feeds() {
+				c := f.slab.call(sched.Stripe(sched.Lanes))
+				c.a = a
+				p.Feed(ctx, &c.future.head, f.fn)
+				return Ref[R]{&c.future}
+			}
 		}
 	}
 	return f.submitOwn(ctx, a, rest)

@@ -345,6 +345,39 @@ func TestIsolatedCancel(t *testing.T) {
 	waitFile(t, c, file+"2.end")
 }
 
+// TestIsolatedContexts ends a context under which some tasks are out, some queued and some wait for arguments, among others
+// under another one.
+func TestIsolatedContexts(t *testing.T) {
+	c := startIsolated(t)
+	g, open := fileGate(t)
+	defer open()
+	one, cancel := context.WithCancel(c)
+	defer cancel()
+	two, ends := context.WithCancel(c)
+	defer ends()
+	hold := untilFile.Remote(two, g)
+	var with, without []api.Ref[int]
+	for i := range 500 {
+		with = append(with, untilFile.Remote(one, g), squareFunc.Remote(one, i), squareFunc.With(one, hold))
+		without = append(without, squareFunc.Remote(two, i))
+	}
+	cancel()
+	for i, r := range with {
+		if _, err := r.Get(c); !errors.Is(err, api.ErrCancelled) && i%3 != 1 { // a short one may have ended before
+			t.Fatal(i, err)
+		}
+	}
+	if _, err := squareFunc.Remote(one, 1).Get(c); !errors.Is(err, api.ErrCancelled) {
+		t.Fatal(err)
+	}
+	open()
+	for i, r := range without {
+		if v, err := r.Get(c); v != i*i || err != nil {
+			t.Fatal(i, v, err)
+		}
+	}
+}
+
 func TestIsolatedWorkerDies(t *testing.T) {
 	c := startIsolated(t)
 	dir := t.TempDir()

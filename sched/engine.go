@@ -38,6 +38,9 @@ type Config struct {
 	Poll func(t *Task)
 	// Blocked is called when a task that may run on a carrier is about to block. Default nil.
 	Blocked func(t *Task)
+	// Ended is called with what has ended while tasks that stand on it are entrusted to the layer above, which fails them
+	// with err. Default nil: none may be.
+	Ended func(r *Root, err error)
 	// Logger gets what is unusual. Default: nothing is logged.
 	Logger *slog.Logger
 

@@ -20,7 +20,8 @@ type Root struct {
 	derived bool   // ctx comes from a task's context
 	brood   *brood // nil: no task's
 
-	note atomic.Pointer[any] // of the layer above
+	note      atomic.Pointer[any] // of the layer above
+	entrusted atomic.Int32        // tasks that it fails when r ends
 
 	mu      sync.Mutex
 	hung    map[*Task]struct{} // tasks that wait for their Deps; only where done is not nil
@@ -123,6 +124,9 @@ func (r *Root) drop() {
 	}
 	for t := range leashed {
 		t.Fail(err)
+	}
+	if r.entrusted.Load() != 0 && r.e.cfg.Ended != nil {
+		r.e.cfg.Ended(r, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ type carrier struct {
 	fresh []*Future // came since the last round
 	spare []*Future
 	slot  bool // it has a CPU slot
+	by    lastBound
 
 	now    atomic.Uint64 // the turn, and in the low half a number of the task that runs or 0
 	rounds atomic.Uint64 // of tasks to carry
@@ -32,6 +34,27 @@ type carrier struct {
 
 	mu   sync.Mutex // held while the role is passed on
 	work []*Future  // the round that runs
+}
+
+// lastBound is what bounds the task that came last by a short frame.
+type lastBound struct {
+	in   *intake
+	num  uint64
+	root context.Context
+}
+
+// bound is what a call stands on that came by in. What it gave last is kept until the poll goroutine sleeps.
+func (c *carrier) bound(in *intake, call *wire.Call) context.Context {
+	switch {
+	case call.Bound == 0 && call.Left == 0:
+		return c.p.root
+	case call.Bound == 0:
+		return c.p.bound(wire.Bound{}, call.Left)
+	}
+	if c.by.in != in || c.by.num != call.Bound || c.by.root.Err() != nil {
+		c.by = lastBound{in, call.Bound, c.p.bound(in.bound(call), call.Left)}
+	}
+	return c.by.root
 }
 
 func newCarrier(p *Process) *carrier { return &carrier{p: p, awake: make(chan struct{}, 1)} }
@@ -110,7 +133,8 @@ func (c *carrier) round(turn uint64, in *carried) bool {
 // hold takes a CPU slot until the poll goroutine sleeps, or others wait for one.
 func (c *carrier) hold() {
 	if c.slot && c.p.engine.Contended() {
-		c.rest()
+		c.slot = false
+		c.p.engine.Repay()
 	}
 	if !c.slot {
 		c.p.engine.Borrow()
@@ -123,6 +147,7 @@ func (c *carrier) hold() {
 }
 
 func (c *carrier) rest() {
+	c.by = lastBound{}
 	if c.slot {
 		c.slot = false
 		c.p.engine.Repay()
@@ -137,7 +162,7 @@ func (c *carrier) pass(at uint64) {
 		return
 	}
 	work := c.work
-	c.work, c.spare, c.slot = nil, nil, false
+	c.work, c.spare, c.slot, c.by = nil, nil, false, lastBound{}
 	next := c.p.poller.Turn()
 	c.mu.Unlock()
 	for _, f := range work {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/sched"
 )
 
 const (
@@ -53,6 +54,7 @@ type feed struct {
 	buf      []byte
 	sent     uint
 	watching bool
+	told     uint64 // the bound of the task that was sent last: its end will be told to the worker
 	closed   error
 }
 
@@ -81,26 +83,31 @@ func (d *feed) addAfter(f *Future, deps []*Future) {
 		d.add(f)
 		return
 	}
-	d.p.afterDeps(f, deps, func() {
-		if !f.Ready() {
-			d.add(f)
-		}
-	})
+	f.Leash()
+	d.p.afterDeps(f, deps, func() { d.add(f) })
 }
 
-// add takes a task whose header is external already.
+// add takes a task that is loose.
 func (d *feed) add(f *Future) {
+	if f.Ready() {
+		return
+	}
+	if !f.Entrust() {
+		f.Leash()
+		f.OnDone(func() {
+			if !f.Finished() {
+				go d.drop(f) // the lock may be held here
+			}
+		})
+	}
+	var refused error
 	d.mu.Lock()
 	switch {
 	case d.closed != nil:
-		d.mu.Unlock()
-		f.Fail(d.closed)
-		return
+		refused = d.closed
 	case d.queue.n == 0 && d.state == feedOpen && d.hasRoom() && d.sendLocked(f):
 	case d.queue.n >= feedQueue:
-		d.mu.Unlock()
-		f.Fail(errorf("%w: %d tasks wait for the worker", ErrBusy, feedQueue))
-		return
+		refused = errorf("%w: %d tasks wait for the worker", ErrBusy, feedQueue)
 	default:
 		d.queue.push(f)
 		d.waitLocked()
@@ -108,9 +115,38 @@ func (d *feed) add(f *Future) {
 	d.sent++
 	look := d.sent%feedLook == 0
 	d.mu.Unlock()
+	if refused != nil {
+		f.Redeem()
+		f.Fail(refused)
+		return
+	}
+	if f.Expire() {
+		d.drop(f)
+	}
 	if l := d.link.Load(); look && l != nil {
 		d.p.poller.Attend(l, d.p.fromWorker)
 	}
+}
+
+// expired fails what is here or out and stands on r, which has ended, and tells the worker of it.
+func (d *feed) expired(r *sched.Root, err error) {
+	var fs []*Future
+	d.mu.Lock()
+	for i := range d.slots {
+		if f := d.slots[i].f; f != nil && f.On(r) {
+			fs = append(fs, f)
+		}
+	}
+	for i := range d.queue.n {
+		if f := d.queue.at(i); f.On(r) {
+			fs = append(fs, f)
+		}
+	}
+	d.mu.Unlock()
+	for _, f := range fs {
+		f.Fail(err)
+	}
+	d.dropAll(func(f *Future) bool { return f.On(r) })
 }
 
 // waitLocked sees to it that what is queued gets on.
@@ -159,9 +195,11 @@ func (d *feed) sendLocked(f *Future) bool {
 		c.Num = d.p.ids.Next()
 	}
 	c.Left, _ = remaining(&f.Task)
-	if name := d.p.bounds.nameOf(&f.Task); name.At == d.p.self {
-		c.Bound = name.Num
-		d.p.bounds.went(name, id.Addr{Node: d.p.self.Node, Proc: d.to})
+	if x := d.p.bounds.boundOf(&f.Task); x != nil && x.ctx != nil {
+		if c.Bound = x.name.Num; d.told != c.Bound {
+			d.told = c.Bound
+			d.p.bounds.went(x.name, id.Addr{Node: d.p.self.Node, Proc: d.to})
+		}
 	}
 	b, ok := f.kind().Pack(f, c.Append(d.buf[:0]))
 	d.buf = b[:0]
@@ -182,38 +220,46 @@ func (d *feed) sendLocked(f *Future) bool {
 	d.p.markName(f, id.TaskOf(d.p.self.Proc, c.Num))
 	d.flying.Add(1)
 	d.p.stats.exported.Add(1)
-	if f.Leashed() {
-		f.OnDone(func() {
-			if !f.Finished() {
-				go d.drop(f) // the lock may be held here
-			}
-		})
-	}
 	return true
 }
 
 // drop tells the worker that nobody wants the outcome of f.
 func (d *feed) drop(f *Future) {
-	if d == nil {
-		return
+	if d != nil {
+		d.dropAll(func(o *Future) bool { return o == f })
 	}
+}
+
+// dropAll is drop for those that are out and have failed.
+func (d *feed) dropAll(which func(*Future) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	link := d.link.Load()
-	kind := byte(wire.ShortCancel)
-	if f.endsAll() {
-		kind = wire.ShortCancelAll
-	}
 	for i := range d.slots {
-		if d.slots[i].f == f && link != nil {
-			link.Put(wire.AppendSlot(nil, kind, uint32(i))) // no room: it runs in vain
+		f := d.slots[i].f
+		if f == nil || link == nil || !which(f) || !f.Ready() || f.Finished() {
+			continue
 		}
+		kind := byte(wire.ShortCancel)
+		if f.endsAll() {
+			kind = wire.ShortCancelAll
+		}
+		link.Put(wire.AppendSlot(nil, kind, uint32(i))) // no room: it runs in vain
 	}
 }
 
 // placeLocked has a task go by way of the node.
 func (d *feed) placeLocked(f *Future) {
-	go d.p.place(&f.Task, f, wire.KindTask, true, nil)
+	go func() {
+		leave(f)
+		d.p.place(&f.Task, f, wire.KindTask, true, nil)
+	}()
+}
+
+// leave is for a task that the feed has no more and that is not done.
+func leave(f *Future) {
+	f.Redeem()
+	f.Leash()
 }
 
 // refillLocked sends what is queued, as far as the worker is to have it.
@@ -224,6 +270,7 @@ func (d *feed) refillLocked() {
 	for d.queue.n > 0 && d.hasRoom() {
 		f := d.queue.pop()
 		if f.Ready() { // cancelled
+			f.Redeem()
 			continue
 		}
 		if !d.sendLocked(f) {
@@ -262,6 +309,7 @@ func (d *feed) done(b []byte) {
 		d.p.identifyAs(f, o.num)
 	}
 	f.kind().Forget(f)
+	f.Redeem()
 	f.Expire()
 	if e.Error {
 		var r wire.ErrorRecord
@@ -324,6 +372,7 @@ func (d *feed) adopt(b []byte) {
 	at := id.Addr{Node: d.p.self.Node, Proc: d.to}
 	d.mu.Unlock()
 	if o.f != nil {
+		leave(o.f)
 		d.p.recordOut(o, at)
 	}
 }
@@ -371,7 +420,9 @@ func (d *feed) take(most int) (fs []*Future) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for d.queue.n > 0 && len(fs) < most {
-		if f := d.queue.pop(); !f.Ready() {
+		f := d.queue.pop()
+		f.Redeem() // who takes it leashes it
+		if !f.Ready() {
 			fs = append(fs, f)
 		}
 	}
@@ -463,6 +514,9 @@ func (q *futures) push(f *Future) {
 	q.n++
 }
 
+// at is the i-th from the front.
+func (q *futures) at(i int) *Future { return q.ring[(q.first+i)&(len(q.ring)-1)] }
+
 // unpop puts f in front.
 func (q *futures) unpop(f *Future) {
 	if q.n == len(q.ring) {
@@ -476,7 +530,7 @@ func (q *futures) unpop(f *Future) {
 func (q *futures) grow() {
 	ring := make([]*Future, max(64, 2*len(q.ring)))
 	for i := range q.n {
-		ring[i] = q.ring[(q.first+i)&(len(q.ring)-1)]
+		ring[i] = q.at(i)
 	}
 	q.ring, q.first = ring, 0
 }

@@ -56,7 +56,7 @@ func (d *feed) refused(err error) {
 	d.mu.Unlock()
 	go func() {
 		for _, f := range fs {
-			if fails {
+			if leave(f); fails {
 				f.Fail(start)
 			} else {
 				d.p.place(&f.Task, f, wire.KindTask, true, nil)
@@ -82,7 +82,7 @@ func (d *feed) open(to id.Proc, link *wire.Link) {
 		d.state = feedIdle // watch asks again
 		return
 	}
-	d.state = feedOpen
+	d.state, d.told = feedOpen, 0
 	d.window = max(d.window, p.engine.Slots()+feedSlack)
 	d.link.Store(link)
 	d.refillLocked()
@@ -139,6 +139,7 @@ func (d *feed) died(to id.Proc, why string) {
 	d.mu.Unlock()
 	d.ended.Add(1)
 	for _, o := range lost {
+		leave(o.f)
 		rec := d.p.recordOut(o, at)
 		if rec == nil {
 			continue

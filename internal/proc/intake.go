@@ -151,10 +151,7 @@ func (in *intake) start(f *Future) (carried bool) {
 	p := in.p
 	c := &f.inbound().short.call
 	d := f.Func().Learned()
-	ctx := p.root
-	if c.Bound != 0 || c.Left > 0 {
-		ctx = p.bound(in.bound(c), c.Left)
-	}
+	ctx := p.carry.bound(in, c)
 	if d != 0 && d <= carryMost && c.CPU <= 1000 && !f.Func().Exits() {
 		return p.engine.Prepare(ctx, &f.Task, f.Func())
 	}

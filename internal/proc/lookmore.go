@@ -71,7 +71,7 @@ func (l *looker) feed() {
 		}
 	}
 	for i := range d.queue.n {
-		counts[d.queue.ring[(d.queue.first+i)&(len(d.queue.ring)-1)].Name()]++
+		counts[d.queue.at(i).Name()]++
 	}
 	d.mu.Unlock()
 	if !l.full {

@@ -142,7 +142,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 		ec.Blocked = p.carry.blocked
 	} else if cfg.Isolate {
 		p.feed = newFeed(p)
-		ec.Poll = p.look
+		ec.Poll, ec.Ended = p.look, p.feed.expired
 	}
 	p.engine = sched.New(ec)
 	p.root = p.engine.NewRoot(p.ctx)

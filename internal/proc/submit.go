@@ -46,12 +46,13 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 	}
 	placed := o.placed() || p.cfg.Isolate || o.milli() > uint32(p.engine.Slots())*1000
 	if placed || o.managed() {
-		p.engine.External(ctx, &f.Task, f.Func())
 		if p.feeds(f, o) {
+			p.engine.Loose(ctx, &f.Task, f.Func())
 			p.feed.addAfter(f, deps)
-		} else {
-			p.place(ctx, f, wire.KindTask, placed, deps)
+			return
 		}
+		p.engine.External(ctx, &f.Task, f.Func())
+		p.place(ctx, f, wire.KindTask, placed, deps)
 		return
 	}
 	so := sched.Opts{Milli: o.milli()}
@@ -71,6 +72,16 @@ func (p *Process) Place(ctx context.Context) (sched.Place, bool) {
 		return sched.Place{}, false
 	}
 	return p.engine.Place(ctx), true
+}
+
+// Feeds says whether Feed may be called.
+func (p *Process) Feeds() bool { return p.feed != nil }
+
+// Feed is Submit of a call with plain options that neither needs nor has anything beside it, where all tasks of this
+// process run in a worker: Feeds says whether they do.
+func (p *Process) Feed(ctx context.Context, f *Future, fn *Func) {
+	p.engine.Loose(ctx, &f.Task, &fn.Run)
+	p.feed.add(f)
 }
 
 // Bound is what bounds a submission under ctx. What is submitted under it does not end with the task whose context ctx

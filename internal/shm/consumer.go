@@ -99,7 +99,11 @@ func (c *Consumer) Park() bool {
 }
 
 // Unpark takes the announcement back; a consumer that woke calls it, so that nobody wakes it for nothing.
-func (c *Consumer) Unpark() { c.r.h.parked.Store(0) }
+func (c *Consumer) Unpark() {
+	if c.r.h.parked.Load() != 0 { // else the line stays where it is
+		c.r.h.parked.Store(0)
+	}
+}
 
 // Pending says whether there is more than was taken.
 func (c *Consumer) Pending() bool { return c.r.h.head.Load() != c.next }

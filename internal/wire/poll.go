@@ -31,6 +31,8 @@ const (
 	SpinAlone = 2 * time.Microsecond
 	// spinLooks is the number of looks between two looks at the clock.
 	spinLooks = 16
+	// spinTurns is how often frames are taken so before all links are looked at.
+	spinTurns = 64
 	// spinLinks is at how many links one looks; what comes by others rings the doorbell.
 	spinLinks = 8
 )
@@ -132,15 +134,26 @@ func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
 			p.bell.Poke()
 		}
 		links := *p.links.Load()
-		idle := p.round(links)
-		hot = h.Work != nil && h.Work() || hot
-		if !p.IsTurn(turn) {
-			return false
+		came := seenNothing
+		if !p.round(links) {
+			came = seenBell
 		}
-		if h.Each != nil {
-			h.Each()
+		for turns := 0; ; turns++ {
+			hot = h.Work != nil && h.Work() || hot
+			if !p.IsTurn(turn) {
+				return false
+			}
+			if h.Each != nil {
+				h.Each()
+			}
+			if came == seenBell || turns == spinTurns || !hot || h.Spin == nil {
+				break
+			}
+			if came = p.spin(links, last, h.Spin); came != seenFrames {
+				break
+			}
 		}
-		if !idle || hot && h.Spin != nil && p.spin(links, last, h.Spin) {
+		if came != seenNothing {
 			continue
 		}
 		if hot = false; h.Rest != nil {
@@ -170,35 +183,53 @@ func (p *Poller) round(links []polled) (idle bool) {
 	return idle
 }
 
-// spin looks at the links for a moment and says whether something came. It has their batons meanwhile.
-func (p *Poller) spin(links []polled, last uint32, worth func() bool) bool {
-	var mine [spinLinks]*Link
+// What spin has seen.
+type seen uint8
+
+const (
+	seenNothing seen = iota
+	seenFrames       // and given out what a link had
+	seenBell         // or what else a round has to look at
+)
+
+// spin looks at the links for a moment, and gives out the frames of the first that has some. It has their batons
+// meanwhile.
+func (p *Poller) spin(links []polled, last uint32, worth func() bool) seen {
+	var mine [spinLinks]*polled
 	n := 0
 	for i := range links {
-		if l := links[i].link; n < spinLinks && l.Grab() {
-			mine[n] = l
+		if n < spinLinks && links[i].link.Grab() {
+			mine[n] = &links[i]
 			n++
 		}
 	}
 	defer func() {
 		for _, l := range mine[:n] {
-			l.Drop(false)
+			l.link.Drop(false)
 		}
 	}()
-	for begin := time.Now(); ; {
+	for begin := (time.Time{}); ; {
 		for range spinLooks {
 			for _, l := range mine[:n] {
-				if l.Pending() {
-					return true
+				if !l.link.Pending() {
+					continue
 				}
+				if _, err := l.link.Pump(l.frame, drainMost); err != nil {
+					return seenBell
+				}
+				return seenFrames
 			}
 		}
 		if p.bell.DoorbellWait(last, 0) != last {
-			return true
+			return seenBell
+		}
+		if begin.IsZero() {
+			begin = time.Now()
+			continue
 		}
 		switch d := time.Since(begin); {
 		case d > SpinMost || d > SpinLeast && !worth():
-			return false
+			return seenNothing
 		case d > SpinAlone:
 			shm.Yield()
 		}
