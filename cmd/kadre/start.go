@@ -67,7 +67,7 @@ The flag wins.`,
 	f.StringVar(&c.SpillDir, "spill-dir", "", "existing folder in which the node keeps objects that do not fit into memory (default: in the state folder)")
 	f.StringVar(&c.StateDir, "state-dir", "", "folder of the node's key, logs and fetched executables (default: one of its own under ~/.local/state/kadre)")
 	f.StringVar(&c.Socket, "socket", "", "path of the socket that programs attach to (default: in the runtime folder)")
-	f.StringVar(&c.Metrics, "metrics", "", "address to serve metrics on (not built yet)")
+	f.StringVar(&c.Metrics, "metrics", "", "address, host:port, to serve metrics on for Prometheus, at /metrics (default: none; who reaches it can read them)")
 	f.BoolVar(&c.NoMDNS, "no-mdns", false, "do not look for members on the local network (with a token a node does, by multicast DNS)")
 	f.StringVar(&c.DenyFile, "deny-file", "", "file with IDs of nodes to keep out, one a line; it is read again when it changes")
 	return cmd

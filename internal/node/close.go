@@ -16,7 +16,7 @@ import (
 // nothing is left behind. The order:
 //
 //  1. Nobody attaches any more, nothing is placed, stolen or granted; goroutines that only work for the
-//     node (ticker, listener, transfers) end. What arrives from now on is dropped.
+//     node (ticker, listener, metrics, transfers) end. What arrives from now on is dropped.
 //  2. Processes are told Bye; workers are killed and waited for, drivers are detached.
 //  3. The network says goodbye and closes, so that nothing is delivered any more.
 //  4. Requests that still wait fail; the poll goroutine ends.
@@ -48,6 +48,7 @@ func (n *Node) shut() error {
 	if n.ln != nil {
 		n.ln.Close() // removes the socket
 	}
+	n.metrics.close()
 	n.detachAll()
 	n.gate.Lock()
 	n.shutting = true

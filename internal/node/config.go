@@ -38,7 +38,7 @@ type Config struct {
 	StateDir string
 	// Socket is where processes attach. Default: <short name>.sock in the runtime folder.
 	Socket string
-	// Metrics would be an address to serve metrics on, which is not built yet: setting it is an error.
+	// Metrics is the address, host:port, on which metrics are served to Prometheus; none where it is empty.
 	Metrics string
 	// NoMDNS turns off discovery on the local network, which takes a token and an address that is not loopback.
 	// Default false.
@@ -86,8 +86,6 @@ func (c Config) validate() error {
 		return fmt.Errorf("node: object store of %d bytes: a store needs at least %d: ask for more with --object-store-memory", c.ObjectStoreMemory, minStore)
 	case c.ObjectStoreMemory > arena.Memory():
 		return fmt.Errorf("node: object store of %d bytes: this machine, or the control group, has %d bytes of memory: ask for less with --object-store-memory", c.ObjectStoreMemory, arena.Memory())
-	case c.Metrics != "":
-		return fmt.Errorf("node: serving metrics on %s is not built yet: leave --metrics out; `kadre status` has the numbers", c.Metrics)
 	case c.Private && (len(c.Join) > 0 || len(c.Listen) > 0 || c.TokenFile != "" || c.DenyFile != ""):
 		return fmt.Errorf("node: a private node has no peers: leave Private out to join, listen, deny or use a token")
 	case len(c.Resources) > wire.MaxResources || len(c.Labels) > wire.MaxResources:

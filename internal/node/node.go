@@ -59,6 +59,7 @@ type Node struct {
 	events      trace.Ring
 	deadlocks   deadlocks
 	names       names
+	metrics     *metrics                             // nil where none are served
 	procs       atomic.Pointer[map[id.Proc]*process] // changed under mu
 	stats       counters
 	told        told      // what the peers know of us; the ticker's
@@ -160,6 +161,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		}
 	}
 	if err = n.openStore(); err != nil {
+		return err
+	}
+	if err = n.openMetrics(); err != nil {
 		return err
 	}
 	if err = n.listen(); err != nil {

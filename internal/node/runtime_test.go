@@ -106,7 +106,7 @@ func TestStartErrors(t *testing.T) {
 		"CPUs":                          {CPUs: -1},
 		"bytes":                         {ObjectStoreMemory: -1},
 		"with --spill-dir":              {SpillDir: filepath.Join(dir, "none")},
-		"metrics":                       {Metrics: ":1"},
+		"metrics":                       {Metrics: "127.0.0.1"},
 		"private node":                  {Private: true, Join: []string{"x:1"}},
 		"resource":                      {Resources: map[string]float64{"CPU": 1}},
 		"can be entered by others":      {RuntimeDir: open},
