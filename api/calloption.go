@@ -149,8 +149,19 @@ func Timeout(d time.Duration) RetryOption {
 	}}
 }
 
-// Priority will put tasks before those of lower priority.
-func Priority(n int) TaskOption { return taskOption{notYet("Priority")} }
+// maxPriority bounds Priority either way: some 11 days of waiting.
+const maxPriority = 1_000_000
+
+// Priority says which of the tasks that wait on a node start first: those with the higher number. The default is 0. For each
+// second that a task has waited it counts as one higher, so that none waits for ever. What runs goes on, with all
+// that it runs itself while it waits for it.
+func Priority(n int) TaskOption {
+	return taskOption{func(p *proc.Options) {
+		if p.Priority = n; n < -maxPriority || n > maxPriority {
+			fail(p, fmt.Errorf("kadre: Priority(%d) must be between %d and %d", n, -maxPriority, maxPriority))
+		}
+	}}
+}
 
 // Buffer says how many items of a stream may be unread before the generator waits in its yield. The default is 64.
 func Buffer(n int) TaskOption {

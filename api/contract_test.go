@@ -106,9 +106,8 @@ var (
 		api.Resources(map[string]float64{"gpu": 1}), api.Labels(map[string]string{"zone": "a"}),
 		api.ObjectStoreMemory(1 << 20), api.Embedded(), api.Logger(slog.Default()), api.LogToDriver(true), api.WorkerEnv("A", "B")}
 	taskOptions = []api.TaskOption{api.NumCPUs(0.5), api.Resources(nil), api.MaxRetries(3), api.OwnProcess(), api.OnNode("n", true), api.OnLabels(nil), api.Spread(), api.RegisterAs("f1"),
-		api.RetryErrors(func(error) bool { return true }), api.Timeout(time.Second), api.HeapMemory(1)}
-	taskLater = map[string]api.TaskOption{"Priority": api.Priority(1),
-		"InBundle": api.InBundle(nil, 0)}
+		api.RetryErrors(func(error) bool { return true }), api.Timeout(time.Second), api.HeapMemory(1), api.Priority(1)}
+	taskLater    = map[string]api.TaskOption{"InBundle": api.InBundle(nil, 0)}
 	_            = []api.TaskOption{api.Buffer(1)}
 	classOptions = []api.ClassOption{api.NumCPUs(0), api.Resources(nil), api.OnNode("n", false), api.OwnProcess(), api.RegisterAs("c1"), api.HeapMemory(1),
 		api.Name("n"), api.Namespace("n"), api.GetIfExists()}

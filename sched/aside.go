@@ -1,6 +1,9 @@
 package sched
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 const (
 	// maxFree bounds the goroutines of tasks that need no slot; beyond it they queue. It guards memory only.
@@ -9,16 +12,16 @@ const (
 	maxAside = 1 << 22
 )
 
-// aside is what runs beside the deques: a queue of tasks that need no slot (free), or more than one
-// (wide), each on a goroutine of its own.
+// aside is what runs beside the deques: a queue of tasks that need no slot (free), more than one (wide) or less (part), each
+// on a goroutine of its own.
 type aside struct {
 	// constant after construction
 	e    *Engine
 	w    *worker // where their children go
-	wide bool
+	wide bool    // it takes slots, or shares of them
 
 	mu      sync.Mutex
-	queue   []*Task
+	queue   []entry            // in the order of their turns
 	taking  int                // goroutines that look at queue
 	running map[*Task]struct{} // for Close and the monitor
 }
@@ -31,7 +34,7 @@ func newAside(e *Engine, wide bool) *aside {
 
 // add queues t. Free tasks have a goroutine each up to maxFree; wide ones get their slots one after the other.
 func (a *aside) add(t *Task) {
-	if int(t.slots()) > a.e.cfg.Slots {
+	if t.shape&share == 0 && int(t.slots()) > a.e.cfg.Slots {
 		t.failFrom(a.e.tooWide(t), stNew)
 		return
 	}
@@ -43,7 +46,7 @@ func (a *aside) add(t *Task) {
 	full := len(a.queue) >= maxAside
 	start := false
 	if !full {
-		a.queue = append(a.queue, t)
+		a.insertLocked(a.e.rank(t))
 		start = a.taking == 0 || !a.wide && a.taking < maxFree
 		if start {
 			a.taking++
@@ -88,7 +91,34 @@ func (a *aside) gather() {
 	defer a.e.leave()
 	for t := a.head(false); t != nil; t = a.head(false) {
 		a.send(t)
-		a.head(true)
+		a.remove(t)
+	}
+}
+
+// insertLocked queues an entry behind those whose turn comes before its own.
+func (a *aside) insertLocked(x entry) {
+	i := len(a.queue)
+	for i > 0 && a.queue[i-1].key < x.key {
+		i--
+	}
+	a.queue = slices.Insert(a.queue, i, x)
+}
+
+// remove takes t off the queue, which may have got others before it.
+func (a *aside) remove(t *Task) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.queue {
+		if a.queue[i].t != t {
+			continue
+		}
+		if i > 0 {
+			a.queue = slices.Delete(a.queue, i, i+1)
+			return
+		}
+		a.queue[0] = entry{}
+		a.queue = a.queue[1:]
+		return
 	}
 }
 
@@ -97,19 +127,21 @@ func (a *aside) send(t *Task) {
 	if t.Stale() {
 		return
 	}
-	n := int32(t.slots())
-	if !e.tryAcquire(n) {
-		e.press.Store(true)
+	if n := int32(t.slots()); t.shape&share != 0 {
+		e.acquireOf(t)
+	} else if !e.tryOwn(n) {
+		e.press.Or(pressSlots)
 		e.acquire(n)
 	}
 	if !t.claim() {
-		e.release(n)
+		e.releaseOf(t)
 		return
 	}
+	e.rouse()
 	e.enter()
 	go func() {
 		defer e.leave()
-		defer e.release(n)
+		defer e.releaseOf(t)
 		a.run(t)
 	}()
 }
@@ -124,9 +156,9 @@ func (a *aside) head(pop bool) *Task {
 		a.taking--
 		return nil
 	}
-	t := a.queue[0]
+	t := a.queue[0].t
 	if pop {
-		a.queue[0] = nil
+		a.queue[0] = entry{}
 		a.queue = a.queue[1:]
 	}
 	return t
@@ -148,7 +180,11 @@ func (a *aside) run(t *Task) {
 func (a *aside) queued() []*Task {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return append([]*Task(nil), a.queue...)
+	ts := make([]*Task, len(a.queue))
+	for i, x := range a.queue {
+		ts[i] = x.t
+	}
+	return ts
 }
 
 func (a *aside) active() []*Task {

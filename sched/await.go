@@ -114,13 +114,13 @@ func (b *batch) run(t *Task, i int) bool {
 	}
 	if t.claimBy(b.me) {
 		b.w.exec(t, b.depth, b.me)
-		if b.me != nil && b.e.press.Load() {
+		if b.me != nil && b.e.press.Load() != 0 {
 			b.e.turnOf(b.me)
 		}
 	}
 	if i%runAllLook == 0 {
 		b.w.q.DropStale()
-		if b.held && (b.e.waiting.Load() > 0 || b.e.press.Load()) {
+		if b.held && (b.e.waiting.Load() > 0 || b.e.press.Load() != 0) {
 			b.e.release(1)
 			b.held = false
 		}
@@ -184,7 +184,7 @@ func (e *Engine) inline(me, t *Task) bool {
 			w := e.worker(me)
 			w.q.DropStale()
 			w.exec(t, me.depth+1, me)
-			if e.press.Load() {
+			if e.press.Load() != 0 {
 				e.turnOf(me)
 			}
 		}

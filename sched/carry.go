@@ -10,7 +10,7 @@ import "context"
 // Borrow takes a CPU slot for a carrier, beyond the limit when none is free: there is one carrier at a time, and
 // what it carries is short. Repay gives it back.
 func (e *Engine) Borrow() {
-	if e.tryAcquire(1) {
+	if e.tryOwn(1) {
 		return
 	}
 	e.running.Add(1)

@@ -77,6 +77,18 @@
 // whose task still runs; nothing keeps a task that has returned. Who runs a short function pays a comparison. (By the
 // slow-leaning figure instead of the median, 1 in 5 of the tasks of a fib(27) got one, which made it 3 times as slow.)
 //
+// # Priorities and shares
+//
+// Tasks with a priority of their own are in one heap instead of the deques (ranked.go). Its key is a level for each second
+// less the time of queueing, so that the order never changes while tasks age. Executors look at it before they search
+// and, while it holds something, between any two tasks; press, which they read there in any case, says so. Ordinary
+// tasks bear no time: the length of the queues, looked at with each decision, tells when about the oldest of them
+// came (arrivals), and it is compared like the others. Getters outside of tasks take no slot while something is in the
+// heap; those inside of tasks hold theirs already and run what they wait for.
+//
+// Tasks of less than a CPU run on goroutines of their own and have shares of common slots (shares.go), which are taken
+// and given back like those of a wide task. Who lacks a share waits for one more slot before all others.
+//
 // # What few tasks need
 //
 // The header is 32 bytes: function, shape, state, root, and a pointer to an Ext, which is made when the first waiter,
@@ -97,7 +109,7 @@
 //
 // # Lock order
 //
-// A task's Ext.mu, then Engine.mu; Root.mu, broods.mu, aside.mu, slots.mu and the queues' locks are leaves.
+// A task's Ext.mu, then Engine.mu; Root.mu, broods.mu, aside.mu, ranked.mu, shares.mu, slots.mu and the queues' locks are leaves.
 // Callbacks (OnDone, a scope's cancel on Finish) run under none of them, Take's fits under a queue's.
 //
 // # Rejected
@@ -114,6 +126,10 @@
 // its thread (sched_setattr): 52 to 78, no better. Two of them, each bound to a CPU: 51, and twice the naps. A nap that keeps its P: 25,
 // but other goroutines wait meanwhile; with a Gosched after each nap 215 to 371, since the submitter then wakes on the
 // watcher's P and the watcher needs another.
+//
+// Priorities in the deques themselves: one deque for each level and executor makes a thief look at all of them, and a time in
+// each entry doubles it. Counting ordinary tasks as they start: a shared word for each. Gaining as a class, one level
+// for each second since one of them started: a backlog then goes one by one.
 //
 // A note of each task of a range that an executor runs, for the monitor: an exchange and a write barrier. With a look at the context
 // and a call through a closure for each it was a seventh of a task of a Map. A note of each task that a getter runs, for

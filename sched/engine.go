@@ -17,7 +17,7 @@ const (
 	// shards is the number of queues for submissions from outside of tasks.
 	shards = 8
 	// ownLanes is the number of workers that are made first and never end.
-	ownLanes = shards + 2
+	ownLanes = shards + 3
 	// maxSlots bounds Config.Slots.
 	maxSlots = 1 << 14
 )
@@ -41,6 +41,8 @@ type Config struct {
 	// Ended is called with what has ended while tasks that stand on it are entrusted to the layer above, which fails them
 	// with err. Default nil: none may be.
 	Ended func(r *Root, err error)
+	// Priority gives the priority of a task that was submitted with Opts.Priority. Default nil: all have 0.
+	Priority func(t *Task) int
 	// Logger gets what is unusual. Default: nothing is logged.
 	Logger *slog.Logger
 
@@ -68,12 +70,16 @@ func (c Config) withDefaults() Config {
 // concurrently.
 type Engine struct {
 	// constant after construction
-	cfg  Config
-	free *aside
-	wide *aside
-	base *Root // what finished tasks stand on whose own root leads to other tasks
+	cfg   Config
+	began time.Time
+	free  *aside
+	wide  *aside
+	part  *aside
+	base  *Root // what finished tasks stand on whose own root leads to other tasks
 
 	slots
+	shares shares
+	ranked ranked
 	roster roster
 	waits  waitRegister
 	broods broods
@@ -82,12 +88,12 @@ type Engine struct {
 	exits  sync.Map   // tasks whose goroutine ends because of another one, *Task, and its function's name
 
 	// atomic
-	idle      atomic.Int32 // len(idleQ)
-	searching atomic.Int32 // executors that were woken and have no work yet
-	watching  atomic.Bool  // one of the idle looks at the queues every watchEvery
-	press     atomic.Bool  // executors let others have their slot between two tasks
-	closed    atomic.Bool  // Submit fails
-	awake     atomic.Bool  // the monitor ticks
+	idle      atomic.Int32  // len(idleQ)
+	searching atomic.Int32  // executors that were woken and have no work yet
+	watching  atomic.Bool   // one of the idle looks at the queues every watchEvery
+	press     atomic.Uint32 // what executors see to between two tasks: pressSlots, pressRanked
+	closed    atomic.Bool   // Submit fails
+	awake     atomic.Bool   // the monitor ticks
 	_         [40]byte
 	all       atomic.Pointer[[]*worker] // the shards, then the executors; copied on growth
 	dropping  atomic.Int32              // dropQueued calls under way
@@ -113,12 +119,12 @@ type Engine struct {
 // New starts an engine. Close ends it.
 func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
-	e := &Engine{cfg: cfg, ended: make(chan struct{}), scopes: make(map[*scope]struct{}), rouser: make(chan struct{}, 1)}
+	e := &Engine{cfg: cfg, began: time.Now(), ended: make(chan struct{}), scopes: make(map[*scope]struct{}), rouser: make(chan struct{}, 1)}
 	e.cpu, e.onWait = cfg.CPU, e.rouse
 	e.waits.news = make(chan struct{}, 1)
 	e.limit.Store(int32(cfg.Slots))
 	e.base = &Root{ctx: context.Background(), e: e, user: cfg.User}
-	e.free, e.wide = newAside(e, false), newAside(e, true)
+	e.free, e.wide, e.part = newAside(e, false), newAside(e, true), newAside(e, true)
 	var all []*worker
 	for range shards {
 		all = append(all, e.newWorker())

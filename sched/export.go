@@ -1,6 +1,10 @@
 package sched
 
-import "github.com/kadrehq/kadre/sched/deque"
+import (
+	"slices"
+
+	"github.com/kadrehq/kadre/sched/deque"
+)
 
 // takeLook bounds the entries that Take looks at in one queue, beyond twice what it wants.
 const takeLook = 256
@@ -11,10 +15,13 @@ const takeLook = 256
 func (e *Engine) Take(max int, fits func(*Task) bool) []*Task {
 	var ts []*Task
 	want := func(t *Task) bool { return fits(t) && t.state.CompareAndSwap(stNew, stExternal) }
-	for _, t := range e.wide.queued() {
+	for _, t := range slices.Concat(e.queuedRanked(), e.wide.queued(), e.part.queued()) {
 		if len(ts) < max && want(t) {
 			ts = append(ts, t)
 		}
+	}
+	if len(ts) > 0 {
+		e.filterRanked((*Task).Stale)
 	}
 	for _, v := range *e.all.Load() {
 		if len(ts) >= max {
@@ -56,12 +63,8 @@ func (e *Engine) Return(ts []*Task) {
 
 // Queued is about how many tasks wait for a slot.
 func (e *Engine) Queued() int {
-	n := int(e.spanned.Load())
-	for _, v := range *e.all.Load() {
-		k, _ := v.q.Len()
-		n += k
-	}
-	for _, a := range []*aside{e.wide, e.free} {
+	n := int(e.spanned.Load()) + e.inQueues() + int(e.ranked.n.Load())
+	for _, a := range []*aside{e.wide, e.free, e.part} {
 		a.mu.Lock()
 		n += len(a.queue)
 		a.mu.Unlock()
@@ -87,8 +90,16 @@ func (e *Engine) dropQueued(which func(*Task) bool, err error) {
 			return false
 		})
 	}
-	ts = append(ts, e.wide.queued()...)
-	ts = append(ts, e.free.queued()...)
+	e.filterRanked(func(t *Task) bool {
+		if which(t) {
+			ts = append(ts, t)
+			return true
+		}
+		return t.Stale()
+	})
+	for _, a := range []*aside{e.wide, e.free, e.part} {
+		ts = append(ts, a.queued()...)
+	}
 	for _, t := range ts {
 		if which(t) {
 			t.failFrom(err, stNew)

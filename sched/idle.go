@@ -62,10 +62,10 @@ func (e *Engine) idlestLocked() *worker {
 // started; false where t is to free its slot. So a tree of tasks whose getters may not run them is gone through depth first:
 // whoever searches takes the oldest task, and each of a whole level would come to block on a goroutine of its own.
 func (e *Engine) hand(t, next *Task) bool {
-	if next == nil || !next.Queued() || next.slots() != 1 || t.slots() != 1 || e.waiting.Load() > 0 || e.press.Load() || e.stop.Load() {
+	if next == nil || !next.Queued() || next.slots() != 1 || t.slots() != 1 || e.waiting.Load() > 0 || e.press.Load() != 0 || e.stop.Load() {
 		return false
 	}
-	if r := next.rootOf(); r == nil || r.e != e || spanOf(next) != nil {
+	if r := next.rootOf(); r == nil || r.e != e || spanOf(next) != nil || next.shape&prior != 0 {
 		return false
 	}
 	e.mu.Lock()
@@ -184,6 +184,9 @@ func (w *worker) aged() bool {
 
 // more says whether a queue has an entry.
 func (e *Engine) more() bool {
+	if e.hasRanked() {
+		return true
+	}
 	for _, v := range *e.all.Load() {
 		if _, ok := v.q.Oldest(); ok {
 			return true

@@ -60,7 +60,7 @@ func (e *Engine) monitor() {
 
 func (e *Engine) busy() bool {
 	return e.running.Load() > 0 || e.waiting.Load() > 0 || e.stop.Load() || e.more() ||
-		len(*e.all.Load())-shards > int(e.idle.Load()) || len(e.free.active()) > 0
+		len(*e.all.Load())-shards > int(e.idle.Load()) || len(e.free.active()) > 0 || len(e.part.active()) > 0
 }
 
 type monitor struct {
@@ -93,7 +93,11 @@ func (m *monitor) look() bool {
 	if e.cpu != nil && e.waiting.Load() > 0 {
 		e.grant()
 	}
-	e.press.Store(e.wides.Load() > 0 || e.running.Load() > e.limit.Load() || e.cpu != nil && e.running.Load() > 0 && e.cpu.Over())
+	if e.wides.Load()&widesMask > 0 || e.running.Load() > e.limit.Load() || e.cpu != nil && e.running.Load() > 0 && e.cpu.Over() {
+		e.press.Or(pressSlots)
+	} else {
+		e.press.And(^pressSlots)
+	}
 	return e.busy()
 }
 
@@ -111,7 +115,7 @@ func (m *monitor) stall(now time.Time, queued int) {
 	used := cpuTime()
 	idle := !m.at.IsZero() && used-m.cpu < now.Sub(m.at)*time.Duration(e.cfg.Slots)/2
 	m.cpu, m.at = used, now
-	full := e.running.Load() >= e.limit.Load() || e.wides.Load() > 0 && e.cpu == nil
+	full := e.running.Load() >= e.limit.Load() || e.wides.Load()&widesMask > 0 && e.cpu == nil
 	if sign != m.sign || m.since.IsZero() || !full || queued == 0 && e.waiting.Load() == 0 {
 		m.sign, m.since, m.added = sign, now, 0
 		m.shrink(full)
@@ -159,7 +163,9 @@ func (m *monitor) shrink(full bool) {
 
 // sign changes whenever a queue does or an executor takes another task.
 func (e *Engine) sign() uint64 {
-	h := uint64(e.running.Load())
+	e.ranked.mu.Lock()
+	h := uint64(e.running.Load()) ^ e.ranked.moves<<32
+	e.ranked.mu.Unlock()
 	for _, v := range *e.all.Load() {
 		_, moves := v.q.Len()
 		h = (h ^ moves) * 0x9E3779B97F4A7C15
@@ -197,7 +203,7 @@ func (e *Engine) active() iter.Seq[*Task] {
 				return
 			}
 		}
-		for _, a := range []*aside{e.wide, e.free} {
+		for _, a := range []*aside{e.wide, e.free, e.part} {
 			for _, t := range a.active() {
 				if !yield(t) {
 					return

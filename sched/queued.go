@@ -21,7 +21,12 @@ func (e *Engine) EachQueued(f func(t *Task, n int)) {
 			at, more = v.q.Peek(at, peekAt, one)
 		}
 	}
-	for _, a := range []*aside{e.wide, e.free} {
+	for _, t := range e.queuedRanked() {
+		if !t.Stale() {
+			f(t, 1)
+		}
+	}
+	for _, a := range []*aside{e.wide, e.free, e.part} {
 		for _, t := range a.queued() {
 			if !t.Stale() {
 				f(t, 1)

@@ -26,7 +26,7 @@ type slots struct {
 	limit   atomic.Int32 // the configured slots and what the monitor added
 	running atomic.Int32 // slots in use
 	waiting atomic.Int32 // len(queue)
-	wides   atomic.Int32 // waiters of more than one slot: while there are some, nobody overtakes
+	wides   atomic.Int32 // waiters that nobody overtakes, for more than one slot as a rule; plus rankedWaits
 	spare   atomic.Int32 // words held for no slot, while somebody watches
 	owed    atomic.Int32 // slots taken without a word, while the engine ends and by a carrier
 	hold    atomic.Bool  // somebody watches: words that fall free are kept for a moment
@@ -38,9 +38,16 @@ type slots struct {
 }
 
 type slotWaiter struct {
-	ch chan struct{}
-	n  int32
+	ch   chan struct{}
+	n    int32
+	wide bool // counted in wides
 }
+
+// rankedWaits is added to slots.wides while a task with a priority is queued: a free slot is not for getters then.
+const (
+	rankedWaits = 1 << 24
+	widesMask   = rankedWaits - 1
+)
 
 // take takes n slots and their words when there are as many.
 func (s *slots) take(n int32) bool {
@@ -71,17 +78,22 @@ func (s *slots) take(n int32) bool {
 	return true
 }
 
+// tryAcquire takes slots for a getter; tryOwn for who runs what is queued.
 func (s *slots) tryAcquire(n int32) bool { return s.wides.Load() == 0 && s.take(n) }
+func (s *slots) tryOwn(n int32) bool     { return s.wides.Load()&widesMask == 0 && s.take(n) }
 
-func (s *slots) acquire(n int32) {
-	if s.tryAcquire(n) {
+func (s *slots) acquire(n int32) { s.acquireAs(n, n > 1) }
+
+// acquireAs waits for slots; where it is wide nobody overtakes.
+func (s *slots) acquireAs(n int32, wide bool) {
+	if s.tryOwn(n) {
 		return
 	}
-	w := slotWaiter{make(chan struct{}, 1), n}
+	w := slotWaiter{make(chan struct{}, 1), n, wide}
 	s.mu.Lock()
 	s.queue = append(s.queue, w)
 	s.waiting.Add(1) // 1: pairs with release
-	if n > 1 {
+	if wide {
 		s.wides.Add(1)
 	}
 	s.grantLocked() // 2
@@ -113,7 +125,7 @@ func (s *slots) grantLocked() {
 		s.queue[0] = slotWaiter{}
 		s.queue = s.queue[1:]
 		s.waiting.Add(-1)
-		if w.n > 1 {
+		if w.wide {
 			s.wides.Add(-1)
 		}
 		w.ch <- struct{}{}

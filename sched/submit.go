@@ -14,8 +14,11 @@ const NoSlot uint32 = math.MaxUint32
 
 // Opts are the wishes of one submission.
 type Opts struct {
-	// Milli is the CPU it needs in thousandths; every started thousand is one slot. 0 means 1000; NoSlot none.
+	// Milli is the CPU it needs in thousandths. Below 1000 it shares a slot with others of that kind; above, every started
+	// thousand is one slot. 0 means 1000; NoSlot none.
 	Milli uint32
+	// Priority says that the task has one other than 0: Config.Priority gives it. Default false.
+	Priority bool
 	// NoInline keeps getters from running it on their own goroutine. Default false.
 	NoInline bool
 	// Deps must all be finished or failed before it is queued. Its Run looks at them itself. Default none.
@@ -24,8 +27,10 @@ type Opts struct {
 
 func (o *Opts) slots() uint16 {
 	switch {
-	case o.Milli <= 1000:
+	case o.Milli == 0 || o.Milli == 1000:
 		return 1
+	case o.Milli < 1000:
+		return share | uint16(o.Milli)
 	case o.Milli == NoSlot:
 		return 0
 	}
@@ -40,6 +45,9 @@ func (e *Engine) Submit(ctx context.Context, t *Task, f *Func, o Opts) {
 	t.shape = o.slots()
 	if o.NoInline {
 		t.shape |= noInline
+	}
+	if o.Priority {
+		t.shape |= prior
 	}
 	p := e.Place(ctx)
 	if !p.admit(t) {
@@ -165,11 +173,15 @@ func (e *Engine) place(ctx context.Context) (*worker, *Root) {
 // enqueue makes a task in state New findable and sees to it that somebody looks.
 func (e *Engine) enqueue(w *worker, t *Task) {
 	switch {
+	case t.slots() == 1 && t.shape&prior != 0:
+		e.addRanked(t)
 	case t.slots() == 1:
 		e.enqueue1(w, t)
 		return
 	case t.slots() == 0:
 		e.free.add(t)
+	case t.shape&share != 0:
+		e.part.add(t)
 	default:
 		e.wide.add(t)
 	}

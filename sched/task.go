@@ -110,12 +110,16 @@ type Task struct {
 const (
 	noInline uint16 = 1 << 15 // getters do not run the task
 	carried  uint16 = 1 << 14 // it may run on a carrier, who is told when it blocks
+	prior    uint16 = 1 << 13 // it has a priority, see Config.Priority
+	share    uint16 = 1 << 12 // its slots are thousandths of one
 
-	maxTaskSlots = carried - 1
+	maxTaskSlots = share - 1
+	slotsMask    = share | maxTaskSlots
 )
 
-// slots is how many CPU slots t needs.
-func (t *Task) slots() uint16 { return t.shape & maxTaskSlots }
+// slots is how many CPU slots t needs, or, with the bit share, how many thousandths of one: no such number is that of a task
+// which needs whole slots.
+func (t *Task) slots() uint16 { return t.shape & slotsMask }
 
 // worker is where t's children go; nil where t does not run on e.
 func (e *Engine) worker(t *Task) *worker {

@@ -143,7 +143,7 @@ func (e *Engine) give(t, next *Task) bool {
 		return false
 	}
 	if !e.hand(t, next) {
-		e.release(int32(t.slots()))
+		e.releaseOf(t)
 		e.replace()
 	}
 	if t.shape&carried != 0 && e.cfg.Blocked != nil {
@@ -155,7 +155,7 @@ func (e *Engine) give(t, next *Task) bool {
 // takeBack ends give. When t has ended meanwhile, whoever ran it has taken the slots back already.
 func (e *Engine) takeBack(t *Task) {
 	if t.ungive() {
-		e.acquire(int32(t.slots()))
+		e.acquireOf(t)
 	}
 }
 

@@ -95,7 +95,7 @@ func (w *worker) returned(t *Task) {
 	}
 	t.move(stExternal, stRun)
 	if t.ungive() { // a goroutine that the function left behind still waits
-		w.e.acquire(int32(t.slots()))
+		w.e.acquireOf(t)
 	}
 }
 
@@ -125,8 +125,11 @@ func (w *worker) loop() {
 	e := w.e
 	normal := false
 	defer func() {
-		w.cur.Store(nil)
+		last := w.cur.Swap(nil)
 		if !normal { // a task called Goexit: its slot and this executor's place go to a new goroutine
+			if last != nil && last.shape&prior != 0 {
+				e.endRanked()
+			}
 			e.searching.Add(1)
 			e.release(1)
 			e.spawn(nil)
@@ -163,9 +166,11 @@ func (w *worker) work(t *Task) {
 		if t.claim() {
 			w.cur.Store(t)
 			w.exec(t, 0, nil)
-			if w.e.press.Load() {
-				w.e.turn()
+			if w.e.press.Load() != 0 {
+				w.pressed()
 			}
+		} else if t.shape&prior != 0 {
+			w.e.endRanked()
 		}
 	}
 	w.cur.Store(nil)
@@ -208,8 +213,8 @@ func (e *Engine) WordsFreed() {
 
 // turnOf is turn for a goroutine of t, whose slots are t's.
 func (e *Engine) turnOf(t *Task) {
-	if t.slots() > 0 && t.lend() {
-		e.release(int32(t.slots()))
+	if e.press.Load()&pressSlots != 0 && t.slots() > 0 && t.lend() {
+		e.releaseOf(t)
 		e.takeBack(t)
 	}
 }
@@ -217,6 +222,9 @@ func (e *Engine) turnOf(t *Task) {
 var searchPause atomic.Int32
 
 func (w *worker) search() *Task {
+	if t := w.urgent(); t != nil {
+		return t
+	}
 	if t, ok := w.q.Pop(); ok {
 		return t
 	}
@@ -226,6 +234,9 @@ func (w *worker) search() *Task {
 			least = stealEarly
 		}
 		if t := w.steal(i == 0, least); t != nil {
+			return t
+		}
+		if t := w.urgent(); t != nil {
 			return t
 		}
 		if w.e.stop.Load() || i > searchShares && w.e.waiting.Load() > 0 {

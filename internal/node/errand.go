@@ -27,7 +27,7 @@ func (n *Node) startLocked(e *errand) {
 	case e.spec.OwnProcess && e.spec.Kind == wire.KindCreate:
 		n.newWorkerLocked(j, actorDuty, e.spec.Func, e)
 	case e.spec.OwnProcess:
-		n.place.own = append(n.place.own, e)
+		n.place.own = inTurn(n.place.own, e)
 		n.startOwnLocked()
 	case j.driver != nil && !j.driver.hello.Isolate:
 		n.runLocked(j.driver, e)
@@ -58,7 +58,11 @@ func (n *Node) startOwnLocked() {
 	n.place.own = nil
 	for i, e := range queue {
 		if n.place.ownBusy >= n.place.ownLimit {
-			n.place.own = append(queue[i:], n.place.own...)
+			rest := queue[i:]
+			for _, e := range n.place.own { // came meanwhile
+				rest = inTurn(rest, e)
+			}
+			n.place.own = rest
 			return
 		}
 		j := n.jobs[e.spec.Job]

@@ -17,8 +17,9 @@ import (
 const (
 	cpuName = "CPU"
 
-	maxErrands  = 1 << 20 // errands that wait on this node; more are refused
-	maxTries    = 4       // nodes that are asked to take one task
+	maxErrands  = 1 << 20     // errands that wait on this node; more are refused
+	maxTries    = 4           // nodes that are asked to take one task
+	perLevel    = time.Second // that long a task waits until it counts as one of the next higher priority
 	ownGrowth   = 500 * time.Millisecond
 	maxOwnProcs = 128 // processes with one task each at a time
 )
@@ -34,6 +35,8 @@ type errand struct {
 	need  []amount    // named resources, held from the queue on until it has ended
 	asked *wire.Frame // the KPlace to answer; nil for stolen tasks and once answered
 	held  bool
+	since time.Time     // on this node
+	turn  time.Duration // who has the higher one comes first
 }
 
 // amount is a quantity of a named resource in millionths, so that sums come out even.
@@ -48,7 +51,7 @@ func micro(v float64) int64 { return int64(math.Round(v * 1e6)) }
 type placement struct {
 	total, used map[string]int64 // named resources, in millionths
 	milli       int64            // CPUs of what was placed and runs here: a measure of load, not reserved
-	queue       []*errand        // waiting for resources, oldest first
+	queue       []*errand        // waiting for resources, in turn
 	sent        map[id.Node]int64
 	spread      map[id.Node]uint64 // how many tasks that ask to be spread went to each node
 
@@ -184,9 +187,20 @@ func (n *Node) acceptLocked(e *errand) *wire.ErrorRecord {
 	if len(n.place.queue) >= maxErrands {
 		return n.refusal("node: %d tasks wait on node %s already", maxErrands, n.id.Short())
 	}
-	n.place.queue = append(n.place.queue, e)
+	e.since = time.Now()
+	e.turn = time.Duration(e.spec.Priority)*perLevel - e.since.Sub(n.started)
+	n.place.queue = inTurn(n.place.queue, e)
 	n.advanceLocked()
 	return nil
+}
+
+// inTurn queues an errand behind those whose turn comes before its own.
+func inTurn(queue []*errand, e *errand) []*errand {
+	i := len(queue)
+	for i > 0 && queue[i-1].turn < e.turn {
+		i--
+	}
+	return slices.Insert(queue, i, e)
 }
 
 // advanceLocked starts what waits and can start. A task that wants a resource for which an older one waits
@@ -204,7 +218,11 @@ func (n *Node) advanceLocked() {
 		n.startLocked(e)
 	}
 	clear(queue[len(kept):])
-	n.place.queue = append(kept, n.place.queue...)
+	queued := n.place.queue
+	n.place.queue = kept
+	for _, e := range queued {
+		n.place.queue = inTurn(n.place.queue, e)
+	}
 	n.startOwnLocked()
 }
 

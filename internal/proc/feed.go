@@ -69,7 +69,7 @@ func newFeed(p *Process) *feed { return &feed{p: p, funcs: map[*Func]uint32{}} }
 
 // feeds says whether a task is one for the feed.
 func (p *Process) feeds(f *Future, o *Options) bool {
-	return p.feed != nil && !o.placed() && !o.managed() && o.Timeout == 0 && f.kind().Pack != nil && o.milli() > 0 && o.milli() <= uint32(p.engine.Slots())*1000
+	return p.feed != nil && !o.placed() && !o.managed() && o.Timeout == 0 && o.Priority == 0 && f.kind().Pack != nil && o.milli() >= 1000 && o.milli() <= uint32(p.engine.Slots())*1000
 }
 
 // addAfter is add for a task that waits for its arguments.

@@ -152,7 +152,7 @@ func (in *intake) start(f *Future) (carried bool) {
 	c := &f.inbound().short.call
 	d := f.Func().Learned()
 	ctx := p.carry.bound(in, c)
-	if d != 0 && d <= carryMost && c.CPU <= 1000 && !f.Func().Exits() {
+	if d != 0 && d <= carryMost && c.CPU == 1000 && !f.Func().Exits() {
 		return p.engine.Prepare(ctx, &f.Task, f.Func())
 	}
 	f.OnDone(func() { in.answer(f) })

@@ -16,6 +16,7 @@ type Options struct {
 	CPU        float64            // CPUs; -1: 1 for tasks, 0 for actors
 	Resources  map[string]float64 // other resources; default none
 	HeapMemory int64              // bytes beside the object store; 0: it does not say
+	Priority   int                // of tasks that wait the higher ones start first
 	MaxRetries int                // after failures of the system; -1: DefaultRetries
 	OwnProcess bool               // in a process with nothing else in it
 	OnNode     id.Node            // on this node; default any
@@ -103,7 +104,7 @@ func (o *Options) placed() bool {
 
 // Plain says that a task needs one CPU and nothing else.
 func (o *Options) Plain() bool {
-	return !o.placed() && !o.managed() && o.Timeout == 0 && o.milli() > 0 && o.milli() <= 1000 && o.Later == nil
+	return !o.placed() && !o.managed() && o.Timeout == 0 && o.milli() == 1000 && o.Priority == 0 && o.Later == nil
 }
 
 // Config says how a process attaches.

@@ -137,7 +137,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	slots := max(1, int(w.CPUs+0.999))
 	p.carry = newCarrier(p)
-	ec := sched.Config{Slots: slots, CPU: newCPUs(p.arena), User: p, Logger: cfg.Logger}
+	ec := sched.Config{Slots: slots, CPU: newCPUs(p.arena), User: p, Priority: priorityOf, Logger: cfg.Logger}
 	if cfg.Worker != 0 {
 		ec.Blocked = p.carry.blocked
 	} else if cfg.Isolate {

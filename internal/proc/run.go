@@ -40,7 +40,7 @@ func (p *Process) runSpec(b []byte) {
 		p.inbox.leave(a)
 		p.report(f)
 	})
-	so := sched.Opts{Milli: s.CPU, Deps: tasksOf(deps), NoInline: true}
+	so := sched.Opts{Milli: s.CPU, Deps: tasksOf(deps), NoInline: true, Priority: s.Priority != 0}
 	if so.Milli == 0 {
 		so.Milli = sched.NoSlot
 	}

@@ -55,7 +55,7 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 		p.place(ctx, f, wire.KindTask, placed, deps)
 		return
 	}
-	so := sched.Opts{Milli: o.milli()}
+	so := sched.Opts{Milli: o.milli(), Priority: o.Priority != 0}
 	if so.Milli == 0 {
 		so.Milli = sched.NoSlot
 	}
@@ -87,6 +87,18 @@ func (p *Process) Feed(ctx context.Context, f *Future, fn *Func) {
 // Bound is what bounds a submission under ctx. What is submitted under it does not end with the task whose context ctx
 // may be.
 func (p *Process) Bound(ctx context.Context) context.Context { return p.engine.Place(ctx).Context() }
+
+// priorityOf is the priority of a task of this process.
+func priorityOf(t *sched.Task) int {
+	f := futureOf(t)
+	if in := f.inbound(); in != nil && in.short == nil {
+		return int(in.full.Load().Priority)
+	}
+	if o := f.options(); o != nil {
+		return o.Priority
+	}
+	return 0
+}
 
 func tasksOf(fs []*Future) []*sched.Task {
 	ts := make([]*sched.Task, len(fs))
@@ -180,7 +192,7 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	rec := &record{bound: s.Bound, o: o, f: f, out: true, left: DefaultRetries, actor: k == wire.KindCreate}
 	if x := f.options(); x != nil {
 		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.resources(), x.OwnProcess, x.OnNode, x.Soft
-		s.Labels, s.Spread, s.Timeout = x.Labels, x.Spread, x.Timeout
+		s.Labels, s.Spread, s.Timeout, s.Priority = x.Labels, x.Spread, x.Timeout, int32(x.Priority)
 		if x.Generator {
 			s.Stream = uint32(x.buffer())
 		}
