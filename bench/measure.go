@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // Measure sets a scenario up, takes samples of both sides in turn and ends it. With samples 0 it takes
@@ -35,7 +37,7 @@ func Measure(ctx context.Context, s Scenario, samples int) (row Row, err error) 
 	}()
 
 	var mine, theirs []float64
-	var mallocs uint64
+	var spent cost
 	for i := -1; i < samples; i++ { // -1 warms up
 		v, n, err := sample(ctx, run.Ours, s.N)
 		if err != nil {
@@ -43,7 +45,7 @@ func Measure(ctx context.Context, s Scenario, samples int) (row Row, err error) 
 		}
 		if i >= 0 {
 			mine = append(mine, round(v))
-			mallocs += n
+			spent.add(n)
 		}
 		if run.Ref == nil {
 			continue
@@ -65,8 +67,10 @@ func Measure(ctx context.Context, s Scenario, samples int) (row Row, err error) 
 		row.Ref, row.RefName, row.Ratio, row.RefSamples = &ref, s.RefName, &ratio, theirs
 	}
 	if s.Allocs {
-		a := round(float64(mallocs) / float64(s.N*samples))
+		a := round(float64(spent.mallocs) / float64(s.N*samples))
 		row.Allocs = &a
+		row.Extra["page_faults"] = round(float64(spent.faults) / float64(samples))
+		row.Extra["collections"] = round(float64(spent.collections) / float64(samples))
 	}
 	for k, v := range run.Extra {
 		row.Extra[k] = v
@@ -74,20 +78,41 @@ func Measure(ctx context.Context, s Scenario, samples int) (row Row, err error) 
 	return row, nil
 }
 
-// sample runs one side once, without the garbage of the run before, and counts its allocations.
-func sample(ctx context.Context, side Side, n int) (v float64, mallocs uint64, err error) {
+// cost is what this process spent in samples beside time.
+type cost struct {
+	mallocs     uint64
+	faults      int64  // pages that were touched for the first time, by all threads
+	collections uint32 // of Go's collector
+}
+
+func (c *cost) add(d cost) {
+	c.mallocs, c.faults, c.collections = c.mallocs+d.mallocs, c.faults+d.faults, c.collections+d.collections
+}
+
+// spentSoFar is what the process has spent since it began.
+func spentSoFar() cost {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		u.Minflt = 0 // no system that we run on refuses it
+	}
+	return cost{m.Mallocs, int64(u.Minflt), m.NumGC}
+}
+
+// sample runs one side once, without the garbage of the run before, and says what it cost.
+func sample(ctx context.Context, side Side, n int) (v float64, c cost, err error) {
 	if err := ctx.Err(); err != nil {
-		return 0, 0, err
+		return 0, c, err
 	}
 	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	before := spentSoFar()
 	v, err = side(ctx, n)
-	runtime.ReadMemStats(&after)
+	after := spentSoFar()
 	if err == nil && (!(v > 0) || math.IsInf(v, 0)) {
 		err = fmt.Errorf("measured %v", v)
 	}
-	return v, after.Mallocs - before.Mallocs, err
+	return v, cost{after.mallocs - before.mallocs, after.faults - before.faults, after.collections - before.collections}, err
 }
 
 // Median is the middle of the samples, or the mean of the two in the middle. Without samples it is NaN.

@@ -91,6 +91,10 @@ func Populate(b []byte) error {
 	return nil
 }
 
+// AdviseHuge asks for huge pages where private memory is touched for the first time; b begins on a page. Where the system has
+// none it stays as it was.
+func AdviseHuge(b []byte) { unix.Madvise(b, unix.MADV_HUGEPAGE) }
+
 // Commit makes sure that the pages of a range exist, so that touching them cannot fail. It is idempotent,
 // and the place where a lack of memory shows as an error instead of a SIGBUS.
 func Commit(fd int, off, n int64) error {

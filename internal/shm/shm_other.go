@@ -42,6 +42,9 @@ func Punch(fd int, off, n int64) error { return errSystem }
 // Populate is not supported on this system.
 func Populate(b []byte) error { return errSystem }
 
+// AdviseHuge does nothing on this system.
+func AdviseHuge(b []byte) {}
+
 // CloseFD is not supported on this system.
 func CloseFD(fd int) error { return errSystem }
 

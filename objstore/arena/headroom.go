@@ -46,8 +46,7 @@ func (h *headroom) take(n int64) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.found {
-		b, _ := os.ReadFile("/proc/self/cgroup") // where it cannot be read there are no groups
-		h.groups, h.found = groupsOf(string(b), "/sys/fs/cgroup"), true
+		h.groups, h.found = ownGroups(), true
 	}
 	if now := time.Now(); n > h.left || n > headroomSmall || now.Sub(h.at) > headroomFor {
 		h.left, h.who = look(h.groups)
@@ -58,6 +57,18 @@ func (h *headroom) take(n int64) error {
 	}
 	h.left -= n
 	return nil
+}
+
+// ownGroups are those of this process.
+func ownGroups() []group {
+	b, _ := os.ReadFile("/proc/self/cgroup") // where it cannot be read there are no groups
+	return groupsOf(string(b), "/sys/fs/cgroup")
+}
+
+// Spare is how many bytes of memory the machine or this process's control groups have for whoever wants some now.
+func Spare() int64 {
+	left, _ := look(ownGroups())
+	return left
 }
 
 // look is how much memory can be taken, and who has no more.
