@@ -31,6 +31,7 @@ difference where something is not as it must be.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.Corpus, "corpus", "", "folder whose *.go files to count (default: the sources of the installed Go toolchain)")
+	cmd.Flags().StringVar(&o.Timeline, "timeline", "", "write what ran where and when into this file, for https://ui.perfetto.dev (see 'kadre timeline')")
 	return cmd
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kadrehq/kadre/internal/trace"
 )
 
 // TestDemo runs the demo on a part of the Go toolchain's sources, in a process of its own.
@@ -28,7 +30,8 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(tmp)
-	cmd := exec.CommandContext(t.Context(), exe, "demo", "--corpus", filepath.Join(strings.TrimSpace(string(root)), "src", "cmd"))
+	timeline := filepath.Join(t.TempDir(), "trace.json")
+	cmd := exec.CommandContext(t.Context(), exe, "demo", "--corpus", filepath.Join(strings.TrimSpace(string(root)), "src", "cmd"), "--timeline", timeline)
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -42,6 +45,30 @@ func TestDemo(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || len(left) > 0 {
 		t.Errorf("it left %v, %v", left, err)
+	}
+	checkTimeline(t, timeline)
+}
+
+// checkTimeline holds the timeline of the demo to what viewers want: all processes have left it, also the driver, which had
+// ended when it was written.
+func checkTimeline(t *testing.T, file string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := trace.Check(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes: %+v", len(data), s)
+	if s.Processes < 2 || s.Slices == 0 || s.Flows == 0 || s.Gets == 0 || s.Crossing == 0 {
+		t.Errorf("the timeline of the demo has %+v", s)
+	}
+	for _, f := range []string{"countTask", "mergeTask", "readTask"} {
+		if !strings.Contains(string(data), f) {
+			t.Errorf("%s is not in the timeline", f)
+		}
 	}
 }
 

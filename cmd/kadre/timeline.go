@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"time"
@@ -10,9 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kadrehq/kadre/cmd/kadre/ask"
-	"github.com/kadrehq/kadre/internal/node"
-	"github.com/kadrehq/kadre/internal/proc"
-	"github.com/kadrehq/kadre/internal/trace"
 )
 
 func newTimeline() *cobra.Command {
@@ -30,8 +25,10 @@ for it. Of functions that take microseconds one task in 64 is recorded.
 
 With --for 0 nothing is turned on, and the file has what processes recorded that
 were started with KADRE_TRACE=1 (a driver's workers too): about the last 100,000
-things of each that is still there. Recording ends by itself; Ctrl-C ends it
-early and writes what is there.`,
+things of each. A process that ends leaves what it recorded with its node, which
+keeps it for ten minutes; one that is killed takes it along, and so does a program
+with a node of its own inside ('kadre start' one first). Recording ends by itself;
+Ctrl-C ends it early and writes what is there.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
@@ -54,70 +51,32 @@ func (l *look) timeline(cmd *cobra.Command, out string, long time.Duration) erro
 	if err != nil {
 		return err
 	}
-	f, err := os.Create(out)
-	if err != nil {
+	if f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE, 0o666); err != nil { // before anybody waits for it
+		return fmt.Errorf("timeline: %w", err)
+	} else if err := f.Close(); err != nil {
 		return fmt.Errorf("timeline: %w", err)
 	}
-	defer f.Close()
-	seen := map[string]node.Recorder{}
 	ctx := cmd.Context()
-	if err := recorders(ctx, socket, long, seen); err != nil {
+	r, err := ask.StartRecording(ctx, socket, long)
+	if err != nil {
 		return err
 	}
-	wait, stop := interruptible(ctx)
-	defer stop()
 	if long > 0 {
+		wait, stop := interruptible(ctx)
 		fmt.Fprintf(cmd.ErrOrStderr(), "recording for %v\n", long)
 		select {
 		case <-wait.Done():
 		case <-time.After(long):
 		}
+		stop()
 	}
-	if err := recorders(ctx, socket, 0, seen); err != nil { // those that came meanwhile
+	marks, processes, err := r.Write(ctx, out, cmd.ErrOrStderr())
+	if err != nil {
 		return err
 	}
-	var all []trace.Recorded
-	marks := 0
-	for _, r := range seen {
-		ms, err := tapeOf(ctx, socket, r)
-		if err != nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "process %d on node %s is not in it: %v\n", r.PID, r.Node.Short(), err)
-			continue
-		}
-		marks += len(ms)
-		all = append(all, trace.Recorded{PID: r.PID, Name: fmt.Sprintf("%s %d on %s, job %s", r.Kind, r.PID, r.Node.Short(), r.Job), Marks: ms})
-	}
-	w := bufio.NewWriter(f)
-	if err := trace.Timeline(w, all); err != nil {
-		return fmt.Errorf("timeline: %w", err)
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("timeline: %w", err)
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d marks of %d processes; open it at https://ui.perfetto.dev\n", out, marks, len(all))
-	return f.Close()
-}
-
-// recorders has processes record for a time, 0: not, and adds them to seen.
-func recorders(ctx context.Context, socket string, long time.Duration, seen map[string]node.Recorder) error {
-	var rs node.List[node.Recorder]
-	if err := ask.Into(ctx, socket, ask.Record+long.String(), &rs); err != nil {
-		return err
-	}
-	for _, r := range rs.Rows {
-		seen[r.Proc] = r
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d marks of %d processes; open it at https://ui.perfetto.dev\n", out, marks, processes)
+	if marks == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "no task ran: run a program meanwhile, or start it with KADRE_TRACE=1 and ask with --for 0")
 	}
 	return nil
-}
-
-// tapeOf is all that a process recorded.
-func tapeOf(ctx context.Context, socket string, r node.Recorder) (all []trace.Mark, err error) {
-	for part, parts := 0, 1; part < parts; part++ {
-		var t proc.Tape
-		if err := ask.Into(ctx, socket, fmt.Sprintf("%s%s %s %d", ask.Tape, r.Node, r.Proc, part), &t); err != nil {
-			return nil, err
-		}
-		all, parts = append(all, t.Marks...), t.Parts
-	}
-	return all, nil
 }

@@ -247,6 +247,7 @@ func (n *Node) follow(p *process) {
 		case err == nil && m.Bye == nil:
 			continue
 		case err == nil && p.worker == nil:
+			n.keepTapes(p.hello.Env, p)
 			n.tellDropped(p.job) // while there is somebody to tell
 			n.clear(p, "the driver detached")
 			p.notify(&wire.Notice{Bye: &wire.Bye{}})

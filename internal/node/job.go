@@ -242,12 +242,19 @@ func (n *Node) endJob(name id.Job, tell bool) {
 	}
 	n.dropWaitingLocked(drop)
 	var workers []*worker
+	var recorders []*process
 	for _, w := range n.workers {
 		if w.job.id == name {
 			workers = append(workers, w)
+			if w.proc != nil {
+				recorders = append(recorders, w.proc)
+			}
 		}
 	}
 	n.mu.Unlock()
+	if j != nil {
+		n.keepTapes(j.desc.Env, recorders...)
+	}
 	for _, w := range workers {
 		n.endWorker(w, "its job ended")
 	}

@@ -60,6 +60,7 @@ type Node struct {
 	deadlocks   deadlocks
 	names       names
 	metrics     *metrics                             // nil where none are served
+	tapes       tapes                                // of processes that have ended
 	procs       atomic.Pointer[map[id.Proc]*process] // changed under mu
 	stats       counters
 	told        told      // what the peers know of us; the ticker's

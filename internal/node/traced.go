@@ -20,6 +20,8 @@ type Recorder struct {
 	PID  int     `json:"pid"`
 	Kind string  `json:"kind"`
 	Job  string  `json:"job"`
+
+	Ended int64 `json:"ended,omitempty"` // Unix nanoseconds: it is gone, and this is what it has left
 }
 
 const (
@@ -42,9 +44,13 @@ func (n *Node) record(d time.Duration) []Recorder {
 	rs := []Recorder{}
 	for _, p := range *n.procs.Load() {
 		n.tellRecord(p)
-		rs = append(rs, Recorder{n.id, p.addr.Proc.String(), p.pid, p.kind, p.job.String()})
+		rs = append(rs, n.recorder(p))
 	}
-	return rs
+	return append(rs, n.tapes.recorders()...)
+}
+
+func (n *Node) recorder(p *process) Recorder {
+	return Recorder{Node: n.id, Proc: p.addr.Proc.String(), PID: p.pid, Kind: p.kind, Job: p.job.String()}
 }
 
 // tellRecord tells a process that it is to record, if it is.
@@ -54,7 +60,7 @@ func (n *Node) tellRecord(p *process) {
 	}
 }
 
-// tape asks a process, which may be on another node, for a part of what it recorded.
+// tape gives a part of what a process of any node recorded: "NODE PROCESS PART".
 func (n *Node) tape(ctx context.Context, what string) (json.RawMessage, error) {
 	f := strings.Fields(what)
 	if len(f) != 3 {
@@ -64,9 +70,19 @@ func (n *Node) tape(ctx context.Context, what string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: tape: %q is no process", f[1])
 	}
+	part, err := strconv.Atoi(f[2])
+	if err != nil {
+		return nil, fmt.Errorf("node: tape: %q is no part", f[2])
+	}
 	ctx, cancel := context.WithTimeout(ctx, memberAnswer)
 	defer cancel()
-	return n.ask(ctx, id.Addr{Node: id.Node(f[0]), Proc: id.Proc(num)}, wire.KStatus, wire.Marshal(&wire.StatusQuery{What: viewTape + f[2]}))
+	if at := id.Node(f[0]); at != n.id {
+		return n.ask(ctx, id.Addr{Node: at}, wire.KStatus, wire.Marshal(&wire.StatusQuery{What: viewTape + what}))
+	}
+	if b, ok, err := n.tapes.part(id.Proc(num), part); ok {
+		return b, err
+	}
+	return n.ask(ctx, id.Addr{Node: n.id, Proc: id.Proc(num)}, wire.KStatus, wire.Marshal(&wire.StatusQuery{What: viewTape + f[2]}))
 }
 
 // traceOf is what a worker's environment gets so that it records from its start.

@@ -78,6 +78,51 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// Fast and Slow are functions that take nothing, and some milliseconds.
+var (
+	Fast = api.Func1(func(_ context.Context, x int) (int, error) { return x + 1, nil }, api.RegisterAs("fast"))
+	Slow = api.Func1(func(ctx context.Context, n int) (int, error) {
+		vs, err := api.GetAll(ctx, Fast.Map(ctx, make([]int, n)))
+		return len(vs), err
+	}, api.RegisterAs("slow"))
+)
+
+func init() {
+	drivers["million"] = attached(func(ctx context.Context, s *testbed.Stage) error {
+		for range 10 {
+			refs := []api.Ref[int]{Slow.Remote(ctx, 50_000), Slow.Options(api.OwnProcess()).Remote(ctx, 50_000)}
+			if _, err := api.GetAll(ctx, refs); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// TestTimelineOfAMillionTasks makes the timeline of a program that has ended, and of whose tasks one in many is recorded.
+func TestTimelineOfAMillionTasks(t *testing.T) {
+	const most = 64 << 20
+	bed := testbed.New(t)
+	n := bed.StartNode(testbed.NodeConfig{Args: []string{"--cpus", "2"}})
+	n.Driver("million", "KADRE_TRACE=1").Succeed(60 * time.Second)
+	file := filepath.Join(bed.Dir, "trace.json")
+	if p := bed.Kadre(testbed.Place{}, "timeline", "-o", file, "--for", "0", "--socket", n.Socket); p.Code() != 0 {
+		t.Fatalf("kadre timeline: %s", p.Stderr())
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := trace.Check(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes: %+v", len(data), s)
+	if len(data) > most || s.Processes < 2 || s.Flows < 100 || s.Gets == 0 || s.Crossing == 0 || s.Slices < 1000 {
+		t.Errorf("the timeline takes %d bytes and has %+v", len(data), s)
+	}
+}
+
 // Flood writes that many lines on standard output.
 var Flood = api.Func1(func(_ context.Context, n int) (int, error) {
 	w := bufio.NewWriter(os.Stdout)

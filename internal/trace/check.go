@@ -23,6 +23,9 @@ func Check(data []byte) (s Summary, err error) {
 	if err := json.Unmarshal(data, &file); err != nil {
 		return s, err
 	}
+	if err := fields(data); err != nil {
+		return s, err
+	}
 	tracks := map[[2]int][]entry{}
 	flows := map[int][]entry{}
 	for _, e := range file.TraceEvents {
@@ -62,6 +65,26 @@ func Check(data []byte) (s Summary, err error) {
 		}
 	}
 	return s, nil
+}
+
+// fields says whether each entry has what the format wants of all.
+func fields(data []byte) error {
+	var file struct {
+		TraceEvents []struct {
+			Name, Ph      *string
+			Ts            *float64
+			PID, TID, Dur *json.Number
+		} `json:"traceEvents"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return err
+	}
+	for i, e := range file.TraceEvents {
+		if e.Name == nil || e.Ph == nil || e.Ts == nil || e.PID == nil || e.TID == nil || (*e.Ph == "X") != (e.Dur != nil) {
+			return fmt.Errorf("trace: entry %d lacks a field", i)
+		}
+	}
+	return nil
 }
 
 const slack = 0.01 // microseconds: times are rounded to a nanosecond and written in decimals

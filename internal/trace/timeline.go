@@ -54,8 +54,10 @@ type flow struct {
 	at            int64 // of the submission
 }
 
-// Tracks of a process begin with those of tasks.
-const firstTrack = 1
+const (
+	firstTrack = 1       // of a process
+	maxPID     = 1 << 22 // no process has a higher number
+)
 
 // Timeline writes what processes recorded in the trace-event format: a track for each task that ran at a time, waits
 // within them, and flows from submission to run to wait.
@@ -63,7 +65,12 @@ func Timeline(w io.Writer, all []Recorded) error {
 	byID := map[string]*slice{}
 	var ps []*process
 	first := int64(0)
+	used := map[int]bool{}
 	for _, r := range all {
+		for used[r.PID] { // of another machine, or another time
+			r.PID += maxPID
+		}
+		used[r.PID] = true
 		p := gather(r)
 		ps = append(ps, p)
 		p.layOut()

@@ -76,6 +76,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		"goes back":     {x(0, 10), point("s", 5), point("f", 2)},
 		"phase":         {point("q", 5)},
 		"bad slice":     {x(0, -1)},
+		"lacks a field": {`{"name":"x","ph":"X","ts":1,"pid":1,"tid":1}`},
 		"unexpected en": {"{"},
 	} {
 		_, err := Check([]byte(`{"traceEvents":[` + strings.Join(events, ",") + `]}`))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kadrehq/kadre/api"
+	"github.com/kadrehq/kadre/cmd/kadre/ask"
 	"github.com/kadrehq/kadre/internal/words"
 )
 
@@ -23,6 +24,7 @@ type Options struct {
 	Corpus   string    // folder of Go files; default: the sources of the installed Go toolchain
 	Out      io.Writer // where the show is printed
 	Terminal bool      // whether Out is a terminal, on which a line can be drawn again
+	Timeline string    // file for what ran where and when; default: none
 }
 
 // Run shows everything and checks it. It returns an error that tells the difference where something is
@@ -52,10 +54,23 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, c.stop()) }()
 	s.nodes(c, time.Since(begin))
 
+	var recording *ask.Recording
+	if o.Timeline != "" {
+		if recording, err = ask.StartRecording(ctx, c.nodes[0].Socket, time.Hour); err != nil {
+			return err
+		}
+	}
 	if err := attached(ctx, c, s, text); err != nil {
 		return err
 	}
 	s.title("The driver has left")
+	if recording != nil {
+		marks, processes, err := recording.Write(ctx, o.Timeline, o.Out)
+		if err != nil {
+			return err
+		}
+		s.line("%s: %d marks of %d processes; open it at https://ui.perfetto.dev", o.Timeline, marks, processes)
+	}
 	if err := c.awaitEmpty(ctx); err != nil {
 		return err
 	}
