@@ -11,10 +11,32 @@ import (
 	"github.com/kadrehq/kadre/api"
 )
 
+// isolated says that every task of every test runs in a worker process: KADRE_ISOLATE=1 go test ./api.
+var isolated = os.Getenv("KADRE_ISOLATE") == "1"
+
+// gatesName is the variable with the folder of gates' files.
+const gatesName = "KADRE_TEST_GATES"
+
+// hereOnly skips a test of what only a task in this process can show, where all run in others.
+func hereOnly(t *testing.T, why string) {
+	t.Helper()
+	if isolated {
+		t.Skip("every task runs in a worker process: " + why)
+	}
+}
+
 func TestMain(m *testing.M) {
 	api.RunWorker()
 	os.Setenv("KADRE_CHECK", "empty") // no node ends with something in its store
-	goleak.VerifyTestMain(m)
+	dir, err := os.MkdirTemp("", "kadre-gates-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv(gatesName, dir)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
 }
 
 // within bounds every wait of a test.

@@ -29,6 +29,10 @@ func all[A, R any](ctx context.Context, f *remote[A, R], n int, values []A, one 
 	if err == nil && n > 0 && f.via == nil && f.opts.Plain() {
 		to, ok = p.Place(ctx)
 	}
+	if !ok && err == nil && f.via == nil && p.FeedsRanges(&f.opts) {
+		away(ctx, p, f, refs, values, one)
+		return refs
+	}
 	if !ok {
 		for i := range refs {
 			a, rest, err := one(i)

@@ -70,7 +70,7 @@ func TestMap(t *testing.T) {
 		refs := mapSquare.Map(c, xs)
 		clear(xs) // they are the caller's
 		vs := must(api.GetAll(c, refs))(t)
-		if len(vs) != n || mapRan.Load() != int64(n) {
+		if len(vs) != n || mapRan.Load() != int64(n) && !isolated {
 			t.Fatal(n, len(vs), mapRan.Load())
 		}
 		for i, v := range vs {
@@ -103,7 +103,7 @@ func TestMapRunsByItself(t *testing.T) {
 	mapRan.Store(0)
 	refs := mapSquare.Map(c, make([]int, 3000))
 	ready, _, err := api.Wait(c, refs, api.NumReturns(len(refs)))
-	if err != nil || len(ready) != len(refs) || mapRan.Load() != 3000 {
+	if err != nil || len(ready) != len(refs) || mapRan.Load() != 3000 && !isolated {
 		t.Error(len(ready), err, mapRan.Load())
 	}
 	gone := mapExit.Map(c, make([]int, 40))
@@ -286,6 +286,7 @@ func liveBytes() uint64 {
 }
 
 func TestFunctions(t *testing.T) {
+	hereOnly(t, "Functions lists what ran in this one")
 	c := start(t)
 	if _, err := api.GetAll(c, mapSquare.Map(c, make([]int, 5000))); err != nil {
 		t.Fatal(err)

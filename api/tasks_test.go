@@ -8,7 +8,9 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -55,22 +57,35 @@ func fib(ctx context.Context, n int) (int, error) {
 	return x + y, err
 }
 
-// gates let tests of this process say when a task ends.
+// gates let tests say when a task ends.
 var gates struct {
 	sync.Mutex
 	all []chan struct{}
 }
 
-// gate gives the number of a gate and what opens it.
+// gate gives the number of a gate and what opens it: also in worker processes where all tasks run there.
 func gate() (n int, open func()) {
 	gates.Lock()
 	defer gates.Unlock()
 	ch := make(chan struct{})
+	n = len(gates.all)
 	gates.all = append(gates.all, ch)
-	return len(gates.all) - 1, sync.OnceFunc(func() { close(ch) })
+	return n, sync.OnceFunc(func() {
+		close(ch)
+		if isolated {
+			os.WriteFile(gateFile(n), nil, 0o600)
+		}
+	})
 }
 
+// gateFile is there when a gate is open, where all tasks run in worker processes.
+func gateFile(n int) string { return filepath.Join(os.Getenv(gatesName), strconv.Itoa(n)) }
+
 func waitAt(ctx context.Context, n int) (int, error) {
+	if isolated {
+		_, err := waitsForFile(ctx, gateFile(n))
+		return n, err
+	}
 	gates.Lock()
 	ch := gates.all[n]
 	gates.Unlock()
@@ -163,7 +178,7 @@ func TestRefsAreValues(t *testing.T) {
 
 func TestTasksFail(t *testing.T) {
 	c := start(t)
-	testFailures(t, c, true)
+	testFailures(t, c, !isolated)
 }
 
 func TestTasksFailInOtherProcesses(t *testing.T) {
@@ -353,7 +368,7 @@ func TestOwnProcess(t *testing.T) {
 	c := start(t)
 	here := must(whoFunc.Remote(c).Get(c))(t)
 	there := must(whoFunc.Options(api.OwnProcess()).Remote(c).Get(c))(t)
-	if here.PID != os.Getpid() || there.PID == here.PID || there.Node != here.Node || there.Job != here.Job || there.Task == here.Task {
+	if (here.PID == os.Getpid()) == isolated || there.PID == here.PID || there.Node != here.Node || there.Job != here.Job || there.Task == here.Task {
 		t.Errorf("here %+v, there %+v", here, there)
 	}
 	if _, ok := api.FromContext(c); ok {

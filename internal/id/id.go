@@ -114,6 +114,9 @@ func (s *Source) Task() Task { return TaskOf(s.proc, s.Next()) }
 // Next gives the number of the next task ID.
 func (s *Source) Next() uint64 { return s.n.Add(1) }
 
+// Several gives the first of n numbers of task IDs that follow each other.
+func (s *Source) Several(n int) (first uint64) { return s.n.Add(uint64(n)) - uint64(n) + 1 }
+
 // TaskOf is task n of p.
 func TaskOf(p Proc, n uint64) (t Task) {
 	binary.BigEndian.PutUint64(t[:8], uint64(p))

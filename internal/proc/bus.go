@@ -139,7 +139,7 @@ func (p *Process) fromSibling(from id.Proc, link *wire.Link) func([]byte) {
 	if p.cfg.Worker == 0 {
 		return p.handle
 	}
-	in := &intake{p: p, from: id.Addr{Node: p.self.Node, Proc: from}, link: link}
+	in := &intake{p: p, from: id.Addr{Node: p.self.Node, Proc: from}, link: link, ranges: map[uint32]*landing{}}
 	return func(b []byte) {
 		if wire.IsShort(b) {
 			in.frame(b)

@@ -27,9 +27,10 @@ type carrier struct {
 	slot  bool // it has a CPU slot
 	by    lastBound
 
-	now    atomic.Uint64 // the turn, and in the low half a number of the task that runs or 0
-	rounds atomic.Uint64 // of tasks to carry
-	asleep atomic.Bool   // the watch is
+	into   atomic.Pointer[intake] // where results wait for those of the tasks behind them
+	now    atomic.Uint64          // the turn, and in the low half a number of the task that runs or 0
+	rounds atomic.Uint64          // of tasks to carry
+	asleep atomic.Bool            // the watch is
 	awake  chan struct{}
 
 	mu   sync.Mutex // held while the role is passed on
@@ -71,6 +72,7 @@ func (c *carrier) run(turn uint64) {
 			p.engine.Repay()
 			c.pass(in.at)
 			in.f.inbound().answer(in.f)
+			c.flush()
 		}
 	}()
 	mine := p.poller.Run(turn, p.pollEnd.Load, wire.Hooks{Work: func() bool { return c.round(turn, &in) }, Each: p.engine.WordsFreed, Spin: p.idleCPU, Rest: c.rest})
@@ -109,6 +111,12 @@ func (c *carrier) round(turn uint64, in *carried) bool {
 	c.mu.Unlock()
 	for i, f := range work {
 		*in = carried{f, turn<<32 | uint64(i+1)}
+		a := f.inbound().short
+		a.carried = true
+		if c.into.Load() != a.in {
+			c.flush()
+			c.into.Store(a.in)
+		}
 		c.now.Store(in.at)
 		ran := c.p.engine.Carry(&f.Task)
 		kept := c.now.CompareAndSwap(in.at, turn<<32)
@@ -116,18 +124,27 @@ func (c *carrier) round(turn uint64, in *carried) bool {
 			f.inbound().answer(f)
 		}
 		if !kept {
+			a.in.flush()
 			c.p.engine.Repay() // the slot was this goroutine's
 			c.mu.Lock()
 			c.mu.Unlock() //lint:ignore SA2001 until the next one has its turn
 			return true
 		}
 	}
+	c.flush()
 	c.mu.Lock()
 	c.work = nil
 	c.mu.Unlock()
 	clear(work)
 	c.spare = work
 	return true
+}
+
+// flush sends the results that wait for others.
+func (c *carrier) flush() {
+	if in := c.into.Load(); in != nil {
+		in.flush()
+	}
 }
 
 // hold takes a CPU slot until the poll goroutine sleeps, or others wait for one.
@@ -165,8 +182,10 @@ func (c *carrier) pass(at uint64) {
 	c.work, c.spare, c.slot, c.by = nil, nil, false, lastBound{}
 	next := c.p.poller.Turn()
 	c.mu.Unlock()
+	c.flush() // the one that is held up may wait for who waits for these
 	for _, f := range work {
 		if !f.Stale() {
+			f.inbound().short.carried = false
 			f.OnDone(func() { f.inbound().answer(f) })
 			c.p.engine.Queue(&f.Task)
 		}

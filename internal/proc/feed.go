@@ -50,19 +50,22 @@ type feed struct {
 	free     []uint32
 	window   int           // how many tasks the worker is to have
 	took     time.Duration // a task's time, about
-	queue    futures
+	queue    queue
 	buf      []byte
 	sent     uint
 	watching bool
 	told     uint64 // the bound of the task that was sent last: its end will be told to the worker
 	closed   error
+
+	batch []piece // of who has the link's baton
 }
 
-// out is a task that the worker has.
+// out is what a slot stands for: a task that the worker has, or a range of them.
 type out struct {
-	f   *Future
-	num uint64 // of its ID
-	end uint64 // where its frame ends in the ring
+	f    *Future
+	part *flight
+	num  uint64 // of its ID, or of the first one's
+	end  uint64 // where its frame ends in the ring
 }
 
 func newFeed(p *Process) *feed { return &feed{p: p, funcs: map[*Func]uint32{}} }
@@ -92,14 +95,7 @@ func (d *feed) add(f *Future) {
 	if f.Ready() {
 		return
 	}
-	if !f.Entrust() {
-		f.Leash()
-		f.OnDone(func() {
-			if !f.Finished() {
-				go d.drop(f) // the lock may be held here
-			}
-		})
-	}
+	d.entrust(f)
 	var refused error
 	d.mu.Lock()
 	switch {
@@ -128,17 +124,30 @@ func (d *feed) add(f *Future) {
 	}
 }
 
+// entrust has the end of f's context told to the feed.
+func (d *feed) entrust(f *Future) {
+	if f.Entrust() {
+		return
+	}
+	f.Leash()
+	f.OnDone(func() {
+		if !f.Finished() {
+			go d.drop(f) // the lock may be held here
+		}
+	})
+}
+
 // expired fails what is here or out and stands on r, which has ended, and tells the worker of it.
 func (d *feed) expired(r *sched.Root, err error) {
 	var fs []*Future
 	d.mu.Lock()
-	for i := range d.slots {
-		if f := d.slots[i].f; f != nil && f.On(r) {
-			fs = append(fs, f)
+	d.eachLocked(func(_ uint32, _ int, o out) {
+		if o.f.On(r) {
+			fs = append(fs, o.f)
 		}
-	}
-	for i := range d.queue.n {
-		if f := d.queue.at(i); f.On(r) {
+	})
+	for f := range d.queue.all {
+		if f.On(r) {
 			fs = append(fs, f)
 		}
 	}
@@ -169,37 +178,22 @@ func (d *feed) hasRoom() bool { return int(d.flying.Load()) < d.window }
 // frame goes by way of the node.
 func (d *feed) sendLocked(f *Future) bool {
 	link := d.link.Load()
-	num, known := d.funcs[f.kind()]
-	if !known {
-		if len(d.funcs) >= wire.MaxFuncs {
+	num, ok, room := d.nameLocked(link, f.kind())
+	if !ok {
+		if room {
 			d.placeLocked(f)
-			return true
 		}
-		num = uint32(len(d.funcs))
-		d.buf = wire.AppendName(d.buf[:0], num, f.Name())
-		if _, ok := link.Put(d.buf); !ok {
-			return false
-		}
-		d.funcs[f.kind()] = num
+		return room
 	}
-	slot := uint32(len(d.slots))
-	if n := len(d.free); n > 0 {
-		slot = d.free[n-1]
-	} else if slot >= wire.MaxSlots {
+	slot, ok := d.slotLocked()
+	if !ok {
 		return false
 	}
-	c := wire.Call{Slot: slot, Func: num, CPU: f.options().milli()}
+	c := d.callLocked(f, slot, num)
 	if o := f.object(); o != nil {
 		c.Num = o.id.Task().Num()
 	} else {
 		c.Num = d.p.ids.Next()
-	}
-	c.Left, _ = remaining(&f.Task)
-	if x := d.p.bounds.boundOf(&f.Task); x != nil && x.ctx != nil {
-		if c.Bound = x.name.Num; d.told != c.Bound {
-			d.told = c.Bound
-			d.p.bounds.went(x.name, id.Addr{Node: d.p.self.Node, Proc: d.to})
-		}
 	}
 	b, ok := f.kind().Pack(f, c.Append(d.buf[:0]))
 	d.buf = b[:0]
@@ -211,16 +205,61 @@ func (d *feed) sendLocked(f *Future) bool {
 	if !ok {
 		return false
 	}
+	d.fillLocked(slot, out{f: f, num: c.Num, end: end}, 1)
+	d.p.markName(f, id.TaskOf(d.p.self.Proc, c.Num))
+	return true
+}
+
+// nameLocked gives the number by which the worker knows a function. Without one, room says whether there was room in
+// the ring to name it: no more of them can be named then.
+func (d *feed) nameLocked(link *wire.Link, k *Func) (num uint32, ok, room bool) {
+	if num, ok = d.funcs[k]; ok {
+		return num, true, true
+	}
+	if len(d.funcs) >= wire.MaxFuncs {
+		return 0, false, true
+	}
+	num = uint32(len(d.funcs))
+	d.buf = wire.AppendName(d.buf[:0], num, k.Run.Name)
+	if _, ok := link.Put(d.buf); !ok {
+		return 0, false, false
+	}
+	d.funcs[k] = num
+	return num, true, true
+}
+
+// slotLocked gives a slot for fillLocked.
+func (d *feed) slotLocked() (slot uint32, ok bool) {
+	if n := len(d.free); n > 0 {
+		return d.free[n-1], true
+	}
+	slot = uint32(len(d.slots))
+	return slot, slot < wire.MaxSlots
+}
+
+// fillLocked puts into a slot what has gone, which is n tasks.
+func (d *feed) fillLocked(slot uint32, o out, n int) {
 	if n := len(d.free); n > 0 {
 		d.free = d.free[:n-1]
 	} else {
 		d.slots = append(d.slots, out{})
 	}
-	d.slots[slot] = out{f, c.Num, end}
-	d.p.markName(f, id.TaskOf(d.p.self.Proc, c.Num))
-	d.flying.Add(1)
-	d.p.stats.exported.Add(1)
-	return true
+	d.slots[slot] = o
+	d.flying.Add(int32(n))
+	d.p.stats.exported.Add(int64(n))
+}
+
+// callLocked is the head of a frame but for the number.
+func (d *feed) callLocked(f *Future, slot, num uint32) wire.Call {
+	c := wire.Call{Slot: slot, Func: num, CPU: f.options().milli()}
+	c.Left, _ = remaining(&f.Task)
+	if x := d.p.bounds.boundOf(&f.Task); x != nil && x.ctx != nil {
+		if c.Bound = x.name.Num; d.told != c.Bound {
+			d.told = c.Bound
+			d.p.bounds.went(x.name, id.Addr{Node: d.p.self.Node, Proc: d.to})
+		}
+	}
+	return c
 }
 
 // drop tells the worker that nobody wants the outcome of f.
@@ -235,17 +274,16 @@ func (d *feed) dropAll(which func(*Future) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	link := d.link.Load()
-	for i := range d.slots {
-		f := d.slots[i].f
-		if f == nil || link == nil || !which(f) || !f.Ready() || f.Finished() {
-			continue
+	d.eachLocked(func(slot uint32, index int, o out) {
+		if link == nil || !which(o.f) || !o.f.Ready() || o.f.Finished() {
+			return
 		}
 		kind := byte(wire.ShortCancel)
-		if f.endsAll() {
+		if o.f.endsAll() {
 			kind = wire.ShortCancelAll
 		}
-		link.Put(wire.AppendSlot(nil, kind, uint32(i))) // no room: it runs in vain
-	}
+		link.Put(wire.AppendSlot(nil, kind, slot, index)) // no room: it runs in vain
+	})
 }
 
 // placeLocked has a task go by way of the node.
@@ -267,15 +305,11 @@ func (d *feed) refillLocked() {
 	if d.state != feedOpen {
 		return
 	}
-	for d.queue.n > 0 && d.hasRoom() {
-		f := d.queue.pop()
-		if f.Ready() { // cancelled
-			f.Redeem()
-			continue
-		}
-		if !d.sendLocked(f) {
-			d.queue.unpop(f)
-			break
+	for room := true; room && d.queue.n > 0 && d.hasRoom(); {
+		if s := d.queue.stretch(); s != nil {
+			room = d.sendRangeLocked(s)
+		} else {
+			room = d.sendFirstLocked()
 		}
 	}
 	if n := d.queue.n; n == 0 || n%feedLook == 0 {
@@ -290,6 +324,9 @@ func (d *feed) done(b []byte) {
 		d.p.log.Warn("kadre: bad result of a worker", "err", err)
 		return
 	}
+	if e.Named {
+		d.named(e.Slot, wire.Alone)
+	}
 	d.mu.Lock()
 	o := d.takeLocked(e.Slot)
 	if e.Took > 0 {
@@ -298,16 +335,26 @@ func (d *feed) done(b []byte) {
 	if d.queue.n > 0 {
 		d.refillLocked()
 	}
+	if o.f == nil {
+		d.strangeLocked(e.Slot)
+	}
 	d.mu.Unlock()
 	d.ended.Add(1)
-	f := o.f
-	if f == nil {
-		d.p.log.Warn("kadre: a worker reports a task that it was not given", "slot", e.Slot)
-		return
+	if o.f != nil {
+		d.settle(o.f, &e, result)
 	}
-	if e.Named {
-		d.p.identifyAs(f, o.num)
+}
+
+// strangeLocked is a result of a task that is not out. After the end there are such: what is out was failed then, and
+// the link is read until the process has said good-bye.
+func (d *feed) strangeLocked(slot uint32) {
+	if d.closed == nil {
+		d.p.log.Warn("kadre: a worker reports a task that it was not given", "slot", slot)
 	}
+}
+
+// settle ends a task that was out with its result.
+func (d *feed) settle(f *Future, e *wire.Ended, result []byte) {
 	f.kind().Forget(f)
 	f.Redeem()
 	f.Expire()
@@ -362,13 +409,18 @@ func (p *Process) fillShort(f *Future, data []byte, bare bool) {
 
 // adopt makes a task that is out one with an ID, a specification and a record, as others that left have it.
 func (d *feed) adopt(b []byte) {
-	slot, err := wire.ParseSlot(b)
+	slot, index, err := wire.ParseSlot(b)
 	if err != nil {
 		d.p.log.Warn("kadre: bad message of a worker", "err", err)
 		return
 	}
 	d.mu.Lock()
-	o := d.takeLocked(slot)
+	var o out
+	if index == wire.Alone {
+		o = d.takeLocked(slot)
+	} else {
+		o = d.takePieceLocked(slot, index)
+	}
 	at := id.Addr{Node: d.p.self.Node, Proc: d.to}
 	d.mu.Unlock()
 	if o.f != nil {
@@ -403,11 +455,11 @@ func (d *feed) number(f *Future) (num uint64, release func()) {
 	}
 	d.mu.Lock()
 	if d.flying.Load() > 0 {
-		for i := range d.slots {
-			if d.slots[i].f == f {
-				num = d.slots[i].num
+		d.eachLocked(func(_ uint32, _ int, o out) {
+			if o.f == f {
+				num = o.num
 			}
-		}
+		})
 	}
 	return num, d.mu.Unlock
 }
@@ -485,11 +537,7 @@ func (d *feed) close(err error) {
 	for d.queue.n > 0 {
 		fs = append(fs, d.queue.pop())
 	}
-	for i := range d.slots {
-		if f := d.slots[i].f; f != nil {
-			fs = append(fs, f)
-		}
-	}
+	d.eachLocked(func(_ uint32, _ int, o out) { fs = append(fs, o.f) })
 	d.slots, d.free = nil, nil
 	d.flying.Store(0)
 	d.link.Store(nil)
@@ -498,52 +546,4 @@ func (d *feed) close(err error) {
 	for _, f := range fs {
 		f.Fail(err)
 	}
-}
-
-// futures is a queue.
-type futures struct {
-	ring     []*Future
-	first, n int
-}
-
-func (q *futures) push(f *Future) {
-	if q.n == len(q.ring) {
-		q.grow()
-	}
-	q.ring[(q.first+q.n)&(len(q.ring)-1)] = f
-	q.n++
-}
-
-// at is the i-th from the front.
-func (q *futures) at(i int) *Future { return q.ring[(q.first+i)&(len(q.ring)-1)] }
-
-// unpop puts f in front.
-func (q *futures) unpop(f *Future) {
-	if q.n == len(q.ring) {
-		q.grow()
-	}
-	q.first = (q.first - 1) & (len(q.ring) - 1)
-	q.ring[q.first] = f
-	q.n++
-}
-
-func (q *futures) grow() {
-	ring := make([]*Future, max(64, 2*len(q.ring)))
-	for i := range q.n {
-		ring[i] = q.at(i)
-	}
-	q.ring, q.first = ring, 0
-}
-
-func (q *futures) pop() *Future {
-	f := q.ring[q.first]
-	q.ring[q.first] = nil
-	q.first = (q.first + 1) & (len(q.ring) - 1)
-	if q.n--; q.n == 0 {
-		q.first = 0
-		if len(q.ring) > 1<<16 {
-			q.ring = nil
-		}
-	}
-	return f
 }

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -119,14 +120,16 @@ func (d *feed) died(to id.Proc, why string) {
 	at := id.Addr{Node: d.p.self.Node, Proc: to}
 	var lost []out
 	d.mu.Lock()
-	for i := len(d.slots) - 1; i >= 0; i-- {
-		switch o := d.slots[i]; {
-		case o.f == nil:
-		case int64(o.end-taken) > 0:
-			d.queue.unpop(o.f)
-		default:
+	var unread []*Future
+	d.eachLocked(func(_ uint32, _ int, o out) {
+		if int64(o.end-taken) > 0 {
+			unread = append(unread, o.f)
+		} else {
 			lost = append(lost, o)
 		}
+	})
+	for _, f := range slices.Backward(unread) {
+		d.queue.unpop(f)
 	}
 	d.slots, d.free = nil, nil
 	clear(d.funcs)
@@ -160,6 +163,8 @@ func (p *Process) fromWorker(b []byte) {
 	switch b[0] {
 	case wire.ShortDone:
 		p.feed.done(b)
+	case wire.ShortDones:
+		p.feed.dones(b)
 	case wire.ShortAdopt:
 		p.feed.adopt(b)
 	default:

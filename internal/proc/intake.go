@@ -30,9 +30,11 @@ type intake struct {
 
 	n atomic.Uint32 // results
 
-	mu  sync.Mutex
-	at  []*Future // by slot: tasks that have come and are not answered
-	buf []byte    // for a result
+	mu     sync.Mutex
+	at     []*Future           // by slot: tasks that have come and are not answered
+	ranges map[uint32]*landing // by slot, alike
+	batch  batch
+	buf    []byte // for a result
 }
 
 // arrival is a task that came by a short frame.
@@ -40,6 +42,8 @@ type arrival struct {
 	inbound
 	in       *intake
 	call     wire.Call
+	index    int         // in its range, or wire.Alone
+	carried  bool        // the carrier runs it, and flushes the batch of results when it rests
 	named    atomic.Bool // the task has seen its ID
 	answered atomic.Bool
 }
@@ -68,6 +72,8 @@ func (in *intake) frame(b []byte) {
 		err = in.name(b)
 	case wire.ShortCall:
 		err = in.task(b)
+	case wire.ShortRange:
+		err = in.tasks(b)
 	case wire.ShortCancel, wire.ShortCancelAll:
 		err = in.cancel(b)
 	}
@@ -112,7 +118,7 @@ func (in *intake) task(b []byte) error {
 	}
 	a := &in.lot[0]
 	in.lot = in.lot[1:]
-	a.in, a.call, a.short = in, c, a
+	a.in, a.call, a.short, a.index = in, c, a, wire.Alone
 	f.cold().in = &a.inbound
 	p.markName(f, id.TaskOf(in.from.Proc, c.Num))
 	in.mu.Lock()
@@ -127,21 +133,19 @@ func (in *intake) task(b []byte) error {
 
 // cancel ends a task that nobody wants to know the outcome of.
 func (in *intake) cancel(b []byte) error {
-	slot, err := wire.ParseSlot(b)
+	slot, index, err := wire.ParseSlot(b)
 	if err != nil {
 		return err
 	}
 	in.mu.Lock()
-	var f *Future
-	if int(slot) < len(in.at) {
-		f = in.at[slot]
-	}
+	f := in.findLocked(slot, index)
 	in.mu.Unlock()
 	if f != nil && b[0] == wire.ShortCancelAll {
 		in.p.engine.CancelStarted(&f.Task)
 	}
 	if f != nil && f.Fail(ErrCancelled) {
 		in.answer(f) // nobody else does where it has not been started
+		in.flush()
 	}
 	return nil
 }
@@ -170,7 +174,7 @@ func (in *intake) answer(f *Future) {
 		return
 	}
 	if in.p.borrows.Load() > 0 { // what the task took references to is held by the driver; this ring has told that of ours
-		in.p.afterBorrowsBut(in.from, func() { in.outcome(f) })
+		in.p.afterBorrowsBut(in.from, func() { in.outcome(f); in.flush() })
 		return
 	}
 	in.outcome(f)
@@ -179,6 +183,10 @@ func (in *intake) answer(f *Future) {
 // outcome is what answer sends.
 func (in *intake) outcome(f *Future) {
 	a, p := f.inbound().short, in.p
+	if a.index != wire.Alone && f.cold().stored == 0 && (f.value() == nil || in.small(f)) {
+		in.pieceOutcome(f, a)
+		return
+	}
 	if err := f.Failure(); err != nil {
 		in.answerError(a.call.Slot, a.named.Load(), p.record(f.explain(err), f.Name()))
 		return
@@ -228,9 +236,10 @@ func (in *intake) small(f *Future) bool {
 
 // adopt has the driver make a record of the task, and reports its result as that of any other.
 func (in *intake) adopt(f *Future) {
+	a := f.inbound().short
 	in.mu.Lock()
-	in.at[f.inbound().short.call.Slot] = nil
-	in.sendLocked(wire.AppendSlot(in.buf[:0], wire.ShortAdopt, f.inbound().short.call.Slot))
+	in.forgetLocked(a)
+	in.sendLocked(wire.AppendSlot(in.buf[:0], wire.ShortAdopt, a.call.Slot, a.index))
 	in.mu.Unlock()
 	in.p.report(f)
 }

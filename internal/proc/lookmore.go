@@ -65,14 +65,10 @@ func (l *looker) feed() {
 	l.fed = map[*Future]uint64{}
 	counts := map[string]int{}
 	d.mu.Lock()
-	for i := range d.slots {
-		if o := &d.slots[i]; o.f != nil {
-			l.fed[o.f], l.gone[&o.f.Task] = o.num, id.Addr{Node: l.p.self.Node, Proc: d.to}
-		}
-	}
-	for i := range d.queue.n {
-		counts[d.queue.at(i).Name()]++
-	}
+	d.eachLocked(func(_ uint32, _ int, o out) {
+		l.fed[o.f], l.gone[&o.f.Task] = o.num, id.Addr{Node: l.p.self.Node, Proc: d.to}
+	})
+	d.queue.counts(counts)
 	d.mu.Unlock()
 	if !l.full {
 		return

@@ -28,7 +28,7 @@ const (
 )
 
 // IsShort tells short frames from others.
-func IsShort(b []byte) bool { return len(b) > 0 && b[0] >= ShortCall && b[0] <= ShortCancelAll }
+func IsShort(b []byte) bool { return len(b) > 0 && b[0] >= ShortCall && b[0] < shortAfter }
 
 // Call is the head of a ShortCall.
 type Call struct {
@@ -117,8 +117,7 @@ const (
 
 // Append adds the head to b; the result follows.
 func (d *Ended) Append(b []byte) []byte {
-	flags := doneNamed*b2u(d.Named) | doneBare*b2u(d.Bare) | doneError*b2u(d.Error) | doneTook*b2u(d.Took > 0)
-	b = append(b, ShortDone, flags)
+	b = append(b, ShortDone, d.flags())
 	b = binary.AppendUvarint(b, uint64(d.Slot))
 	if d.Took > 0 {
 		b = binary.AppendUvarint(b, uint64(d.Took))
@@ -130,11 +129,8 @@ func (d *Ended) Append(b []byte) []byte {
 func ParseDone(b []byte) (d Ended, result []byte, err error) {
 	r := reader{b: b[1:]}
 	flags := r.u8()
-	d.Named, d.Bare, d.Error = flags&doneNamed != 0, flags&doneBare != 0, flags&doneError != 0
 	d.Slot = r.small(MaxSlots)
-	if flags&doneTook != 0 {
-		d.Took = max(0, time.Duration(r.uv()))
-	}
+	d.setFlags(flags, &r)
 	result = r.b
 	return d, result, shortError("result", r.err)
 }
@@ -152,21 +148,6 @@ func ParseName(b []byte) (num uint32, name string, err error) {
 		r.fail(ErrLimit)
 	}
 	return num, string(r.b), shortError("function", r.err)
-}
-
-// AppendSlot adds a ShortAdopt or a ShortCancel to b.
-func AppendSlot(b []byte, kind byte, slot uint32) []byte {
-	return binary.AppendUvarint(append(b, kind), uint64(slot))
-}
-
-// ParseSlot takes a ShortAdopt or a ShortCancel apart.
-func ParseSlot(b []byte) (slot uint32, err error) {
-	r := reader{b: b[1:]}
-	slot = r.small(MaxSlots)
-	if r.err == nil && len(r.b) > 0 {
-		r.fail(ErrLimit)
-	}
-	return slot, shortError("frame", r.err)
 }
 
 // Forms of an argument in a ShortCall.

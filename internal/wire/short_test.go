@@ -28,8 +28,10 @@ func TestShortFrames(t *testing.T) {
 	if n, s, err := ParseName(AppendName(nil, 7, "a.F")); n != 7 || s != "a.F" || err != nil {
 		t.Error(n, s, err)
 	}
-	if n, err := ParseSlot(AppendSlot(nil, ShortAdopt, 700)); n != 700 || err != nil {
-		t.Error(n, err)
+	for _, index := range []int{Alone, 0, MaxRange - 1} {
+		if n, i, err := ParseSlot(AppendSlot(nil, ShortAdopt, 700, index)); n != 700 || i != index || err != nil {
+			t.Error(n, i, err)
+		}
 	}
 	me, other := id.Addr{Node: "n", Proc: 1}, id.Addr{Node: "n", Proc: 2}
 	for _, owner := range []id.Addr{me, other} {
@@ -50,8 +52,10 @@ func TestShortFrames(t *testing.T) {
 	if IsShort(f.Append(nil)) || IsShort(nil) {
 		t.Error("a frame is no short one")
 	}
-	if _, err := ParseSlot(AppendSlot(nil, ShortCancel, MaxSlots)); !errors.Is(err, ErrLimit) {
-		t.Error(err)
+	for _, b := range [][]byte{AppendSlot(nil, ShortCancel, MaxSlots, Alone), AppendSlot(nil, ShortCancel, 1, MaxRange), append(AppendSlot(nil, ShortCancel, 1, 2), 3)} {
+		if _, _, err := ParseSlot(b); !errors.Is(err, ErrLimit) {
+			t.Error(err)
+		}
 	}
 	if _, _, err := ParseName(AppendName(nil, 1, string(make([]byte, MaxString+1)))); !errors.Is(err, ErrLimit) {
 		t.Error(err)
@@ -62,7 +66,10 @@ func FuzzShort(f *testing.F) {
 	f.Add(append((&Call{Slot: 1, Left: 5}).Append(nil), 1, 2))
 	f.Add(append((&Ended{Slot: 1, Took: 5}).Append(nil), 1, 2))
 	f.Add(AppendName(nil, 1, "x"))
-	f.Add(AppendSlot(nil, ShortAdopt, 1))
+	f.Add(AppendSlot(nil, ShortAdopt, 1, Alone))
+	f.Add(AppendSlot(nil, ShortCancel, 1, 5))
+	f.Add(rangeOf(Call{Slot: 1, Num: 7}, "", "two"))
+	f.Add((&Ended{Took: 5}).AppendPiece((&Ended{Error: true}).AppendPiece(AppendDones(nil, 3), 0, nil), 1, []byte("x")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if !IsShort(b) {
 			return
@@ -86,6 +93,10 @@ func FuzzShort(f *testing.F) {
 					t.Fatal(d, d2, err)
 				}
 			}
+		case ShortRange:
+			fuzzRange(t, b)
+		case ShortDones:
+			fuzzDones(t, b)
 		case ShortName:
 			ParseName(b)
 		case ShortAdopt, ShortCancel, ShortCancelAll:
