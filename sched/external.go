@@ -23,7 +23,7 @@ func (e *Engine) Loose(ctx context.Context, t *Task, f *Func) {
 		return
 	}
 	t.InitExternal(f, r)
-	if trace.On() {
+	if trace.On() && t.traced() {
 		e.markSubmit(t, TaskOf(ctx))
 	}
 	t.Expire()

@@ -31,11 +31,15 @@ type FuncStats struct {
 	Failed int64 // with an error, a panic, or the end of their goroutine
 }
 
-// everyRun says whether each run of f is to be measured.
+// everyRun says whether each run of f is to be measured. One long run is followed by others that are, until one is short: of a
+// function with few long runs among many short ones the rest pay nothing.
 func (f *Func) everyRun() bool {
 	d := f.learned.Load()
-	return d == 0 || d > int64(alwaysTimed)
+	return d == 0 || d > int64(alwaysTimed) && f.runs.slow.Load() >= slowOnce
 }
+
+// slowOnce is what noteSlow makes of one slow run after many fast ones.
+const slowOnce = 256 / 8
 
 // usuallySlow says whether most runs of f are as long as alwaysTimed, or none is known. Learned leans to the slow side: it is
 // long for a function of which one run in a hundred is.

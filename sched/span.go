@@ -39,15 +39,18 @@ func (p Place) Prepare(t *Task, f *Func) bool {
 	return p.admit(t)
 }
 
-// Open says that the context of the submission has not ended and that nothing is recorded: many tasks may be prepared
-// at once. One that ends meanwhile is seen when they are run.
-func (p Place) Open() bool { return p.r != nil && (p.r.done == nil || !p.r.over()) && !trace.On() }
+// Open says that the context of the submission has not ended: many tasks may be prepared at once. One that ends meanwhile
+// is seen when they are run.
+func (p Place) Open() bool { return p.r != nil && (p.r.done == nil || !p.r.over()) }
 
 // PrepareOpen is Prepare after Open.
 func (p Place) PrepareOpen(t *Task, f *Func) {
 	t.fn = f
 	t.shape = 1
 	t.setRoot(p.r)
+	if trace.On() && t.traced() {
+		p.w.e.markSubmit(t, p.w.current())
+	}
 }
 
 // SubmitAll submits n tasks that Prepare has taken, as one entry of a queue.

@@ -109,7 +109,7 @@ func (p Place) admit(t *Task) bool {
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
 		return false
 	}
-	if trace.On() {
+	if trace.On() && t.traced() { // which task submits is looked for only then
 		p.w.e.markSubmit(t, p.w.current())
 	}
 	return true

@@ -10,9 +10,9 @@ import (
 // one in 64. Runs that turned out to be long are recorded, too.
 func (t *Task) traced() bool { return t.fn.usuallySlow() || t.sampled() }
 
-// markSubmit records a submission by me, which is nil outside of tasks.
+// markSubmit records a submission of a task that is traced, by me, which is nil outside of tasks.
 func (e *Engine) markSubmit(t, me *Task) {
-	if !t.traced() || t.fn == &spanFunc {
+	if t.fn == &spanFunc {
 		return
 	}
 	m := trace.Mark{Kind: trace.Submitted, Task: uint64(t.address()), Func: t.fn.Name, Start: time.Now().UnixNano()}
