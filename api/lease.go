@@ -15,28 +15,30 @@ import (
 type views struct {
 	mu    sync.Mutex
 	weak  weak.Pointer[lease] // the one in use
-	spare *lease              // the one that is not
-	last  *proc.View          // what it had, released
+	in    *leased             // of that, or of spare
+	spare *lease              // the one that is not in use
 }
 
 // lease is what the Arrays refer to that share a hold. When they are forgotten it is, and the hold goes.
-type lease struct {
-	in    *leased
-	users int // Arrays that are not released; guarded by views.mu, as in.view
+type lease struct{ in *leased }
+
+// leased is what a lease stands for, apart from it for its cleanup. While it is held nothing that it leads to refers to the lease but
+// weakly. Guarded by views.mu until the lease is forgotten. It is one piece of memory: a Get mostly costs the lines that it looks at.
+type leased struct {
+	users int // Arrays that are not released
+	held  bool
+	body  []byte // the elements, while view is the same
+	view  proc.View
 }
 
-// leased is the part of a lease that its cleanup needs. While it has a view nothing that it leads to refers
-// to the lease but weakly.
-type leased struct{ view *proc.View }
-
 func (in *leased) drop() {
-	if in.view != nil {
+	if in.held {
 		in.view.Release()
 	}
 }
 
-// take gives a lease on the object of f with one more user; nil where the object is not at hand.
-func (vs *views) take(f *proc.Future) *lease {
+// take gives a lease on the object of f with one more user, and the elements; nil where the object is not at hand.
+func (vs *views) take(f *proc.Future) (*lease, []byte) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	l := vs.spare
@@ -44,43 +46,55 @@ func (vs *views) take(f *proc.Future) *lease {
 		l = vs.weak.Value()
 	}
 	if l == nil {
-		l = &lease{in: &leased{}}
-		runtime.AddCleanup(l, (*leased).drop, l.in)
+		vs.in = &leased{}
+		l = &lease{vs.in}
+		runtime.AddCleanup(l, (*leased).drop, vs.in)
 		vs.weak = weak.Make(l)
 	}
-	if l.in.view == nil {
-		if l.in.view = vs.viewOf(f); l.in.view == nil {
-			vs.spare = l
-			return nil
-		}
+	in := vs.in
+	if !in.held && !in.look(f) {
+		vs.spare = l
+		return nil, nil
 	}
 	vs.spare = nil
-	l.users++
-	return l
+	in.users++
+	return l, in.body
+}
+
+// look views the object of f: where it was the last time, else wherever it is. False when it is not at hand.
+func (in *leased) look(f *proc.Future) bool {
+	if !in.view.Again(f) {
+		if !f.TryView(&in.view) {
+			return false
+		}
+		in.body = codec.TopBody(in.view.Data())
+	}
+	in.held = true
+	return true
 }
 
 // back ends one use. The last one gives the hold back.
 func (vs *views) back(l *lease) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	if l.users--; l.users == 0 {
-		l.in.view.Release()
-		vs.last, l.in.view, vs.spare = l.in.view, nil, l
+	in := vs.in
+	if in.users--; in.users == 0 {
+		in.held = false
+		in.view.Release()
+		vs.spare = l
 	}
-}
-
-// viewOf looks at the object of f: where it was the last time, else wherever it is. nil when it is not at hand.
-func (vs *views) viewOf(f *proc.Future) *proc.View {
-	v := vs.last
-	vs.last = nil // it is the lease's now, which may be forgotten and release it at any time
-	if v != nil && v.Again() {
-		return v
-	}
-	return f.TryView()
+	runtime.KeepAlive(l) // its cleanup would drop in
 }
 
 // shared is the value of a future whose Gets share a hold: see again.
-func shared[T Number]() Array[T] { return Array[T]{&arrayState[T]{vs: &views{}}} }
+func shared[T Number]() Array[T] {
+	x := new(struct {
+		s  arrayState[T]
+		vs views
+	})
+	x.s.vs = &x.vs
+	return Array[T]{&x.s}
+}
 
 // again gives another view of the object of a future of a's own type, without decoding. a is what shared put
 // there. It is nil where that is not possible at once.
@@ -89,13 +103,13 @@ func (a Array[T]) again(ctx context.Context, f *proc.Future) any {
 		return nil
 	}
 	vs := a.s.vs
-	l := vs.take(f)
+	l, body := vs.take(f)
 	if l == nil {
 		return nil
 	}
 	s := &arrayState[T]{p: f.Process(), vs: vs, lease: l, f: typed[Array[T]](f)}
 	var err error
-	if s.data, err = elementsOf[T](codec.TopBody(l.in.view.Data())); err != nil {
+	if s.data, err = elementsOf[T](body); err != nil {
 		vs.back(l)
 		return nil
 	}

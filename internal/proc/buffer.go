@@ -43,7 +43,7 @@ func (b *Buffer) Seal() (*View, error) {
 		return nil, err
 	}
 	b.p.own(b.f, b.n, uint64(len(b.w.Bytes())), nil)
-	return &View{h, b.f}, nil
+	return &View{*h, b.f}, nil
 }
 
 // IsResult says whether SealResult may make an object that f's task filled its result.
@@ -91,7 +91,7 @@ func (b *Buffer) SealResult(f *Future) (*View, error) {
 	if o != nil {
 		p.sealedHere(o, size)
 	}
-	return &View{h, f}, nil
+	return &View{*h, f}, nil
 }
 
 // sealedHere tells the table of the result of an own task that lies in the arena.
@@ -113,10 +113,10 @@ func (f *Future) SetStored(b *Buffer) bool {
 // Abort gives the memory back unsealed.
 func (b *Buffer) Abort() { b.w.Abort() }
 
-// View is a read-only look at a stored object's encoded bytes.
+// View is a read-only look at a stored object's encoded bytes. It is for one goroutine at a time.
 type View struct {
-	h *arena.Hold
-	f *Future
+	h arena.Hold
+	f *Future // whose references keep the object, while there is a hold
 }
 
 // View waits until the object's bytes are in the node's arena and holds them there.
@@ -128,17 +128,17 @@ func (p *Process) View(ctx context.Context, f *Future) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{h, f}, nil
+	return &View{*h, f}, nil
 }
 
-// TryView is View where f is done and its bytes are at hand, else nil.
-func (f *Future) TryView() *View {
-	if o := f.object(); o != nil && f.Ready() {
-		if h, ok := f.Process().arena.GetAt(&o.id); ok {
-			return &View{h, f}
-		}
+// TryView makes v a view of f's object where f is done and its bytes are at hand; else false. v is new, or was released.
+func (f *Future) TryView(v *View) bool {
+	o := f.object()
+	if o == nil || !f.Ready() || !f.Process().arena.GetInto(&v.h, &o.id) {
+		return false
 	}
-	return nil
+	v.f = f
+	return true
 }
 
 // Data is the object's bytes, until Release.
@@ -147,11 +147,19 @@ func (v *View) Data() []byte { return v.h.Bytes() }
 // Attempt is which attempt made the object.
 func (v *View) Attempt() uint32 { return v.h.Attempt() }
 
-// Again takes a view that was released once more; false when its object is not in the arena any more.
-func (v *View) Again() bool { return v.h.Again() }
+// Again takes a view of f's object that was released once more; false where it is new, or the object is not in the arena any
+// more. The bytes lie where they lay.
+func (v *View) Again(f *Future) bool {
+	if !v.h.Again() {
+		return false
+	}
+	v.f = f
+	return true
+}
 
 // Release gives the hold back; the future may go too.
 func (v *View) Release() {
 	v.h.Release()
 	runtime.KeepAlive(v.f)
+	v.f = nil
 }

@@ -66,9 +66,9 @@ func (h *Hold) Release() {
 	}
 }
 
-// Again takes a hold that was released once more, without looking for its object; false when that is gone.
+// Again takes a hold that was released once more, without looking for its object; false when that is gone, or h is new.
 func (h *Hold) Again() bool {
-	if h.a.closed.Load() || !h.a.retain(&h.a.entries[h.e], h.e, h.gen) {
+	if h.a == nil || h.a.closed.Load() || !h.a.retain(&h.a.entries[h.e], h.e, h.gen) {
 		return false
 	}
 	h.done = false
