@@ -151,7 +151,9 @@ func TestFindNamesThePlans(t *testing.T) {
 func TestStuck(t *testing.T) {
 	o := Options{Runs: 40, Seed: uint64(time.Now().UnixNano()), Slack: 10}
 	said := held(t, "stuck", o)
-	if got := strings.Count(said, "deadlock with its chain"); got != 8 {
-		t.Errorf("%d deadlocks", got)
+	for what, want := range map[string]int{"deadlock with its chain": 11, "listed as waiting for": 6, "ended with an": 1, "ended, not reported": 1} {
+		if got := strings.Count(said, what); got != want {
+			t.Errorf("%d times %q, want %d", got, what, want)
+		}
 	}
 }

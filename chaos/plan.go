@@ -116,7 +116,8 @@ func Plans() []Plan {
 	}, {
 		Name: "stuck",
 		Does: "plants deadlocks and starvation on two nodes: actors and tasks that wait for each other, in a process, in several and on both nodes, " +
-			"for arguments, for resources that the other one holds or somebody for ever, a stream that nobody reads, a process that is stopped; each must be reported " +
+			"for arguments, for resources that the other one holds or somebody for ever, a stream that nobody reads, a process that is stopped and has its ring full, " +
+			"a store that is kept full, a label that no node has; each must be reported " +
 			"within 5 s with its chain, or be listed as waiting for what it lacks; then makes --runs random runs (1000) that wait long and " +
 			"in many ways and end, of which none may be reported",
 		Run: stuck,

@@ -260,6 +260,11 @@ func awaitDeadlock(ctx context.Context, ref api.Ref[int], c *stuckCase, within t
 		return err
 	case err == nil:
 		return errors.New("it ended, and should be stuck")
+	case c.told != "":
+		if !c.is(err) {
+			return fmt.Errorf("it is no %s: %w", c.told, err)
+		}
+		return nil
 	case !errors.Is(err, api.ErrDeadlock):
 		return err
 	}

@@ -18,7 +18,9 @@ type stuckCase struct {
 	plant   func(ctx context.Context, b *stuckBed) (api.Ref[int], error)
 	chain   []string // what the error names; of listed ones the function that is listed
 	listed  string   // it is no deadlock, but listed as waiting for this
-	healthy bool     // it ends by itself
+	told    string   // it ends by itself with this error
+	is      func(error) bool
+	healthy bool // it ends by itself
 	after   func()
 }
 
@@ -28,6 +30,8 @@ func (c *stuckCase) reported() string {
 		return "ended, not reported,"
 	case c.listed != "":
 		return "listed as waiting for " + c.listed
+	case c.told != "":
+		return "ended with an " + c.told
 	}
 	return "deadlock with its chain"
 }
@@ -59,22 +63,27 @@ func (b *board) read(_ context.Context, name string) (api.Ref[int], error) { ret
 
 // pinned waits for the reference of a name, and gives its value.
 func pinned(ctx context.Context, b api.Actor[board], name string) (int, error) {
+	r, err := awaitPin(ctx, b, name)
+	if err != nil {
+		return 0, err
+	}
+	vs, err := api.GetAll(ctx, []api.Ref[int]{r})
+	if err != nil {
+		return 0, err
+	}
+	return vs[0], nil
+}
+
+// awaitPin waits until there is a reference of a name.
+func awaitPin(ctx context.Context, b api.Actor[board], name string) (api.Ref[int], error) {
 	for {
 		r, err := boardRead.Remote(ctx, b, name).Get(ctx)
-		if err == nil && r.IsZero() {
-			err = rests(ctx, time.Millisecond)
-			if err == nil {
-				continue
-			}
+		if err != nil || !r.IsZero() {
+			return r, err
 		}
-		if err != nil {
-			return 0, err
+		if err := rests(ctx, time.Millisecond); err != nil {
+			return r, err
 		}
-		vs, err := api.GetAll(ctx, []api.Ref[int]{r})
-		if err != nil {
-			return 0, err
-		}
-		return vs[0], nil
 	}
 }
 
@@ -168,7 +177,7 @@ func ringCase(name string, n int, opts func(b *stuckBed, i int) []api.ClassOptio
 func stuckCases() []stuckCase {
 	plain := func(*stuckBed, int) []api.ClassOption { return nil }
 	var stopped int
-	return []stuckCase{
+	return append([]stuckCase{
 		ringCase("an actor calls itself and waits", 1, plain),
 		ringCase("two actors call each other", 2, plain),
 		ringCase("three actors in a ring, a process each", 3, func(*stuckBed, int) []api.ClassOption { return []api.ClassOption{api.OwnProcess()} }),
@@ -199,7 +208,7 @@ func stuckCases() []stuckCase {
 				return api.Ref[int]{}, err
 			}, after: func() { syscall.Kill(stopped, syscall.SIGKILL) }},
 		{name: "tasks that wait for their children's slots", healthy: true, plant: func(ctx context.Context, _ *stuckBed) (api.Ref[int], error) { return nested.Remote(ctx, 200), nil }},
-	}
+	}, moreStuckCases()...)
 }
 
 // unread keeps a stream, which ends when nobody holds it.

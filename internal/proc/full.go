@@ -32,7 +32,8 @@ func (p *Process) create(ctx context.Context, i id.Object, size int64, attempt u
 	if err == nil || !errors.Is(err, arena.ErrFull) {
 		return w, p.outOfMemory(err, size)
 	}
-	defer p.Block(ctx)()
+	b := p.engine.BlockFor(ctx, fmt.Sprintf("room for %d bytes in the object store of node %s", size, p.self.Node.Short()), true, 0, 0, nil)
+	defer b.Resume()
 	var (
 		end     = time.Now().Add(fullLimit)
 		asked   chan error // an answer to come
@@ -46,6 +47,8 @@ func (p *Process) create(ctx context.Context, i id.Object, size int64, attempt u
 		case refused = <-asked:
 			asked = nil
 		case <-time.After(pause):
+		case <-b.Told():
+			b.Heed()
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
