@@ -106,9 +106,6 @@ func OnLabels(labels map[string]string) PlaceOption {
 // from, whether or not it is busy.
 func Spread() PlaceOption { return PlaceOption{func(p *proc.Options) { p.Spread = true }} }
 
-// InBundle will run on bundle i of a placement group.
-func InBundle(pg *PlacementGroup, i int) PlaceOption { return PlaceOption{notYet("InBundle")} }
-
 // RegisterAs is the name under which a function, class or method is registered, instead of its symbol.
 func RegisterAs(name string) NameOption {
 	return NameOption{func(p *proc.Options) {

@@ -107,12 +107,11 @@ var (
 		api.ObjectStoreMemory(1 << 20), api.Embedded(), api.Logger(slog.Default()), api.LogToDriver(true), api.WorkerEnv("A", "B")}
 	taskOptions = []api.TaskOption{api.NumCPUs(0.5), api.Resources(nil), api.MaxRetries(3), api.OwnProcess(), api.OnNode("n", true), api.OnLabels(nil), api.Spread(), api.RegisterAs("f1"),
 		api.RetryErrors(func(error) bool { return true }), api.Timeout(time.Second), api.HeapMemory(1), api.Priority(1)}
-	taskLater    = map[string]api.TaskOption{"InBundle": api.InBundle(nil, 0)}
+	_            = []api.PlaceOption{api.InBundle(nil, 0)}
 	_            = []api.TaskOption{api.Buffer(1)}
 	classOptions = []api.ClassOption{api.NumCPUs(0), api.Resources(nil), api.OnNode("n", false), api.OwnProcess(), api.RegisterAs("c1"), api.HeapMemory(1),
 		api.Name("n"), api.Namespace("n"), api.GetIfExists()}
 	classLater = map[string]api.ClassOption{
-		"InBundle": api.InBundle(nil, 0),
 		"Detached": api.Detached(), "MaxRestarts": api.MaxRestarts(1), "MaxTaskRetries": api.MaxTaskRetries(1),
 		"MaxConcurrency": api.MaxConcurrency(1), "MaxPendingCalls": api.MaxPendingCalls(1)}
 	methodOptions = []api.MethodOption{api.RegisterAs("m1"), api.MaxRetries(1), api.Timeout(time.Second)}

@@ -9,7 +9,6 @@ import (
 // it; an option makes the calls fail that use it; a call without an error result panics with that text.
 // The README's status table is checked against this one.
 //
-//	InBundle                             NewPlacementGroup
 //	Replicas                             Checkpoint
 //	Detached
 //	MaxRestarts, MaxTaskRetries          MaxConcurrency, MaxPendingCalls

@@ -15,16 +15,11 @@ import (
 // laters gives for every name of a later release what using it comes to.
 func laters(c ctx) map[string]error {
 	got := map[string]error{}
-	get := func(r api.Ref[res]) error { _, err := r.Get(c); return err }
-	for name, o := range taskLater {
-		got[name] = get(fn2.Options(o).Remote(c, a1{}, "x"))
-	}
 	for name, o := range classLater {
 		got[name] = cl0.Options(o).Remote(c).Ready(c)
 	}
 	_, got["Replicas"] = api.Put(c, 1, api.Replicas(2))
 	got["Checkpoint"] = api.Checkpoint(c)
-	_, got["NewPlacementGroup"] = api.NewPlacementGroup(c, []api.Bundle{{"CPU": 1}}, api.StrategyPack)
 	return got
 }
 

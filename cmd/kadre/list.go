@@ -19,7 +19,7 @@ func newList() *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
-	list.AddCommand(newListNodes(), newListWorkers(), newListJobs(), newListTasks(), newListActors(), newListObjects())
+	list.AddCommand(newListNodes(), newListWorkers(), newListJobs(), newListTasks(), newListActors(), newListGroups(), newListObjects())
 	return list
 }
 

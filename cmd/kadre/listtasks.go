@@ -207,6 +207,19 @@ func newListActors() *cobra.Command {
 	})
 }
 
+func newListGroups() *cobra.Command {
+	return lookCommand("groups", "List the placement groups of all nodes: what their bundles have, and what of it is used", "", ask.Groups, func(w io.Writer, rows []node.GroupStatus) error {
+		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(tw, "group\tnode\tjob\tstate\tfor\tstrategy\tbundle\tused")
+		for _, g := range rows {
+			for i, b := range g.Bundles {
+				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%v\n", g.Group[:8], g.Node.Short(), g.Job, g.State, ageText(g.AgeSec), g.Strategy, i, b)
+			}
+		}
+		return tw.Flush()
+	})
+}
+
 // nameText is the name of an actor, with its namespace where that is not the default one.
 func nameText(a *waits.Actor) string {
 	if a.Name == "" || a.Namespace == wire.DefaultNamespace {

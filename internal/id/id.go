@@ -91,6 +91,14 @@ func (t Task) Object(i uint32) (o Object) {
 	return o
 }
 
+// Group names a placement group.
+type Group [16]byte
+
+func (g Group) String() string { return hex.EncodeToString(g[:]) }
+
+// IsZero says that it names none.
+func (g Group) IsZero() bool { return g == Group{} }
+
 // Actor names an actor.
 type Actor [16]byte
 
@@ -123,6 +131,9 @@ func TaskOf(p Proc, n uint64) (t Task) {
 	binary.BigEndian.PutUint64(t[8:], n)
 	return t
 }
+
+// Group gives the next ID of a placement group.
+func (s *Source) Group() Group { return Group(s.Task()) }
 
 // Actor gives the next actor ID.
 func (s *Source) Actor() Actor { return Actor(s.Task()) }

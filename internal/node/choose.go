@@ -31,6 +31,9 @@ func (c *candidate) has(s *wire.Spec, in map[string]float64) bool {
 			return false
 		}
 	}
+	if free, said := in[cpuName]; said && float64(s.CPU)/1000 > free+1e-9 {
+		return false
+	}
 	return c.labelled(s)
 }
 
@@ -124,6 +127,10 @@ func unschedulable(s *wire.Spec, cs []candidate) *wire.ErrorRecord {
 	e := &wire.ErrorRecord{Class: wire.ErrorUnschedulable, Func: s.Func, Node: s.OnNode, Actor: s.Actor}
 	if s.OnNode != "" && !s.Soft {
 		i := slices.IndexFunc(cs, func(c candidate) bool { return c.id == s.OnNode })
+		if i < 0 && !s.Group.IsZero() {
+			e.Text = fmt.Sprintf("node: %s is to run in placement group %s on node %s, which is not in the cluster any more: its reservation is gone with it", s.Func, s.Group.String()[:8], s.OnNode)
+			return e
+		}
 		if i < 0 {
 			e.Text = fmt.Sprintf("node: %s is to run on node %s, which is not in the cluster (any more)", s.Func, s.OnNode)
 			return e

@@ -5,7 +5,7 @@
 // The nouns. A [Node] is one running node. A process is a driver or worker that attached, with a link, a slot
 // in the arena and a socket that stays open for its life. A job is one driver's run, here or elsewhere; a
 // worker is a process that this node started for a job. An errand is a task or actor on its way to a process
-// of this node, with the resources that it holds until it has ended.
+// of this node, with the amounts that it holds of a pool (the node's resources, or those of a placement group's bundle) until it has ended.
 //
 // The user's runtime folder ($XDG_RUNTIME_DIR/kadre, else /run/user/<uid>/kadre where that is there, else
 // /tmp/kadre-<uid>) has a folder for each cluster, in which a node keeps <short>.lock (locked while it
@@ -30,6 +30,7 @@
 // is closed or a process waited for.
 //
 // Rejected: a thread for each worker's Pdeathsig (one locked thread starts all); process groups alone (a
-// worker's children would outlive a killed node); reserving CPUs for placed tasks (one that waits for another
-// on the same node would never end: CPU words in the arena do it, which are given back while a task waits).
+// worker's children would outlive a killed node); reserving CPUs for placed tasks until they end (one that waits for another
+// on the same node would never end: while CPU words in the arena are free for 10 ms, what tasks hold is promised once more);
+// one queue for what waits (each end of a task looked at all of it: now at the first of each shape).
 package node

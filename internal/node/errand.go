@@ -14,6 +14,10 @@ func (n *Node) startLocked(e *errand) {
 		n.turnAwayLocked(e)
 		return
 	}
+	if e.group != nil {
+		n.grantLocked(e.group)
+		return
+	}
 	j := n.jobLocked(e.spec.Job, e.from)
 	switch {
 	case j == nil:

@@ -58,6 +58,8 @@ func (n *Node) handle(p *process, f *wire.Frame) {
 		err = n.later(f, func(ctx context.Context, f *wire.Frame) ([]byte, error) { n.collect(ctx); return nil, nil })
 	case wire.KWaits:
 		n.longWaits(p)
+	case wire.KGroup:
+		err = n.groupFrame(p, f)
 	case wire.KName:
 		err = n.nameFrame(p, f)
 	case wire.KRoom:

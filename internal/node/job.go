@@ -241,6 +241,8 @@ func (n *Node) endJob(name id.Job, tell bool) {
 		}
 	}
 	n.dropWaitingLocked(drop)
+	n.removeGroupsLocked(func(g *group) bool { return g.errand.spec.Job == name }, "its job has ended")
+	n.advanceLocked()
 	var workers []*worker
 	var recorders []*process
 	for _, w := range n.workers {

@@ -34,6 +34,7 @@ const (
 	viewWorkers = "workers"
 	viewJobs    = "jobs"
 	viewActors  = "actors"
+	viewGroups  = "groups"
 	everywhere  = "all "
 	viewAt      = "at " // and a node and a view: that node's
 )
@@ -115,6 +116,12 @@ func (n *Node) lookView(ctx context.Context, what string) (any, bool) {
 			gatherList(ctx, n, view, l)
 			l.Rows = sumJobs(l.Rows)
 		})
+		return l, true
+	case viewGroups:
+		n.mu.Lock()
+		l := &List[GroupStatus]{Rows: n.groupRowsLocked()}
+		n.mu.Unlock()
+		gather(func() { gatherList(ctx, n, view, l) })
 		return l, true
 	case viewActors:
 		l := &List[waits.Actor]{Rows: n.actorRows(ctx)}

@@ -85,6 +85,7 @@ type Node struct {
 	workers  map[uint64]*worker
 	members  map[id.Node]*member
 	place    placement
+	groups   map[id.Group]*group
 	moves    map[move]*wire.Moved // while several errands are started; else nil
 }
 
@@ -115,7 +116,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, started: time.Now(),
 		stirred: make(chan struct{}, 1), hired: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
-		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, workers: map[uint64]*worker{},
+		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, groups: map[id.Group]*group{}, workers: map[uint64]*worker{},
 		members: map[id.Node]*member{}, deadlocks: deadlocks{silent: map[string]int{}},
 	}
 	n.place.init(cfg)

@@ -34,7 +34,7 @@ func (n *Node) pause(now time.Time, busy bool) time.Duration {
 
 // atWork says whether a CPU of the node is in use, or anything is queued, waits or has just been stolen.
 func (n *Node) atWork(now time.Time) bool {
-	if total, free := n.arena.CPUs(); total != free || n.hasWaiting() || now.UnixNano() < n.steal.calm.Load() {
+	if total, free := n.arena.CPUs(); total != free || n.hasWaiting() || n.wantsCPU() || now.UnixNano() < n.steal.calm.Load() {
 		return true
 	}
 	for _, p := range *n.procs.Load() {

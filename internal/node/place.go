@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	cpuName = "CPU"
+	cpuName = wire.CPUName
 
 	maxErrands  = 1 << 20     // errands that wait on this node; more are refused
 	maxTries    = 4           // nodes that are asked to take one task
@@ -32,7 +32,9 @@ type errand struct {
 	spec  wire.Spec
 	raw   []byte      // spec, encoded
 	from  id.Node     // who sent it, and knows its job
-	need  []amount    // named resources, held from the queue on until it has ended
+	need  []amount    // held from the queue on until it has ended
+	pool  *pool       // of this
+	group *group      // it is the reservation of a placement group, and no task
 	asked *wire.Frame // the KPlace to answer; nil for stolen tasks and once answered
 	held  bool
 	since time.Time     // on this node
@@ -49,11 +51,13 @@ func micro(v float64) int64 { return int64(math.Round(v * 1e6)) }
 
 // placement is what this node has, and who waits for it. All of it is guarded by Node.mu.
 type placement struct {
-	total, used map[string]int64 // named resources, in millionths
-	milli       int64            // CPUs of what was placed and runs here: a measure of load, not reserved
-	queue       []*errand        // waiting for resources, in turn
-	sent        map[id.Node]int64
-	spread      map[id.Node]uint64 // how many tasks that ask to be spread went to each node
+	pool                     // of the node
+	milli  int64             // CPUs of what was placed and runs here: a measure of load
+	shapes map[string]*shape // what waits for resources
+	idle   time.Time         // CPUs are idle since then while something waits; zero: they are not
+	over   bool              // one errand may start beyond the CPU that is promised, see pool.fits
+	sent   map[id.Node]int64
+	spread map[id.Node]uint64 // how many tasks that ask to be spread went to each node
 
 	own      []*errand // OwnProcess tasks that wait for a process
 	ownBusy  int       // processes with such a task
@@ -62,7 +66,8 @@ type placement struct {
 }
 
 func (pl *placement) init(cfg Config) {
-	pl.total, pl.used, pl.sent, pl.spread = map[string]int64{}, map[string]int64{}, map[id.Node]int64{}, map[id.Node]uint64{}
+	pl.total, pl.used, pl.sent, pl.spread = map[string]int64{cpuName: micro(cfg.CPUs)}, map[string]int64{}, map[id.Node]int64{}, map[id.Node]uint64{}
+	pl.shapes = map[string]*shape{}
 	for k, v := range cfg.Resources {
 		pl.total[k] = micro(v)
 	}
@@ -72,9 +77,12 @@ func (pl *placement) init(cfg Config) {
 	pl.ownLimit = max(1, int(math.Ceil(cfg.CPUs)))
 }
 
-// needs lists what a specification reserves.
+// needs lists what a specification reserves. What could run in any process is bounded by the machine's CPU slots alone.
 func needs(s *wire.Spec) []amount {
 	var l []amount
+	if s.CPU > 0 && (s.Placed() || s.Kind != wire.KindTask) {
+		l = append(l, amount{cpuName, int64(s.CPU) * 1000})
+	}
 	for _, k := range slices.Sorted(maps.Keys(s.Resources)) {
 		if m := micro(s.Resources[k]); m > 0 {
 			l = append(l, amount{k, m})
@@ -159,7 +167,7 @@ func (n *Node) hereLocked() candidate {
 		c.available[k] = float64(v-n.place.used[k]) / 1e6
 	}
 	total, free := n.arena.CPUs()
-	busy := max(int64(total-free), n.place.milli)
+	busy := max(int64(total-free), n.place.milli, n.place.used[cpuName]/1000)
 	c.available[cpuName] = float64(max(0, int64(total)-busy)) / 1000
 	c.load = float64(busy) / float64(max(1, total))
 	return c
@@ -184,81 +192,29 @@ func (n *Node) candidatesLocked(but []id.Node) []candidate {
 
 // acceptLocked runs a task here, now or when its resources are free.
 func (n *Node) acceptLocked(e *errand) *wire.ErrorRecord {
-	if len(n.place.queue) >= maxErrands {
+	if n.place.waiting() >= maxErrands {
 		return n.refusal("node: %d tasks wait on node %s already", maxErrands, n.id.Short())
 	}
-	e.since = time.Now()
-	e.turn = time.Duration(e.spec.Priority)*perLevel - e.since.Sub(n.started)
-	n.place.queue = inTurn(n.place.queue, e)
-	n.advanceLocked()
+	if !e.spec.Group.IsZero() {
+		b, why := n.bundleLocked(&e.spec, e.need)
+		if why != nil {
+			return why
+		}
+		e.pool = b
+	}
+	n.queueLocked(e)
 	return nil
 }
 
-// inTurn queues an errand behind those whose turn comes before its own.
-func inTurn(queue []*errand, e *errand) []*errand {
-	i := len(queue)
-	for i > 0 && queue[i-1].turn < e.turn {
-		i--
+// queueLocked starts an errand as soon as what it needs is there.
+func (n *Node) queueLocked(e *errand) {
+	if e.pool == nil {
+		e.pool = &n.place.pool
 	}
-	return slices.Insert(queue, i, e)
-}
-
-// advanceLocked starts what waits and can start. A task that wants a resource for which an older one waits
-// waits behind it; others pass.
-func (n *Node) advanceLocked() {
-	blocked := map[string]bool{}
-	queue := n.place.queue
-	n.place.queue = nil // starting one may queue nothing, but may fail it and release what it held
-	kept := queue[:0]
-	for _, e := range queue {
-		if !n.takeLocked(e, blocked) {
-			kept = append(kept, e)
-			continue
-		}
-		n.startLocked(e)
-	}
-	clear(queue[len(kept):])
-	queued := n.place.queue
-	n.place.queue = kept
-	for _, e := range queued {
-		n.place.queue = inTurn(n.place.queue, e)
-	}
-	n.startOwnLocked()
-}
-
-func (n *Node) advance() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	e.since = time.Now()
+	e.turn = time.Duration(e.spec.Priority)*perLevel - e.since.Sub(n.started)
+	n.place.enqueue(e)
 	n.advanceLocked()
-}
-
-func (n *Node) takeLocked(e *errand, blocked map[string]bool) bool {
-	for _, a := range e.need {
-		if blocked[a.name] || n.place.total[a.name]-n.place.used[a.name] < a.micro {
-			for _, a := range e.need {
-				blocked[a.name] = true
-			}
-			return false
-		}
-	}
-	for _, a := range e.need {
-		n.place.used[a.name] += a.micro
-	}
-	n.place.milli += int64(e.spec.CPU)
-	e.held = true
-	return true
-}
-
-// releaseLocked gives back what an errand held.
-func (n *Node) releaseLocked(e *errand) {
-	if !e.held {
-		return
-	}
-	e.held = false
-	for _, a := range e.need {
-		n.place.used[a.name] -= a.micro
-	}
-	n.place.milli -= int64(e.spec.CPU)
 }
 
 // releaseAllLocked gives back what the errands of a process that ended held.
@@ -296,6 +252,9 @@ func (n *Node) doneFrame(p *process, f *wire.Frame) error {
 // failLocked ends an errand that never reached a process.
 func (n *Node) failLocked(e *errand, why *wire.ErrorRecord) {
 	n.releaseLocked(e)
+	if e.group != nil { // removed with what has happened to its owner
+		return
+	}
 	if e.asked != nil {
 		n.reply(e.asked, nil, why)
 		e.asked = nil
@@ -328,12 +287,15 @@ func (n *Node) dropOrphansLocked(dead []id.Addr) {
 		return true
 	}
 	n.dropWaitingLocked(orphan)
+	n.removeGroupsLocked(func(g *group) bool {
+		return slices.Contains(dead, g.owner) || slices.Contains(dead, id.Addr{Node: g.owner.Node})
+	}, "the process that made it has ended")
 	n.advanceLocked()
 }
 
 // dropWaitingLocked forgets errands that wait anywhere on this node.
 func (n *Node) dropWaitingLocked(drop func(*errand) bool) {
-	n.place.queue = slices.DeleteFunc(n.place.queue, drop)
+	n.place.drop(drop)
 	n.place.own = slices.DeleteFunc(n.place.own, drop)
 	for _, j := range n.jobs {
 		j.waiting = slices.DeleteFunc(j.waiting, drop)

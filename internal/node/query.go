@@ -11,7 +11,7 @@ import (
 )
 
 // Query asks the node at a socket for one view of it, as JSON: "status" (a [Status]), "events", "nodes",
-// "memory" (a [Memory]), "objects" (an [ObjectPage]), "fsck" (a [Fsck]), "drain" (which begins it; a [Status]), "tasks", "waits", "workers", "jobs" and "actors" (a
+// "memory" (a [Memory]), "objects" (an [ObjectPage]), "fsck" (a [Fsck]), "drain" (which begins it; a [Status]), "tasks", "waits", "workers", "jobs", "groups" and "actors" (a
 // [List]), or the latter five of all nodes: "all tasks" and so on. "at NODE VIEW" is what another node says.
 func Query(ctx context.Context, socket, what string) ([]byte, error) {
 	c, err := Dial(ctx, socket)

@@ -52,6 +52,7 @@ type Status struct {
 	Drivers    []ProcessStatus    `json:"drivers"`
 	Workers    []ProcessStatus    `json:"workers"`
 	Queued     Queued             `json:"queued"`
+	Groups     []GroupStatus      `json:"groups"` // placement groups
 	Steals     StealStatus        `json:"steals"`
 	Bytes      TrafficStatus      `json:"bytes"`
 }
@@ -195,7 +196,8 @@ func (n *Node) Status() Status {
 	defer n.mu.Unlock()
 	h := n.hereLocked()
 	s.Resources, s.Available, s.Draining = h.resources, h.available, n.draining
-	s.Queued = Queued{Resources: len(n.place.queue), OwnProcess: len(n.place.own)}
+	s.Queued = Queued{Resources: n.place.waiting(), OwnProcess: len(n.place.own)}
+	s.Groups = n.groupRowsLocked()
 	for _, name := range slices.SortedFunc(maps.Keys(n.jobs), func(a, b id.Job) int { return strings.Compare(string(a[:]), string(b[:])) }) {
 		j := n.jobs[name]
 		s.Jobs = append(s.Jobs, JobStatus{Job: name.String(), Driver: j.desc.Driver.String(), Home: j.desc.Home, Ready: j.ready})
@@ -287,6 +289,11 @@ func (s Status) String() string {
 	fmt.Fprintf(w, "steals\t%d sent, %d granted, %d denied; %d tasks came, %d went\n", s.Steals.Sent, s.Steals.Granted, s.Steals.Denied, s.Steals.TasksIn, s.Steals.TasksOut)
 	fmt.Fprintf(w, "network\t%.1f MiB in, %.1f MiB out\n", mib(int64(s.Bytes.In)), mib(int64(s.Bytes.Out)))
 	fmt.Fprintf(w, "waiting\t%d tasks for resources, %d for a process of their own, %d for a worker\n", s.Queued.Resources, s.Queued.OwnProcess, s.Queued.Worker)
+	for _, g := range s.Groups {
+		for i, b := range g.Bundles {
+			fmt.Fprintf(w, "%s\tbundle %d of placement group %s: %v\n", g.State, i, g.Group[:8], b)
+		}
+	}
 	w.Flush()
 	s.writeMembers(w)
 	w.Flush()

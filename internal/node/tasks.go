@@ -125,9 +125,20 @@ func (n *Node) silentRows(l *look) (rows []waits.Row) {
 	return rows
 }
 
+// key names an errand among the rows of a cluster.
+func (e *errand) key() string {
+	if e.group != nil {
+		return "group " + e.group.id.String()
+	}
+	return e.spec.Task.String()
+}
+
 func (n *Node) errandRow(e *errand, sure int) waits.Row {
-	r := waits.Row{Key: e.spec.Task.String(), Task: e.spec.Task.String(), Job: e.spec.Job.String(), Func: e.spec.Func, State: waits.Waiting,
+	r := waits.Row{Key: e.key(), Task: e.spec.Task.String(), Job: e.spec.Job.String(), Func: e.spec.Func, State: waits.Waiting,
 		Node: string(n.id), Attempt: int(e.spec.Attempt), Sure: sure}
+	if !e.since.IsZero() && !e.held {
+		r.AgeSec = time.Since(e.since).Seconds()
+	}
 	if e.spec.Actor != (id.Actor{}) {
 		r.Actor = e.spec.Actor.String()
 	}
@@ -138,7 +149,7 @@ func (n *Node) errandRow(e *errand, sure int) waits.Row {
 func (n *Node) errandRows() (rows []waits.Row) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, e := range n.place.queue {
+	for _, e := range n.place.queued() {
 		rows = append(rows, n.resourceRowLocked(e))
 	}
 	wait := func(es []*errand, pid int, format string, args ...any) {
@@ -164,15 +175,19 @@ func (n *Node) resourceRowLocked(e *errand) waits.Row {
 	var lacking []string
 	mark := []string{r.Key}
 	for _, a := range e.need {
-		total, free := n.place.total[a.name], n.place.total[a.name]-n.place.used[a.name]
+		total, free := e.pool.total[a.name], max(0, e.pool.free(a.name))
 		if free >= a.micro {
 			continue
 		}
-		lacking = append(lacking, fmt.Sprintf("%s=%s (%s of %s free)", a.name, units(a.micro), units(free), units(total)))
-		for _, h := range n.holdersLocked(a.name) {
-			mark = append(mark, h.spec.Task.String())
+		where := ""
+		if e.pool.name != "" {
+			where = " in " + e.pool.name
+		}
+		lacking = append(lacking, fmt.Sprintf("%s=%s (%s of %s free%s)", a.name, units(a.micro), units(free), units(total), where))
+		for _, h := range n.holdersLocked(e.pool, a.name) {
+			mark = append(mark, h.key())
 			if len(r.For) < waits.MaxTargets {
-				r.For = append(r.For, waits.Target{Key: h.spec.Task.String(), Func: h.spec.Func, How: "waits for " + a.name + ", held by"})
+				r.For = append(r.For, waits.Target{Key: h.key(), Func: h.spec.Func, How: "waits for " + a.name + ", held by"})
 			} else {
 				r.More++
 			}
@@ -189,11 +204,14 @@ func (n *Node) resourceRowLocked(e *errand) waits.Row {
 }
 
 // holdersLocked lists the placed tasks and actors that hold some of a resource.
-func (n *Node) holdersLocked(name string) (hs []*errand) {
+func (n *Node) holdersLocked(p *pool, name string) (hs []*errand) {
 	add := func(e *errand) {
-		if e.held && slices.ContainsFunc(e.need, func(a amount) bool { return a.name == name }) {
+		if e.held && (e.pool == p || e.pool.gone == p) && slices.ContainsFunc(e.need, func(a amount) bool { return a.name == name }) {
 			hs = append(hs, e)
 		}
+	}
+	for _, g := range n.groups {
+		add(g.errand)
 	}
 	for _, p := range *n.procs.Load() {
 		for _, e := range p.errands {
@@ -213,7 +231,7 @@ func (n *Node) holdersLocked(name string) (hs []*errand) {
 	for _, e := range n.place.own {
 		add(e)
 	}
-	slices.SortFunc(hs, func(a, b *errand) int { return strings.Compare(a.spec.Task.String(), b.spec.Task.String()) })
+	slices.SortFunc(hs, func(a, b *errand) int { return strings.Compare(a.key(), b.key()) })
 	return hs
 }
 

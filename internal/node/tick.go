@@ -44,6 +44,7 @@ func (n *Node) tick() {
 		}
 		n.mu.Lock()
 		n.growOwnLocked()
+		n.overLocked(now)
 		n.mu.Unlock()
 		if now.Sub(slow) >= tickSlow {
 			slow = now
@@ -141,7 +142,7 @@ func (n *Node) isBusy() bool {
 			return true
 		}
 	}
-	waiting := len(n.place.queue) + len(n.place.own)
+	waiting := n.place.waiting() + len(n.place.own)
 	for _, j := range n.jobs {
 		waiting += len(j.waiting)
 	}

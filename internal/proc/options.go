@@ -21,6 +21,8 @@ type Options struct {
 	OwnProcess bool               // in a process with nothing else in it
 	OnNode     id.Node            // on this node; default any
 	Soft       bool               // OnNode is a wish
+	Group      *Group             // in this placement group; default none
+	Bundle     int                // and in this bundle of it
 	Labels     map[string]string  // on nodes that have them all; default any
 	Spread     bool               // away from the others that ask for it
 	Timeout    time.Duration      // of an attempt; 0: none
@@ -99,7 +101,7 @@ func (o *Options) namespace() string {
 
 // placed says whether a node has to choose where it runs.
 func (o *Options) placed() bool {
-	return o.OwnProcess || o.OnNode != "" || o.Spread || len(o.Resources) > 0 || len(o.Labels) > 0 || o.HeapMemory > 0
+	return o.OwnProcess || o.OnNode != "" || o.Group != nil || o.Spread || len(o.Resources) > 0 || len(o.Labels) > 0 || o.HeapMemory > 0
 }
 
 // Plain says that a task needs one CPU and nothing else.

@@ -62,6 +62,7 @@ type Process struct {
 	closed   error
 	table    *owner.Table
 	objects  map[id.Object]*object
+	groups   map[id.Group]*Group // placement groups that it made
 	dead     map[id.Addr]time.Time
 	asks     map[*borrowing]struct{} // registrations with owners under way
 	actors   map[id.Actor]*instance
@@ -118,7 +119,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 		pid: os.Getpid(), cfg: cfg, conn: cfg.Conn, ids: id.NewSource(h.Proc), log: cfg.Logger,
 		dropHints: os.Getenv("KADRE_TEST_LOCATE") == "directory",
 		stop:      make(chan struct{}), bye: make(chan struct{}), table: owner.NewTable(),
-		objects: map[id.Object]*object{}, dead: map[id.Addr]time.Time{}, asks: map[*borrowing]struct{}{},
+		objects: map[id.Object]*object{}, dead: map[id.Addr]time.Time{}, groups: map[id.Group]*Group{}, asks: map[*borrowing]struct{}{},
 		actors: map[id.Actor]*instance{}, claims: map[id.Actor]*Claim{}, sessions: map[*session]struct{}{}, links: map[id.Proc]*sibling{},
 		printed: printer{to: os.Stderr}, early: map[*Future][]*Future{}, streams: map[id.Task]*stream{}, recalled: recalled{}}
 	if p.arena, err = arena.Open(fds[:w.ArenaFDs], w.Slot, w.Epoch); err != nil {

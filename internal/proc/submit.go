@@ -33,6 +33,7 @@ type record struct {
 	bound   wire.Bound           // the context that bounds it
 	remake  func(attempt uint32) // KindCall: makes another attempt
 
+	group  *Group           // it runs in; nil: none
 	retry  func(error) bool // asked after an error of the function's own; nil: no retry then
 	paused int              // how many retries it has made possible
 }
@@ -114,7 +115,21 @@ func (p *Process) place(ctx context.Context, f *Future, k wire.SpecKind, ask boo
 		return
 	}
 	left, _ := remaining(ctx)
+	g := f.options().Group
+	if g != nil && g.p != p {
+		f.Fail(errorf("kadre: InBundle of %s: %s was made by another process or runtime, and does not travel", f.Name(), g.name()))
+		return
+	}
+	if g != nil && !g.gate.Ready() {
+		deps = append(slices.Clip(deps), g.gate)
+	}
 	p.afterDeps(f, deps, func() {
+		if g != nil {
+			if err := g.err(); err != nil {
+				f.Fail(err)
+				return
+			}
+		}
 		rec, _, err := p.specify(f, k, left)
 		if err != nil {
 			f.Fail(err)
@@ -193,6 +208,10 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	if x := f.options(); x != nil {
 		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.resources(), x.OwnProcess, x.OnNode, x.Soft
 		s.Labels, s.Spread, s.Timeout, s.Priority = x.Labels, x.Spread, x.Timeout, int32(x.Priority)
+		if g := x.Group; g != nil {
+			s.Group, s.Bundle, s.OnNode, s.Soft = g.id, uint32(x.Bundle), g.at, false
+			rec.group = g
+		}
 		if x.Generator {
 			s.Stream = uint32(x.buffer())
 		}
@@ -351,6 +370,7 @@ func (p *Process) onDead(f *wire.Frame) {
 }
 
 func (p *Process) addrDead(a id.Addr, why string) {
+	p.groupsDead(a, why)
 	is := func(b id.Addr) bool { return b == a || a.Proc == 0 && b.Node == a.Node }
 	p.mu.Lock()
 	for d, t := range p.dead {

@@ -9,7 +9,7 @@ import (
 )
 
 // SpecVersion is the version of the task specification.
-const SpecVersion = 4
+const SpecVersion = 5
 
 // Memory is the named resource that HeapMemory asks for, in bytes.
 const Memory = "memory"
@@ -51,6 +51,8 @@ type Spec struct {
 	Stream     uint32            // a generator: so many items may be unread; 0: none
 	Spread     bool              // away from the others that ask for it
 	Trace      [16]byte
+	Group      id.Group // the placement group that it is to run in; zero: none
+	Bundle     uint32   // and which of its bundles
 
 	Actor       id.Actor // KindCreate, KindCall
 	Session     uint64   // KindCall: the caller's session with this actor
@@ -91,7 +93,7 @@ const MaxResources = 64
 
 // Placed says whether nodes choose where it runs, and thieves do not.
 func (s *Spec) Placed() bool {
-	return s.OwnProcess || s.OnNode != "" || s.Spread || len(s.Resources) > 0 || len(s.Labels) > 0
+	return s.OwnProcess || s.OnNode != "" || s.Spread || !s.Group.IsZero() || len(s.Resources) > 0 || len(s.Labels) > 0
 }
 
 // Append adds the encoding of s to b.
@@ -133,6 +135,11 @@ func (s *Spec) Append(b []byte) []byte {
 	a.uv(uint64(max(0, s.Timeout)))
 	a.uv(uint64(s.Stream))
 	a.raw(s.Trace[:])
+	a.bool(!s.Group.IsZero())
+	if !s.Group.IsZero() {
+		a.raw(s.Group[:])
+		a.uv(uint64(s.Bundle))
+	}
 	if s.Kind != KindTask {
 		a.raw(s.Actor[:])
 		a.u64(s.Session)
@@ -210,6 +217,10 @@ func ParseSpec(b []byte) (s Spec, err error) {
 	s.Timeout = time.Duration(r.uv())
 	s.Stream = uint32(r.uv())
 	copy(s.Trace[:], r.take(len(s.Trace)))
+	if r.bool() {
+		copy(s.Group[:], r.take(len(s.Group)))
+		s.Bundle = uint32(r.uv())
+	}
 	if s.Kind != KindTask {
 		copy(s.Actor[:], r.take(len(s.Actor)))
 		s.Session = r.u64()

@@ -26,6 +26,7 @@ const (
 	Waits   = "all waits" // tasks that wait
 	Jobs    = "all jobs"
 	Actors  = "all actors"
+	Groups  = "all groups"  // placement groups
 	Record  = "all record " // and for how long: processes record their tasks
 	Tape    = "tape "       // and node, process and part: what was recorded
 	Logs    = "all logs"
