@@ -188,7 +188,8 @@ func (s *Store) watch() {
 			return
 		}
 		full, sparse := s.used() >= highWater, s.cfg.Spill.Sparse()
-		if !full && !sparse {
+		unused := s.cfg.Arena.Files() && s.cfg.Spill.Stats().Objects == 0
+		if !full && !sparse && !unused {
 			continue
 		}
 		select {
@@ -202,6 +203,9 @@ func (s *Store) watch() {
 		}
 		if sparse {
 			s.compact()
+		}
+		if s.cfg.Spill.Stats().Objects == 0 { // and nobody else writes any now
+			s.cfg.Arena.SetFiles(false)
 		}
 		<-s.making
 	}
@@ -310,6 +314,7 @@ func (s *Store) spill(why *error, es ...arena.Entry) (moved int) {
 		holds = append(holds, h)
 		objs = append(objs, spill.Object{Info: infoOf(h), Data: h.Bytes()})
 	}
+	s.cfg.Arena.SetFiles(true)
 	err := s.cfg.Spill.Write(objs)
 	if noSpace(err) && s.dropFiles() > 0 {
 		err = s.cfg.Spill.Write(objs)

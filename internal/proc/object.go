@@ -316,8 +316,8 @@ func (p *Process) freeLocked(i id.Object, attempt uint32, nodes []id.Node) do {
 
 // free deletes the copies of an attempt; shared says that nodes know of the object.
 func (p *Process) free(i id.Object, attempt uint32, nodes []id.Node, shared bool) {
-	if !shared && len(nodes) == 1 && nodes[0] == p.self.Node && p.arena.Delete(i) {
-		return // else it is spilled
+	if !shared && len(nodes) == 1 && nodes[0] == p.self.Node && p.arena.Delete(i) && !p.arena.Files() {
+		return // else it is in a file, or was
 	}
 	p.notify(p.nodeAddr(), wire.KFree, wire.Marshal(&wire.Free{IDs: []id.Object{i}, Attempts: []uint32{attempt}, Nodes: nodes}))
 }

@@ -31,7 +31,7 @@ const (
 	hugePage = 2 << 20
 
 	magic   = 0x4b61647265417231
-	version = 8
+	version = 9
 )
 
 // super is the superblock. The first group is written once, before anyone else maps the arena.
@@ -50,7 +50,8 @@ type super struct {
 
 	clock   atomic.Uint64 // Unix time in milliseconds at the latest Poke of any process
 	waiting shard         // a bit for each client that waits for any object
-	_       [24]byte
+	files   atomic.Uint64 // 1: what is here may be in a file too; by the node
+	_       [16]byte
 }
 
 // client is the shared part of one client, in lines that different sides write.
