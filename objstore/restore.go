@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/spill"
@@ -110,6 +111,34 @@ func (s *Store) missing(r *chunkRequest) {
 	if !exists && !spilled && s.pulls[pullKey{r.id, r.attempt}] == nil {
 		s.cfg.Dropped(r.owner, wire.Copied{ID: r.id, Attempt: r.attempt, Node: s.cfg.Node})
 	}
+}
+
+// EachSpilledRefs calls f for each object in a file whose value holds references, with them or with why they can't be read.
+func (s *Store) EachSpilledRefs(f func(o id.Object, refs []codec.Ref, err error)) {
+	for _, i := range s.cfg.Spill.WithRefs() {
+		refs, err := s.spilledRefs(i)
+		if !errors.Is(err, spill.ErrNotFound) {
+			f(i.ID, refs, err)
+		}
+	}
+}
+
+func (s *Store) spilledRefs(i spill.Info) ([]codec.Ref, error) {
+	b := buffers.Get().(*[ChunkSize]byte)
+	defer buffers.Put(b)
+	head := b[:min(i.Size, ChunkSize)]
+	if _, err := s.cfg.Spill.ReadChunk(i, 0, head); err != nil {
+		return nil, err
+	}
+	refs, need, err := codec.HeadRefs(head)
+	if err != nil || need == 0 {
+		return refs, err
+	}
+	whole := make([]byte, i.Size)
+	if err := s.cfg.Spill.Read(i, whole); err != nil {
+		return nil, err
+	}
+	return codec.Refs(whole)
 }
 
 // buffers hold chunks that are on their way from a file to a lane.

@@ -112,6 +112,23 @@ func Refs(data []byte) ([]Ref, error) {
 	return refs, nil
 }
 
+// HeadRefs is Refs where only the beginning of an encoded value is there. Where that is too short for the references it says
+// how many bytes it takes.
+func HeadRefs(head []byte) (refs []Ref, need int, err error) {
+	if len(head) < headerLen || order.Uint32(head) != magic || head[4] != version {
+		return nil, 0, damaged("does not begin with a head")
+	}
+	end := headerLen + int64(order.Uint32(head[16:]))
+	if end > int64(len(head)) {
+		return nil, int(end), nil
+	}
+	refs, er := parseTable(head[headerLen:end])
+	if er != nil {
+		return nil, 0, er
+	}
+	return refs, 0, nil
+}
+
 // HoldsRefs says whether an encoded value has references, of bytes that this process wrote or has checked.
 func HoldsRefs(data []byte) bool { return len(data) >= HeadLen && order.Uint32(data[16:]) != 0 }
 

@@ -64,6 +64,9 @@ type Task [16]byte
 
 func (t Task) String() string { return hex.EncodeToString(t[:]) }
 
+// Of is the Proc that submitted t.
+func (t Task) Of() Proc { return Proc(binary.BigEndian.Uint64(t[:8])) }
+
 // Num is t's number among those of its submitter.
 func (t Task) Num() uint64 { return binary.BigEndian.Uint64(t[8:]) }
 

@@ -56,6 +56,8 @@ func (n *Node) handle(p *process, f *wire.Frame) {
 		err = n.statusFrame(f)
 	case wire.KCollect:
 		err = n.later(f, func(ctx context.Context, f *wire.Frame) ([]byte, error) { n.collect(ctx); return nil, nil })
+	case wire.KRefer:
+		err = n.referFrame(f)
 	case wire.KWaits:
 		n.longWaits(p)
 	case wire.KGroup:
@@ -153,6 +155,7 @@ func (n *Node) buryCalls(dead []id.Addr, why string) {
 	n.mu.Lock()
 	n.dropOrphansLocked(dead)
 	n.mu.Unlock()
+	n.orphans.bury(dead)
 }
 
 // pressurePause is the least time between two garbage collections because the arena is full.

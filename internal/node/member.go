@@ -149,6 +149,7 @@ func (n *Node) memberChanged(e p2p.Event) {
 	n.members[m.ID] = &member{m.Epoch, m.Addrs, m.State, m.RTT, d, l}
 	n.mu.Unlock()
 	if e.Kind == p2p.Up {
+		n.orphans.up(m.ID)
 		n.steal.peerUp(m.ID, m.Epoch)
 	}
 }

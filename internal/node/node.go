@@ -59,8 +59,10 @@ type Node struct {
 	events      trace.Ring
 	deadlocks   deadlocks
 	names       names
-	metrics     *metrics                             // nil where none are served
-	tapes       tapes                                // of processes that have ended
+	metrics     *metrics // nil where none are served
+	tapes       tapes    // of processes that have ended
+	orphans     orphans
+	lease       time.Duration
 	procs       atomic.Pointer[map[id.Proc]*process] // changed under mu
 	stats       counters
 	told        told      // what the peers know of us; the ticker's
@@ -118,6 +120,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		stirred: make(chan struct{}, 1), hired: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, groups: map[id.Group]*group{}, workers: map[uint64]*worker{},
 		members: map[id.Node]*member{}, deadlocks: deadlocks{silent: map[string]int{}},
+		orphans: orphans{died: make(chan struct{}, 1), alive: map[id.Proc]struct{}{}, down: map[id.Node]time.Time{}}, lease: leaseTime(),
 	}
 	n.place.init(cfg)
 	n.steal = newStealer(n)
@@ -178,6 +181,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.spawn(n.accept)
 	n.spawn(n.tick)
 	n.spawn(n.watchMemory)
+	n.spawn(n.freeOrphans)
 	if n.host != nil {
 		n.spawn(n.provideExes)
 	}

@@ -243,6 +243,7 @@ func init() {
 		wire.KItem:    (*Process).onItem,
 		wire.KLog:     (*Process).onLog,
 		wire.KBreak:   (*Process).onBreak,
+		wire.KRefer:   (*Process).onRefer,
 		wire.KStatus:  (*Process).onStatus,
 		wire.KJobEnd:  func(p *Process, _ *wire.Frame) { p.endStop() },
 		wire.KDrain:   func(p *Process, _ *wire.Frame) { p.endStop() },

@@ -196,7 +196,9 @@ func (p *Process) learn(f *Future, o *object, info *wire.ObjectInfo) {
 		p.mu.Unlock()
 		f.Finish()
 	default:
-		p.fill(f, append([]byte{}, info.Inline...))
+		data := append([]byte{}, info.Inline...)
+		p.noteInside(o, data)
+		p.fill(f, data)
 	}
 }
 

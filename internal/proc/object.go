@@ -125,6 +125,7 @@ func (p *Process) forgetBorrowedLocked(o *object) do {
 	if p.objects[o.id] == o {
 		delete(p.objects, o.id)
 	}
+	p.let.goLocked(o.id)
 	return do{func() { p.notify(o.owner, wire.KRelease, wire.Marshal(&wire.IDs{IDs: []id.Object{o.id}})) }}
 }
 

@@ -71,6 +71,7 @@ type Process struct {
 	sessions map[*session]struct{}
 	links    map[id.Proc]*sibling
 	streams  map[id.Task]*stream // of own generators that are read
+	let      let
 	recalled recalled
 	bounds   bounds
 	node     *wire.Link

@@ -176,6 +176,14 @@ func (n *Node) Status() (s Status) {
 	return s
 }
 
+// Objects counts the objects in the node's store, in memory or in files.
+func (n *Node) Objects() int {
+	n.bed.t.Helper()
+	var l []struct{}
+	n.ask(&l, "list", "objects", "--json", "--node", n.ID)
+	return len(l)
+}
+
 // Events asks for the node's ring of events.
 func (n *Node) Events() (es []trace.Event) {
 	n.bed.t.Helper()

@@ -43,6 +43,7 @@ const (
 	KBreak                   // node -> process: Break
 	KName                    // process -> node: NameQuery; reply Named, zero where nobody has the name
 	KGroup                   // process -> node, node -> node: Group; what it is replied with stands at its ops
+	KRefer                   // node -> every node and process: Refer, who refers to objects whose owners are gone; reply Referred
 	kindEnd
 )
 
@@ -52,7 +53,7 @@ var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTa
 	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
 	KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room",
 	KHave: "have", KDelete: "delete", KCancel: "cancel", KItem: "item", KWorker: "worker",
-	KWaits: "waits", KBreak: "break", KName: "name", KGroup: "group"}
+	KWaits: "waits", KBreak: "break", KName: "name", KGroup: "group", KRefer: "refer"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {

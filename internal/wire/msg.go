@@ -105,6 +105,20 @@ type Free struct {
 	Nodes    []id.Node
 }
 
+// Refer asks who refers to objects whose owner may be gone.
+type Refer struct {
+	_   struct{} `cbor:",toarray"`
+	IDs []id.Object
+}
+
+// Referred answers Refer for a process, or for a node and all its processes.
+type Referred struct {
+	_     struct{}      `cbor:",toarray"`
+	Noted time.Duration // for so long, at least, they have noted which references they let go
+	Used  []id.Object   // those that they refer to, or did lately; or that a value refers to which they have
+	Owned []id.Object   // those that are theirs
+}
+
 // Placed says where a task or actor went.
 type Placed struct {
 	_  struct{} `cbor:",toarray"`

@@ -18,6 +18,9 @@ type Entry struct {
 	Holders []int     // the clients that hold it; for an object being created or freed, the one that does it
 }
 
+// Sealed is the State of a sealed object.
+var Sealed = sealed.String()
+
 // List calls f for each object until f returns false. Objects that come, go or change meanwhile may or may
 // not be seen.
 func (a *Arena) List(f func(Entry) bool) { a.ListFrom(0, f) }

@@ -34,8 +34,9 @@ type file struct {
 // record is where an object is.
 type record struct {
 	Info
-	f  *file
-	at int64
+	f    *file
+	at   int64
+	refs bool // the value holds references
 }
 
 // Dir is a folder of spilled objects. A nil one is empty.
@@ -166,6 +167,21 @@ func (d *Dir) All() []Info {
 	is := make([]Info, 0, len(d.recs))
 	for _, r := range d.recs {
 		is = append(is, r.Info)
+	}
+	return is
+}
+
+// WithRefs gives all objects whose values hold references, in no order.
+func (d *Dir) WithRefs() (is []Info) {
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.recs {
+		if r.refs {
+			is = append(is, r.Info)
+		}
 	}
 	return is
 }

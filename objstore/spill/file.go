@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
 )
 
@@ -63,7 +64,7 @@ func (d *Dir) store(objs []Object, belongsLocked func(Object) bool) error {
 			if old, ok := d.recs[o.ID]; ok {
 				gone = d.dropLocked(old, gone)
 			}
-			d.recs[o.ID] = record{o.Info, f, at}
+			d.recs[o.ID] = record{o.Info, f, at, codec.HoldsRefs(o.Data)}
 			d.bytes += o.Size
 		} else {
 			gone = d.deadLocked(f, o.bytes(), gone)
