@@ -107,10 +107,13 @@ func block1[A, R any](f *remote[A, R], to sched.Place, refs []Ref[R], xs []A) {
 		for i := range b {
 			c := &b[i]
 			c.a = xs[lo+i]
-			if t := &c.future.head.Task; open {
-				to.PrepareOpen(t, &f.fn.Run)
-			} else {
+			switch t := &c.future.head.Task; {
+			case !open:
 				to.Prepare(t, &f.fn.Run)
+			case i == 0:
+				to.PrepareOpen(t, &f.fn.Run)
+			default:
+				to.PrepareLike(t, uintptr(i)*f.slab.size)
 			}
 			refs[lo+i].f = &c.future
 		}

@@ -31,7 +31,8 @@ type slab[A, R any] struct {
 // slabs are a function's slabs in use, one a lane, so that submitters seldom meet. A collection drops them: what
 // nobody refers to any more is not to be kept by the slots that are left.
 type slabs[A, R any] struct {
-	n     int // calls of one slab
+	n     int     // calls of one slab
+	size  uintptr // of a call
 	lanes [sched.Lanes]struct {
 		at atomic.Pointer[slab[A, R]]
 		_  [56]byte
@@ -43,14 +44,15 @@ func newSlabs[A, R any](o *proc.Options) *slabs[A, R] {
 	if !o.Plain() || !pointerFree(reflect.TypeFor[A]()) || !pointerFree(reflect.TypeFor[R]()) {
 		return nil
 	}
-	n := (slabBytes - mallocHeader) / int(reflect.TypeFor[call[A, R]]().Size())
+	each := reflect.TypeFor[call[A, R]]().Size()
+	n := (slabBytes - mallocHeader) / int(each)
 	if size := int(reflect.TypeFor[R]().Size()); size > 0 {
 		n = min(n, slabResults/size)
 	}
 	if n < slabLeast {
 		return nil
 	}
-	s := &slabs[A, R]{n: n}
+	s := &slabs[A, R]{n: n, size: each}
 	sweeps.add(s.drop)
 	return s
 }

@@ -67,12 +67,12 @@ func (e *Engine) RunAll(ctx context.Context, n int, at func(int) *Task) (left in
 		if t.state.Load()&stMask == stHung {
 			e.help(ctx, t)
 		}
-		if me == nil && n > 1 && t.state.Load()&stMask == stNew && t.fn.Learned() == 0 {
+		if me == nil && n > 1 && t.state.Load()&stMask == stNew && t.Func().Learned() == 0 {
 			left = max(left, i+1)
 			e.pushed(2)
 			return left, false // the next look knows how long it takes
 		}
-		short := me != nil || n == 1 || t.fn.Learned() <= inlineLimit
+		short := me != nil || n == 1 || t.Func().Learned() <= inlineLimit
 		if short && t.state.Load()&stMask == stNew && e.mayInline(ctx, me, t) && !b.run(t, i) {
 			if left == 0 {
 				left = i + 1
@@ -139,7 +139,7 @@ func (b *batch) end() {
 
 // mayInline says whether the goroutine that waits under ctx, inside of me when that is not nil, may run t.
 func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
-	if t.shape&noInline != 0 || t.fn.goexit.Load() || t.fn.learned.Load() == 0 {
+	if t.shape&noInline != 0 || t.Func().goexit.Load() || t.Func().learned.Load() == 0 {
 		return false // one that has never returned may end the goroutine
 	}
 	if r := t.rootOf(); r == nil || r.e != e {
@@ -169,7 +169,7 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 	if done == nil {
 		return true
 	}
-	d := t.fn.Learned()
+	d := t.Func().Learned()
 	if d == 0 || d > inlineLimit || ctx.Err() != nil {
 		return false
 	}

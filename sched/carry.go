@@ -30,13 +30,14 @@ func (e *Engine) Contended() bool {
 // Prepare makes t a task of one slot that Carry or Queue starts; false when it has failed instead. Ctx is as for
 // Submit.
 func (e *Engine) Prepare(ctx context.Context, t *Task, f *Func) bool {
-	t.fn, t.shape = f, 1|noInline|carried
+	t.shape = 1 | noInline | carried
 	_, r := e.place(ctx)
 	if r == nil {
+		t.setKin(e.base.kin(f))
 		t.Fail(ErrCancelled)
 		return false
 	}
-	t.setRoot(r)
+	t.setKin(r.kin(f))
 	return true
 }
 

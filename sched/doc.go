@@ -91,7 +91,7 @@
 //
 // # What few tasks need
 //
-// The header is 32 bytes: function, shape, state, root, and a pointer to an Ext, which is made when the first waiter,
+// The header is 32 bytes: one pointer to function and root (kin), which in a block of Map only the first task has, shape, state, and a pointer to an Ext, which is made when the first waiter,
 // error or context of its own comes, and stays. Its lock guards the list. The layer above embeds it in what it keeps
 // itself for such tasks (Func.NewExt, Task.Extend).
 //
@@ -130,6 +130,9 @@
 // Priorities in the deques themselves: one deque for each level and executor makes a thief look at all of them, and a time in
 // each entry doubles it. Counting ordinary tasks as they start: a shared word for each. Gaining as a class, one level
 // for each second since one of them started: a backlog then goes one by one.
+//
+// Ranges whose tasks a loop of the typed layer runs, with one guard for all of a piece instead of exec for each: a Map of a million took
+// 93 to 144 ms of CPU time before and 101 to 117 after, so what exec does is not what they pay for.
 //
 // A note of each task of a range that an executor runs, for the monitor: an exchange and a write barrier. With a look at the context
 // and a call through a closure for each it was a seventh of a task of a Map. A note of each task that a getter runs, for

@@ -19,7 +19,7 @@ func (t *Task) Ext() *Ext {
 		return x
 	}
 	var x *Ext
-	if f := t.fn; f != nil && f.NewExt != nil {
+	if f := t.Func(); f != nil && f.NewExt != nil {
 		x = f.NewExt()
 	} else {
 		x = new(Ext)
@@ -36,7 +36,7 @@ func (t *Task) HasExt() *Ext { return t.ext.Load() }
 // Extend gives t its function before it is submitted, and an Ext that lies in the same allocation where x is
 // not nil.
 func (t *Task) Extend(f *Func, x *Ext) {
-	t.fn = f
+	t.setKin(f.rootless())
 	if x != nil {
 		t.ext.Store(x)
 	}

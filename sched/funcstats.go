@@ -12,6 +12,11 @@ const (
 	// alwaysTimed is the learned run time from which on every run is measured: it costs nothing beside such a run, and
 	// what is decided by the figure is decided near it.
 	alwaysTimed = 10 * time.Microsecond
+	// veryLong is what one run takes after which some are measured in any case: of a function that has become slow all are
+	// before many of them have run.
+	veryLong = 100 * alwaysTimed
+	// slowMost is the figure of runs.slow above which most runs are slow.
+	slowMost = 128
 )
 
 // runs counts a function's measured runs by their length: 1 in 64 of a fast function, so that counting costs nothing.
@@ -31,27 +36,24 @@ type FuncStats struct {
 	Failed int64 // with an error, a panic, or the end of their goroutine
 }
 
-// everyRun says whether each run of f is to be measured. One long run is followed by others that are, until one is short: of a
-// function with few long runs among many short ones the rest pay nothing.
+// everyRun says whether each run of f is to be measured. Of a function with few long runs among many short ones it is not so:
+// after a long run of a tree of tasks come all those that its sibling starts, each within the other.
 func (f *Func) everyRun() bool {
 	d := f.learned.Load()
-	return d == 0 || d > int64(alwaysTimed) && f.runs.slow.Load() >= slowOnce
+	return d == 0 || d > int64(alwaysTimed) && f.runs.slow.Load() > slowMost
 }
-
-// slowOnce is what noteSlow makes of one slow run after many fast ones.
-const slowOnce = 256 / 8
 
 // usuallySlow says whether most runs of f are as long as alwaysTimed, or none is known. Learned leans to the slow side: it is
 // long for a function of which one run in a hundred is.
-func (f *Func) usuallySlow() bool { return f.learned.Load() == 0 || f.runs.slow.Load() > 128 }
+func (f *Func) usuallySlow() bool { return f.learned.Load() == 0 || f.runs.slow.Load() > slowMost }
 
-// noteSlow takes in whether a run was slow. A lost update is one run less.
-func (r *runs) noteSlow(slow, first bool) {
+// noteSlow takes in one run. A lost update is one run less.
+func (r *runs) noteSlow(d time.Duration, first bool) {
 	old, now := r.slow.Load(), int32(0)
-	if slow {
+	if d >= alwaysTimed {
 		now = 256
 	}
-	if !first {
+	if !first && d < veryLong {
 		now = old + (now-old)/8
 	}
 	if now != old {
@@ -61,7 +63,7 @@ func (r *runs) noteSlow(slow, first bool) {
 
 // measured takes in one run, which stands for others unless every is set.
 func (f *Func) measured(d time.Duration, every bool) {
-	f.runs.noteSlow(d >= alwaysTimed, f.learned.Load() == 0)
+	f.runs.noteSlow(d, f.learned.Load() == 0)
 	f.learn(d)
 	n := int64(1)
 	if !every {

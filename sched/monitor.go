@@ -231,8 +231,8 @@ func (m *monitor) abandon(now time.Time) {
 		if now.Sub(since) > m.e.cfg.Grace && (t.Ready() || t.failFrom(&CancelledError{Cause: t.Err()}, stRun)) {
 			since = counted
 			m.e.abandoned.Add(1)
-			m.e.note("abandon", t.fn.Name, 0)
-			m.e.cfg.Logger.Warn("sched: task ignores its cancelled context, abandoned", "func", t.fn.Name)
+			m.e.note("abandon", t.Func().Name, 0)
+			m.e.cfg.Logger.Warn("sched: task ignores its cancelled context, abandoned", "func", t.Func().Name)
 		}
 		if over == nil {
 			over = make(map[*Task]time.Time)

@@ -20,6 +20,7 @@ type Root struct {
 	derived bool   // ctx comes from a task's context
 	brood   *brood // nil: no task's
 
+	kins      kins
 	note      atomic.Pointer[any] // of the layer above
 	entrusted atomic.Int32        // tasks that it fails when r ends
 

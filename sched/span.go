@@ -34,20 +34,30 @@ func init() { spanFunc.Run = runSpan }
 // Prepare makes t a task of a span: one that takes one slot and needs nothing else. False: its context has ended,
 // and t with it.
 func (p Place) Prepare(t *Task, f *Func) bool {
-	t.fn = f
 	t.shape = 1
-	return p.admit(t)
+	return p.admit(t, f)
 }
 
 // Open says that the context of the submission has not ended: many tasks may be prepared at once. One that ends meanwhile
 // is seen when they are run.
-func (p Place) Open() bool { return p.r != nil && (p.r.done == nil || !p.r.over()) }
+func (p Place) Open() bool {
+	return p.r != nil && !p.r.derived && (p.r.done == nil || !p.r.over())
+}
 
 // PrepareOpen is Prepare after Open.
 func (p Place) PrepareOpen(t *Task, f *Func) {
-	t.fn = f
 	t.shape = 1
-	t.setRoot(p.r)
+	t.setKin(p.r.kin(f))
+	if trace.On() && t.traced() {
+		p.w.e.markSubmit(t, p.w.current())
+	}
+}
+
+// PrepareLike is PrepareOpen, with the same function, of a task that lies so many bytes behind one that was prepared, in the same
+// allocation.
+func (p Place) PrepareLike(t *Task, behind uintptr) {
+	t.shape = 1
+	t.off = uint32(behind)
 	if trace.On() && t.traced() {
 		p.w.e.markSubmit(t, p.w.current())
 	}
@@ -64,7 +74,7 @@ func (e *Engine) pushSpan(w *worker, r *Root, at func(int) *Task, lo, hi int) {
 	s := &span{at: at, lo: lo, hi: hi}
 	s.Extend(&spanFunc, &s.ext)
 	s.shape = 1 | noInline
-	s.setRoot(r)
+	s.setKin(r.kin(&spanFunc))
 	e.spanned.Add(int64(hi - lo - 1))
 	s.end.call = func() { s.ended(e) }
 	s.attach(&s.end)
@@ -101,7 +111,7 @@ func runSpan(t *Task) {
 	lo, hi := s.lo, s.hi
 	t.Finish() // before the halves: each task is in one span that is not done
 	s.at = nil
-	for hi-lo > spanLen(at(lo).fn) {
+	for hi-lo > spanLen(at(lo).Func()) {
 		mid := lo + (hi-lo)/2
 		e.pushSpan(w, r, at, mid, hi)
 		hi = mid

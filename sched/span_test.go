@@ -128,3 +128,35 @@ func TestFuncStats(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestFewLongRuns has a function with few long runs: it is not measured each time because of them, unless one was very long.
+func TestFewLongRuns(t *testing.T) {
+	f := &Func{}
+	run := func(n int, d time.Duration) {
+		for range n {
+			f.measured(d, false)
+		}
+	}
+	if !f.everyRun() {
+		t.Error("the first run is not measured")
+	}
+	for range 100 {
+		run(1, 20*alwaysTimed)
+		if f.everyRun() && f.Stats().Runs > sampleEvery {
+			t.Fatal("each is measured after one long run")
+		}
+		run(20, time.Microsecond)
+	}
+	run(1, veryLong)
+	if !f.everyRun() {
+		t.Error("what follows on a very long run is not measured")
+	}
+	run(20, time.Microsecond)
+	if f.everyRun() {
+		t.Error("each is measured though all are short again")
+	}
+	run(20, 2*alwaysTimed)
+	if !f.everyRun() {
+		t.Error("a slow function is not measured each time")
+	}
+}

@@ -41,7 +41,6 @@ func (o *Opts) slots() uint16 {
 // ends, ErrClosed, ErrBusy or ErrTooWide. It does not block. Ctx bounds the task; a task's context gives
 // the context above it, so that a task's return does not cancel what it started.
 func (e *Engine) Submit(ctx context.Context, t *Task, f *Func, o Opts) {
-	t.fn = f
 	t.shape = o.slots()
 	if o.NoInline {
 		t.shape |= noInline
@@ -50,7 +49,7 @@ func (e *Engine) Submit(ctx context.Context, t *Task, f *Func, o Opts) {
 		t.shape |= prior
 	}
 	p := e.Place(ctx)
-	if !p.admit(t) {
+	if !p.admit(t, f) {
 		return
 	}
 	if len(o.Deps) > 0 {
@@ -88,23 +87,22 @@ func (p Place) Lane() int { return int(p.w.lane) % Lanes }
 
 // Submit is Engine.Submit of a task that takes one slot and needs nothing else.
 func (p Place) Submit(t *Task, f *Func) {
-	t.fn = f
 	t.shape = 1
 	e := p.w.e
-	if p.admit(t) {
+	if p.admit(t, f) {
 		e.enqueue1(p.w, t)
 	}
 }
 
 // admit gives t its root; false when that has ended, and t with it.
-func (p Place) admit(t *Task) bool {
+func (p Place) admit(t *Task, f *Func) bool {
 	r := p.r
 	if r == nil {
-		t.setRoot(p.w.e.base)
+		t.setKin(p.w.e.base.kin(f))
 		t.Fail(ErrCancelled)
 		return false
 	}
-	t.setRoot(r)
+	t.setKin(r.kin(f))
 	if r.done != nil && r.over() {
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
 		return false
@@ -118,7 +116,6 @@ func (p Place) admit(t *Task) bool {
 // InitExternal makes t a task that never enters a queue: somebody else calls Finish or Fail. Ctx, which may
 // be nil, becomes what t as a context stands on.
 func (t *Task) InitExternal(f *Func, ctx context.Context) {
-	t.fn = f
 	r := bare
 	switch c := ctx.(type) {
 	case nil:
@@ -131,7 +128,7 @@ func (t *Task) InitExternal(f *Func, ctx context.Context) {
 	default:
 		r = &Root{ctx: ctx, done: ctx.Done(), user: ctx.Value(userKey{}), derived: TaskOf(ctx) != nil}
 	}
-	t.setRoot(r)
+	t.setKin(r.kin(f))
 	t.state.Store(stExternal)
 }
 
@@ -164,7 +161,7 @@ func (e *Engine) place(ctx context.Context) (*worker, *Root) {
 	if r.e != e {
 		return w, w.roots.get(e, r)
 	}
-	if p.fn.short() {
+	if p.Func().short() {
 		return w, r
 	}
 	return w, e.broodOf(w, p, r)
@@ -278,5 +275,5 @@ func (t *Task) needs() []*Task {
 }
 
 func (e *Engine) tooWide(t *Task) error {
-	return fmt.Errorf("%w: %s wants %d, the engine has %d: lower its CPUs or run it on a larger node", ErrTooWide, t.fn.Name, t.slots(), e.cfg.Slots)
+	return fmt.Errorf("%w: %s wants %d, the engine has %d: lower its CPUs or run it on a larger node", ErrTooWide, t.Func().Name, t.slots(), e.cfg.Slots)
 }

@@ -23,6 +23,7 @@ type Func struct {
 
 	// atomic
 
+	lone    atomic.Pointer[kin]
 	learned atomic.Int64 // run time in ns, leaning to the slow side; 0: not known yet
 	usual   atomic.Int64 // about the median run time in ns; 0: not known yet
 	runs    runs
@@ -95,15 +96,15 @@ const (
 // first in the struct that holds result and argument. The zero value is to be given to Submit or InitExternal,
 // once; it must not be copied.
 type Task struct {
-	fn    *Func  // constant after Submit, as the next one
-	shape uint16 // CPU slots it needs, and bits
-	depth uint8  // written by the claimer before Run: inline runs below it on its stack
-	lane  uint8  // likewise: the worker whose queue its children go to; 0: it does not run on this engine
+	kin   unsafe.Pointer // *kin; plain until published, atomic from then on; nil: that of the block's first task
+	shape uint16         // constant after Submit: CPU slots it needs, and bits
+	depth uint8          // written by the claimer before Run: inline runs below it on its stack
+	lane  uint8          // likewise: the worker whose queue its children go to; 0: it does not run on this engine
 
 	state atomic.Uint32 // beside lane, so that the header has no gap
 
-	root unsafe.Pointer      // *Root; plain until published, atomic from then on
-	ext  atomic.Pointer[Ext] // nil until somebody needs it; never changes again
+	ext atomic.Pointer[Ext] // nil until somebody needs it; never changes again
+	off uint32              // constant after Submit: how many bytes before it the first of its block is; 0: it is in none, or that one
 }
 
 // Bits of Task.shape beside the slots.
@@ -133,7 +134,26 @@ func (e *Engine) worker(t *Task) *worker {
 }
 
 // Func is the function that t runs.
-func (t *Task) Func() *Func { return t.fn }
+func (t *Task) Func() *Func { return t.kinOf().fn }
+
+// kinOf is t's function and root; noKin where it has none.
+func (t *Task) kinOf() *kin {
+	if k := (*kin)(atomic.LoadPointer(&t.kin)); k != nil {
+		return k
+	}
+	return t.blockKin()
+}
+
+// blockKin is kinOf for those that leave it to the first task of their block.
+//
+//go:noinline
+func (t *Task) blockKin() *kin {
+	first := (*Task)(unsafe.Add(unsafe.Pointer(t), -int(t.off)))
+	if k := (*kin)(atomic.LoadPointer(&first.kin)); k != nil {
+		return k
+	}
+	return &noKin
+}
 
 // Stale says that nobody needs to run t any more. It is for the deque.
 func (t *Task) Stale() bool { return t.state.Load()&stMask != stNew }
@@ -249,14 +269,14 @@ func (t *Task) sever() {
 		if r.e != nil {
 			end = r.e.base
 		}
-		atomic.StorePointer(&t.root, unsafe.Pointer(end))
+		atomic.StorePointer(&t.kin, unsafe.Pointer(end.kin(t.Func())))
 	}
 }
 
-// setRoot is for before t is published.
-func (t *Task) setRoot(r *Root) { t.root = unsafe.Pointer(r) }
+// setKin is for before t is published.
+func (t *Task) setKin(k *kin) { t.kin = unsafe.Pointer(k) }
 
-func (t *Task) rootOf() *Root { return (*Root)(atomic.LoadPointer(&t.root)) }
+func (t *Task) rootOf() *Root { return t.kinOf().root }
 
 // Failure is the error that t failed with; nil when it has not.
 func (t *Task) Failure() error {
@@ -279,7 +299,7 @@ func (t *Task) Home() any {
 
 // spanOf is the span that t starts; nil where it starts none.
 func spanOf(t *Task) *span {
-	if t.fn != &spanFunc {
+	if t.Func() != &spanFunc {
 		return nil
 	}
 	return (*span)(unsafe.Pointer(t))
@@ -289,6 +309,9 @@ func spanOf(t *Task) *span {
 func (t *Task) sampled() bool {
 	return (uintptr(unsafe.Pointer(t))>>5^uintptr(unsafe.Pointer(t))>>11)&63 == 0
 }
+
+// spread is a number that differs between functions.
+func (f *Func) spread() uintptr { return uintptr(unsafe.Pointer(f))>>6 ^ uintptr(unsafe.Pointer(f))>>9 }
 
 // address is what the monitor compares; it never becomes a pointer again.
 func (t *Task) address() uintptr { return uintptr(unsafe.Pointer(t)) }

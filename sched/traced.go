@@ -8,14 +8,14 @@ import (
 
 // traced says whether marks of t are recorded while recording is on: of a function that is mostly slow all tasks, of another
 // one in 64. Runs that turned out to be long are recorded, too.
-func (t *Task) traced() bool { return t.fn.usuallySlow() || t.sampled() }
+func (t *Task) traced() bool { return t.Func().usuallySlow() || t.sampled() }
 
 // markSubmit records a submission of a task that is traced, by me, which is nil outside of tasks.
 func (e *Engine) markSubmit(t, me *Task) {
-	if t.fn == &spanFunc {
+	if t.Func() == &spanFunc {
 		return
 	}
-	m := trace.Mark{Kind: trace.Submitted, Task: uint64(t.address()), Func: t.fn.Name, Start: time.Now().UnixNano()}
+	m := trace.Mark{Kind: trace.Submitted, Task: uint64(t.address()), Func: t.Func().Name, Start: time.Now().UnixNano()}
 	if me != nil {
 		m.Other = uint64(me.address())
 	}
@@ -24,7 +24,7 @@ func (e *Engine) markSubmit(t, me *Task) {
 
 // markRun records a run that begins and ends now.
 func (e *Engine) markRun(t *Task, start time.Time) {
-	if t.fn == &spanFunc || t.fn.Name == "" {
+	if t.Func() == &spanFunc || t.Func().Name == "" {
 		return
 	}
 	d := time.Since(start)
@@ -32,7 +32,7 @@ func (e *Engine) markRun(t *Task, start time.Time) {
 		return
 	}
 	begin := start.UnixNano()
-	e.tape.Add(int(here()), trace.Mark{Kind: trace.Ran, Task: uint64(t.address()), Func: t.fn.Name, Start: begin, End: begin + int64(d)})
+	e.tape.Add(int(here()), trace.Mark{Kind: trace.Ran, Task: uint64(t.address()), Func: t.Func().Name, Start: begin, End: begin + int64(d)})
 }
 
 // markWait records the end of a wait for one task.
@@ -41,10 +41,10 @@ func (e *Engine) markWait(w *wait) {
 	if t == nil && w.at != nil && w.n > 0 {
 		t = w.at(w.n - 1) // GetAll waits for the last of those that are left
 	}
-	if t == nil || t.fn == nil || !t.traced() {
+	if t == nil || t.Func() == nil || !t.traced() {
 		return
 	}
-	m := trace.Mark{Kind: trace.Waited, Other: uint64(t.address()), Func: t.fn.Name, Start: w.since.UnixNano(), End: time.Now().UnixNano()}
+	m := trace.Mark{Kind: trace.Waited, Other: uint64(t.address()), Func: t.Func().Name, Start: w.since.UnixNano(), End: time.Now().UnixNano()}
 	if w.me != nil {
 		m.Task = uint64(w.me.address())
 	}

@@ -56,7 +56,7 @@ func (w *worker) exec(t *Task, depth uint8, me *Task) {
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
 		return
 	}
-	f := t.fn
+	f := t.Func()
 	var start time.Time
 	every := f.everyRun()
 	if every || t.sampled() {
@@ -91,7 +91,7 @@ func (w *worker) exec(t *Task, depth uint8, me *Task) {
 // returned handles what is rare at the end of a run.
 func (w *worker) returned(t *Task) {
 	if t.state.Load()&stMask == stFailed {
-		t.fn.runs.failed.Add(1)
+		t.Func().runs.failed.Add(1)
 	}
 	t.move(stExternal, stRun)
 	if t.ungive() { // a goroutine that the function left behind still waits
@@ -102,7 +102,7 @@ func (w *worker) returned(t *Task) {
 // crashed is the end of a run that did not return. Where t ended the goroutine of its getter, that is what befalls me next,
 // through no fault of its function.
 func (w *worker) crashed(t, me *Task, r any) {
-	w.e.note("panic", t.fn.Name, 0)
+	w.e.note("panic", t.Func().Name, 0)
 	by, below := w.e.exits.LoadAndDelete(t)
 	switch {
 	case r != nil:
@@ -110,8 +110,8 @@ func (w *worker) crashed(t, me *Task, r any) {
 	case below:
 		t.Fail(fmt.Errorf("%w: by %s, which the task ran itself as it got its result", ErrGoexit, by))
 	default:
-		by = t.fn.Name
-		t.fn.goexit.Store(true)
+		by = t.Func().Name
+		t.Func().goexit.Store(true)
 		t.Fail(ErrGoexit)
 	}
 	if r == nil && me != nil {
