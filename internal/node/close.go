@@ -57,6 +57,7 @@ func (n *Node) shut() error {
 	if n.spawner != nil {
 		n.spawner.stop()
 	}
+	n.leaveNames()
 	if n.host != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 		errs = append(errs, ignoreTimeout(n.host.Leave(ctx)), n.host.Close())

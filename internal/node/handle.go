@@ -62,6 +62,10 @@ func (n *Node) handle(p *process, f *wire.Frame) {
 		n.longWaits(p)
 	case wire.KGroup:
 		err = n.groupFrame(p, f)
+	case wire.KNames:
+		if p == nil {
+			err = n.namesFrame(f)
+		}
 	case wire.KName:
 		err = n.nameFrame(p, f)
 	case wire.KRoom:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/kadrehq/kadre/actor/registrar"
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/trace"
 	"github.com/kadrehq/kadre/internal/wire"
@@ -135,6 +136,7 @@ func (n *Node) memberChanged(e p2p.Event) {
 		delete(n.members, m.ID)
 		delete(n.place.spread, m.ID)
 		n.mu.Unlock()
+		n.stepNames(func(r *registrar.Machine, now int64) []registrar.Action { return r.Down(now, m.ID, m.State == "left") })
 		n.steal.peerDown(m.ID)
 		n.heardDead([]id.Addr{{Node: m.ID}}, e.Why)
 		n.spawn(func() { n.endJobsOf(m.ID) })
@@ -151,6 +153,9 @@ func (n *Node) memberChanged(e p2p.Event) {
 	if e.Kind == p2p.Up {
 		n.orphans.up(m.ID)
 		n.steal.peerUp(m.ID, m.Epoch)
+		n.stepNames(func(r *registrar.Machine, now int64) []registrar.Action {
+			return r.Up(now, registrar.Member{Node: m.ID, Epoch: m.Epoch})
+		})
 	}
 }
 

@@ -174,12 +174,14 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err = n.listen(); err != nil {
 		return err
 	}
+	n.openNames()
 	n.steal.begin()
 	n.spawner = newSpawner()
 	n.polling.Go(func() { n.poller.Run(0, n.pollStop.Load, wire.Hooks{Each: n.steal.poked}) })
 	n.early.open()
 	n.spawn(n.accept)
 	n.spawn(n.tick)
+	n.spawn(n.tendNames)
 	n.spawn(n.watchMemory)
 	n.spawn(n.freeOrphans)
 	if n.host != nil {

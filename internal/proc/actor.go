@@ -118,7 +118,7 @@ func (p *Process) called(f *Future, deps []*Future) {
 	}
 	p.mu.Unlock()
 	if a == nil {
-		p.refuseCall(s, "it has ended", false)
+		p.refuseCall(s, p.fateOf(s.Actor), false)
 		return
 	}
 	a.mu.Lock()
@@ -232,9 +232,34 @@ func (p *Process) endActor(i id.Actor, why string, then func()) {
 		}
 		return
 	}
+	if a.claim != nil {
+		p.noteFate(i, why)
+	}
 	a.box.Close(errors.New(why))
 	a.claim.release(then)
 	p.tellEnd(a)
+}
+
+// maxFates bounds the ends of actors that are remembered, for calls that come late.
+const maxFates = 256
+
+func (p *Process) noteFate(i id.Actor, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.fates) >= maxFates {
+		clear(p.fates)
+	}
+	p.fates[i] = why
+}
+
+// fateOf says why an actor of this process is no more.
+func (p *Process) fateOf(i id.Actor) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if why, ok := p.fates[i]; ok {
+		return why
+	}
+	return "it has ended"
 }
 
 func (p *Process) removeActor(i id.Actor) *instance {

@@ -67,6 +67,7 @@ type Process struct {
 	asks     map[*borrowing]struct{} // registrations with owners under way
 	actors   map[id.Actor]*instance
 	claims   map[id.Actor]*Claim   // of actors that are being made and have names
+	fates    map[id.Actor]string   // why actors with names have ended: the last of them
 	early    map[*Future][]*Future // tasks to be placed once what they take is done
 	sessions map[*session]struct{}
 	links    map[id.Proc]*sibling
@@ -121,7 +122,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 		dropHints: os.Getenv("KADRE_TEST_LOCATE") == "directory",
 		stop:      make(chan struct{}), bye: make(chan struct{}), table: owner.NewTable(),
 		objects: map[id.Object]*object{}, dead: map[id.Addr]time.Time{}, groups: map[id.Group]*Group{}, asks: map[*borrowing]struct{}{},
-		actors: map[id.Actor]*instance{}, claims: map[id.Actor]*Claim{}, sessions: map[*session]struct{}{}, links: map[id.Proc]*sibling{},
+		actors: map[id.Actor]*instance{}, claims: map[id.Actor]*Claim{}, fates: map[id.Actor]string{}, sessions: map[*session]struct{}{}, links: map[id.Proc]*sibling{},
 		printed: printer{to: os.Stderr}, early: map[*Future][]*Future{}, streams: map[id.Task]*stream{}, recalled: recalled{}}
 	if p.arena, err = arena.Open(fds[:w.ArenaFDs], w.Slot, w.Epoch); err != nil {
 		wire.CloseFDs(fds)

@@ -140,7 +140,7 @@ func (s *session) settle(h *Future) {
 		gone := s.local == nil
 		s.mu.Unlock()
 		if gone {
-			s.died("it has ended")
+			s.died(s.p.fateOf(s.actor))
 		}
 		return
 	}

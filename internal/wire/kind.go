@@ -41,6 +41,7 @@ const (
 	KWorker                  // process -> node: empty; reply Placed: the job's worker process of this node, once it runs
 	KWaits                   // process -> node: some of its tasks have waited for long
 	KBreak                   // node -> process: Break
+	KNames                   // node -> node: a message of package actor/registrar
 	KName                    // process -> node: NameQuery; reply Named, zero where nobody has the name
 	KGroup                   // process -> node, node -> node: Group; what it is replied with stands at its ops
 	KRefer                   // node -> every node and process: Refer, who refers to objects whose owners are gone; reply Referred
@@ -53,7 +54,7 @@ var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTa
 	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
 	KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room",
 	KHave: "have", KDelete: "delete", KCancel: "cancel", KItem: "item", KWorker: "worker",
-	KWaits: "waits", KBreak: "break", KName: "name", KGroup: "group", KRefer: "refer"}
+	KWaits: "waits", KBreak: "break", KNames: "names", KName: "name", KGroup: "group", KRefer: "refer"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {
