@@ -276,7 +276,8 @@ func (m *Machine) adopt(cfg *Config) {
 	m.cfg = Config{Conf: cfg.Conf, Members: slices.Clone(cfg.Members)}
 	m.settled, m.lostSince = m.now, 0
 	for _, r := range m.cfg.Members {
-		if _, ok := m.down[r.Node]; !ok && !m.isUp(r) {
+		_, down := m.down[r.Node]
+		if _, up := m.up[r.Node]; !down && !up && r.Node != m.self.Node {
 			m.down[r.Node] = m.now
 		}
 	}
