@@ -119,7 +119,14 @@ func (d *feed) add(f *Future) {
 	if f.Expire() {
 		d.drop(f)
 	}
-	if l := d.link.Load(); look && l != nil {
+	l := d.link.Load()
+	if l == nil {
+		return
+	}
+	if l.Owes() {
+		d.p.wake(l)
+	}
+	if look {
 		d.p.poller.Attend(l, d.p.fromWorker)
 	}
 }
@@ -135,6 +142,17 @@ func (d *feed) entrust(f *Future) {
 			go d.drop(f) // the lock may be held here
 		}
 	})
+}
+
+// wake rings for what was sent. The answer may come before this goroutine goes on, whose CPU the kernel likes to give to
+// whom it wakes: nobody need ring for that, since who has sent mostly waits for it next.
+func (p *Process) wake(link *wire.Link) {
+	if !link.Grab() {
+		link.Ring()
+		return
+	}
+	link.Ring()
+	p.drop(link)
 }
 
 // expired fails what is here or out and stands on r, which has ended, and tells the worker of it.
@@ -284,6 +302,9 @@ func (d *feed) dropAll(which func(*Future) bool) {
 		}
 		link.Put(wire.AppendSlot(nil, kind, slot, index)) // no room: it runs in vain
 	})
+	if link != nil {
+		link.Ring()
+	}
 }
 
 // placeLocked has a task go by way of the node.
@@ -311,6 +332,9 @@ func (d *feed) refillLocked() {
 		} else {
 			room = d.sendFirstLocked()
 		}
+	}
+	if l := d.link.Load(); l.Owes() {
+		l.Ring()
 	}
 	if n := d.queue.n; n == 0 || n%feedLook == 0 {
 		d.p.onQueued(n)

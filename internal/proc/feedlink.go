@@ -233,6 +233,15 @@ func (p *Process) pump(link *wire.Link, t *sched.Task) (done bool) {
 		if done = t.Ready(); done {
 			break
 		}
+		if link.Rang() { // the worker wakes up, most often on this CPU
+			if begin.IsZero() {
+				begin = time.Now()
+			} else if time.Since(begin) > wire.SpinWake {
+				break
+			}
+			link.Doze(wire.SpinWake)
+			continue
+		}
 		if looks%getterLooks != 0 {
 			continue
 		}
@@ -245,11 +254,16 @@ func (p *Process) pump(link *wire.Link, t *sched.Task) (done bool) {
 	if !done {
 		p.poller.Unattend(link)
 	}
+	p.drop(link)
+	return t.Ready()
+}
+
+// drop gives the baton of the link back, and takes out what comes before that.
+func (p *Process) drop(link *wire.Link) {
 	for !link.Drop(true) {
 		if _, err := link.Pump(p.fromWorker, feedLook); err != nil {
 			link.Drop(false)
-			break
+			return
 		}
 	}
-	return t.Ready()
 }

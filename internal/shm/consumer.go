@@ -3,6 +3,7 @@ package shm
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // Consumer is the receiving end of a ring. One goroutine at a time uses it.
@@ -90,18 +91,32 @@ func (c *Consumer) Advance() {
 // frames back before. It
 // returns false, and announces nothing, when there is something to get after all.
 func (c *Consumer) Park() bool {
-	c.r.h.parked.Store(1)
+	return c.park(atBell)
+}
+
+func (c *Consumer) park(how uint32) bool {
+	c.r.h.parked.Store(how)
 	if c.r.h.head.Load() != c.next {
-		c.r.h.parked.Store(0)
+		c.r.h.parked.Store(notParked)
 		return false
 	}
 	return true
 }
 
+// Doze sleeps until there is something to get, for timeout at most. It may return early. Nobody else of the process is
+// woken for what comes meanwhile.
+func (c *Consumer) Doze(timeout time.Duration) {
+	last := c.r.h.dozes.Load()
+	if c.park(dozing) {
+		Wait(&c.r.h.dozes, last, timeout)
+		c.Unpark()
+	}
+}
+
 // Unpark takes the announcement back; a consumer that woke calls it, so that nobody wakes it for nothing.
 func (c *Consumer) Unpark() {
-	if c.r.h.parked.Load() != 0 { // else the line stays where it is
-		c.r.h.parked.Store(0)
+	if c.r.h.parked.Load() != notParked { // else the line stays where it is
+		c.r.h.parked.Store(notParked)
 	}
 }
 

@@ -24,6 +24,9 @@
 //	2 * read tail: room now?          2 * read wants
 //	3 sleep on its doorbell           3 wants -> 0: bump and wake the producer's doorbell
 //
+// A goroutine that waits for what comes on one ring dozes: its steps are the consumer's above, but that it sleeps on a word
+// of the ring itself, so that nobody else of its process is woken.
+//
 // What it does not do: it never grows a file, never blocks in a ring, and does not restart a ring whose
 // other end died; its owner makes a new one.
 //

@@ -96,12 +96,22 @@ func (p *Producer) corrupt(tail uint64) {
 
 // Notify wakes the consumer when it is parked, and says whether it was.
 func (p *Producer) Notify() bool {
-	if p.r.h.parked.Load() == 0 || p.r.h.parked.Swap(0) == 0 {
+	if p.r.h.parked.Load() == notParked {
 		return false
 	}
-	Bell(p.bell)
+	switch p.r.h.parked.Swap(notParked) {
+	case notParked:
+		return false
+	case dozing:
+		Bell(&p.r.h.dozes)
+	default:
+		Bell(p.bell)
+	}
 	return true
 }
+
+// Parked says whether Notify would wake somebody.
+func (p *Producer) Parked() bool { return p.r.h.parked.Load() != notParked }
 
 // Sent is the position behind the last frame; [Producer.Taken] is how far the consumer has given frames back.
 // A frame that ends beyond Taken when the consumer is dead was never looked at, or not to its end.

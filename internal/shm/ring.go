@@ -36,8 +36,16 @@ type header struct {
 
 	parked atomic.Uint32 // set by the consumer before it sleeps, cleared by the producer that wakes it
 	wants  atomic.Uint32 // set by a producer that found no room, cleared by the consumer that wakes it
-	_      [120]byte
+	dozes  atomic.Uint32 // the futex of a consumer that dozes, bumped by the producer that wakes it
+	_      [116]byte
 }
+
+// Values of header.parked.
+const (
+	notParked = iota
+	atBell    // the consumer's process sleeps on its doorbell
+	dozing    // the goroutine that has the consumer sleeps on the ring itself
+)
 
 // Ring is a byte ring in shared memory for one producer and one consumer. A frame is its length in 4 bytes
 // and its payload, padded to 8, in one piece.

@@ -183,6 +183,63 @@ func talk(pair *RingPair, bell *atomic.Uint32, frames uint64) error {
 	return errors.Join(pair.Out.Err(), pair.In.Err())
 }
 
+// TestRingDozes sends frames there and back between two goroutines that doze, each at once or after some looks: should
+// one miss its wake-up, it sleeps for the whole of a minute.
+func TestRingDozes(t *testing.T) {
+	fd, err := CreateRingPair(256)
+	must(t, err)
+	defer CloseFD(fd)
+	var bell atomic.Uint32
+	const frames = 20000
+	done := make(chan error, 2)
+	begin := time.Now()
+	for side := range 2 {
+		pair, err := OpenRingPair(fd, side, &bell)
+		must(t, err)
+		defer pair.Close()
+		go func() { done <- doze(pair, side, frames) }()
+	}
+	for range 2 {
+		must(t, <-done)
+	}
+	if d := time.Since(begin); d > time.Minute {
+		t.Errorf("it took %v: a wake-up was lost", d)
+	}
+	if n := bell.Load(); n != 0 {
+		t.Errorf("the doorbell of the processes rang %d times", n)
+	}
+}
+
+// doze is one side: side 0 begins.
+func doze(pair *RingPair, side, frames int) error {
+	random := rand.New(rand.NewPCG(1, uint64(side)))
+	for n := range frames {
+		if side == 0 {
+			if !pair.Out.TryPut([]byte{byte(n)}) {
+				return errors.New("the ring is full")
+			}
+			pair.Out.Notify()
+		}
+		for looks := random.IntN(200); !pair.In.Pending(); looks-- {
+			if looks <= 0 {
+				pair.In.Doze(2 * time.Minute)
+			}
+		}
+		b, ok, err := pair.In.TryGet()
+		if !ok || b[0] != byte(n) {
+			return fmt.Errorf("frame %d: %v, %w", n, b, err)
+		}
+		pair.In.Advance()
+		if side == 1 {
+			if !pair.Out.TryPut([]byte{byte(n)}) {
+				return errors.New("the ring is full")
+			}
+			pair.Out.Notify()
+		}
+	}
+	return nil
+}
+
 func TestRingPairRefuses(t *testing.T) {
 	if _, err := CreateRingPair(100); err == nil {
 		t.Fatal("made rings of 100 bytes")

@@ -1,5 +1,7 @@
 package wire
 
+import "time"
+
 // Grab takes the baton of the link when nobody has it and the link is open; the sender at the other end need
 // not ring meanwhile. Drop gives it back.
 func (l *Link) Grab() bool {
@@ -101,21 +103,43 @@ func (l *Link) unpark() {
 	}
 }
 
-// Put sends a frame and gives the position in the ring where it ends, for Unread. It returns false, and sends
-// nothing, where frames wait for room already.
+// Doze sleeps until a frame comes, for timeout at most; it may return early. The caller has the baton.
+func (l *Link) Doze(timeout time.Duration) { l.pair.In.Doze(timeout) }
+
+// Put sends a frame and gives the position in the ring where it ends, for Taken. It returns false, and sends
+// nothing, where frames wait for room already. The caller calls Ring afterwards, for one or many.
 func (l *Link) Put(frame []byte) (end uint64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || len(l.wait) > 0 || !l.pair.Out.TryPut(frame) {
 		return 0, false
 	}
-	if l.pair.Out.Notify() {
-		l.rang.Store(true)
+	if l.pair.Out.Parked() {
+		l.owes.Store(true)
 	}
 	return l.pair.Out.Sent(), true
 }
 
-// Rang says whether Put has woken the process at the other end and nothing has come from it since.
+// Owes says whether Put has found the process at the other end asleep and nobody has called Ring since.
+func (l *Link) Owes() bool { return l.owes.Load() }
+
+// Ring wakes the process at the other end where it sleeps.
+func (l *Link) Ring() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.owes.Store(false)
+		l.notifyLocked()
+	}
+}
+
+func (l *Link) notifyLocked() {
+	if l.pair.Out.Notify() {
+		l.rang.Store(true)
+	}
+}
+
+// Rang says whether a frame has woken the process at the other end and nothing has come from it since.
 func (l *Link) Rang() bool { return l.rang.Load() }
 
 // Taken is how far the process at the other end has given frames back: those that end beyond it, when that

@@ -43,6 +43,7 @@ type Link struct {
 	queued int      // bytes in wait
 
 	rang    atomic.Bool // see Rang
+	owes    atomic.Bool // see Owes; written under mu
 	backlog atomic.Bool // wait is not empty; written under mu
 }
 
@@ -75,7 +76,7 @@ func (l *Link) sendLocked(head, body []byte) error {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrFrameTooBig, n, l.pair.Out.MaxFrame())
 	}
 	if len(l.wait) == 0 && l.pair.Out.TryPut(head, body) {
-		l.pair.Out.Notify()
+		l.notifyLocked()
 		return nil
 	}
 	if err := l.pair.Out.Err(); err != nil {
@@ -87,7 +88,7 @@ func (l *Link) sendLocked(head, body []byte) error {
 	l.wait = append(l.wait, append(append(make([]byte, 0, n), head...), body...))
 	l.queued += n
 	l.backlog.Store(true)
-	l.pair.Out.Notify()
+	l.notifyLocked()
 	return nil
 }
 
@@ -107,7 +108,7 @@ func (l *Link) flushLocked() {
 		l.backlog.Store(false)
 	}
 	if done > 0 {
-		l.pair.Out.Notify()
+		l.notifyLocked()
 	}
 }
 

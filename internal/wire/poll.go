@@ -127,7 +127,8 @@ func (p *Poller) IsTurn(turn uint64) bool { return p.turn.Load() == turn }
 func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
 	last := p.bell.DoorbellWait(0, 0)
 	poked := last - 1
-	hot := false // there was work since the last sleep
+	hot := false  // there was work since the last sleep
+	long := false // that took long: the other processes sleep as well
 	for !stop() {
 		if last = p.bell.DoorbellWait(last, 0); last != poked {
 			poked = last
@@ -146,9 +147,10 @@ func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
 			if h.Each != nil {
 				h.Each()
 			}
-			if came == seenBell || turns == spinTurns || !hot || h.Spin == nil {
+			if came == seenBell || turns == spinTurns || !hot || h.Spin == nil || long && rang(links) {
 				break
 			}
+			long = false
 			if came = p.spin(links, last, h.Spin); came != seenFrames {
 				break
 			}
@@ -159,7 +161,9 @@ func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
 		if hot = false; h.Rest != nil {
 			h.Rest()
 		}
-		if last == p.sleep(links, last) {
+		begin := time.Now()
+		now := p.sleep(links, last)
+		if long = time.Since(begin) > SpinWake; last == now {
 			poked = last - 1 // a second has passed: look everywhere
 		}
 	}
@@ -181,6 +185,16 @@ func (p *Poller) round(links []polled) (idle bool) {
 		idle = idle && n == 0 && err == nil
 	}
 	return idle
+}
+
+// rang says whether this process has just woken another one, which may be waiting for this very CPU.
+func rang(links []polled) bool {
+	for i := range links {
+		if links[i].link.Rang() {
+			return true
+		}
+	}
+	return false
 }
 
 // What spin has seen.
