@@ -437,3 +437,57 @@ func TestCrowd(t *testing.T) {
 		t.Errorf("%v", u)
 	}
 }
+
+// Memory and disk are full: who asks for an object that is in a file is told that there is no room, nothing else is harmed, and with room
+// the same object comes.
+func TestGetWhenMemoryAndDiskAreFull(t *testing.T) {
+	a := onSmallDisk(t)
+	put := func(i byte) { a.put(object(i), 0, noise(uint64(i), 2*mib)) }
+	for i := range byte(4) {
+		put(i)
+	}
+	a.squeeze()
+	if s := a.Spilled(); s.Objects != 4 {
+		t.Fatalf("%+v", s)
+	}
+	var held []*arena.Hold
+	for i := byte(4); ; i++ {
+		w, err := a.arena.Create(object(i), 2*mib, job, 0)
+		if errors.Is(err, arena.ErrFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		copy(w.Bytes(), noise(uint64(i), 2*mib))
+		h, err := w.Seal(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, h)
+	}
+	pull := func(i byte) error {
+		return a.Pull(t.Context(), info(object(i), noise(uint64(i), 2*mib), 0, "a"))
+	}
+	if err := pull(0); !errors.Is(err, ErrNoRoom) {
+		t.Fatalf("got %v", err)
+	}
+	for i, h := range held {
+		if !bytes.Equal(h.Bytes(), noise(uint64(4+i), 2*mib)) {
+			t.Errorf("object %d is damaged", 4+i)
+		}
+	}
+	held[0].Release()
+	a.Free([]id.Object{object(4)})
+	for i := range byte(4) { // one takes the room of the other, which is in a file still
+		if err := pull(i); err != nil || !bytes.Equal(a.get(object(i)), noise(uint64(i), 2*mib)) {
+			t.Errorf("object %d, with room for one: %v", i, err)
+		}
+	}
+	for _, h := range held[1:] {
+		h.Release()
+	}
+	if s := a.Stats(); s.Lost != 0 || a.Spilled().Objects != 4 {
+		t.Errorf("%+v, %+v", s, a.Spilled())
+	}
+	a.FreeJob(job)
+}
