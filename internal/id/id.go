@@ -70,6 +70,12 @@ func (t Task) Of() Proc { return Proc(binary.BigEndian.Uint64(t[:8])) }
 // Num is t's number among those of its submitter.
 func (t Task) Num() uint64 { return binary.BigEndian.Uint64(t[8:]) }
 
+// Plus is the task of the same submitter whose number is higher by n.
+func (t Task) Plus(n uint64) Task {
+	binary.BigEndian.PutUint64(t[8:], t.Num()+n)
+	return t
+}
+
 // IsZero says whether t names nothing.
 func (t Task) IsZero() bool { return t == Task{} }
 

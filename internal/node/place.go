@@ -262,8 +262,10 @@ func (n *Node) failLocked(e *errand, why *wire.ErrorRecord) {
 	}
 	w := *why
 	w.Func = e.spec.Func
-	r := wire.Result{Task: e.spec.Task, Attempt: e.spec.Attempt, By: n.self(), Err: &w}
-	n.tell(e.spec.Owner, wire.KResult, wire.Marshal(&r))
+	for i := range e.spec.Count() {
+		r := wire.Result{Task: e.spec.Task.Plus(uint64(i)), Attempt: e.spec.Attempt, By: n.self(), Err: &w}
+		n.tell(e.spec.Owner, wire.KResult, wire.Marshal(&r))
+	}
 }
 
 // turnAwayLocked ends an errand that a closing node does not start: who asked for it may place it elsewhere,

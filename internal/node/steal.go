@@ -288,7 +288,11 @@ func (s *stealer) run(from id.Node, tasks []steal.Task) {
 		s.n.events.Add(trace.Event{Layer: "steal", Kind: "stolen", Peer: string(from), Task: spec.Task.String(), N: int64(seq)})
 		errands = append(errands, &errand{spec: spec, raw: t, from: from})
 	}
-	s.n.stats.tasksIn.Add(uint64(len(errands)))
+	n := 0
+	for _, e := range errands {
+		n += e.spec.Count()
+	}
+	s.n.stats.tasksIn.Add(uint64(n))
 	s.n.mu.Lock()
 	defer s.n.mu.Unlock()
 	s.n.togetherLocked(func() {
@@ -300,12 +304,12 @@ func (s *stealer) run(from id.Node, tasks []steal.Task) {
 
 // moved forgets tasks that a thief has confirmed.
 func (s *stealer) moved(to id.Node, tasks []steal.Task) {
-	s.n.stats.tasksOut.Add(uint64(len(tasks)))
 	for _, t := range tasks {
 		spec, err := wire.ParseSpec(t)
 		if err != nil {
 			continue
 		}
+		s.n.stats.tasksOut.Add(uint64(spec.Count()))
 		s.mu.Lock()
 		delete(s.origin, attempt{spec.Task, spec.Attempt})
 		s.mu.Unlock()

@@ -139,6 +139,9 @@ func (n *Node) errandRow(e *errand, sure int) waits.Row {
 	if !e.since.IsZero() && !e.held {
 		r.AgeSec = time.Since(e.since).Seconds()
 	}
+	if n := e.spec.Count(); n > 1 {
+		r.Count = n
+	}
 	if e.spec.Actor != (id.Actor{}) {
 		r.Actor = e.spec.Actor.String()
 	}

@@ -225,6 +225,7 @@ func init() {
 	handlers = map[wire.Kind]func(*Process, *wire.Frame){
 		wire.KRun:     (*Process).onRun,
 		wire.KResult:  (*Process).onResult,
+		wire.KResults: (*Process).onResults,
 		wire.KMoved:   (*Process).onMoved,
 		wire.KTake:    (*Process).onTake,
 		wire.KRequeue: (*Process).onRequeue,

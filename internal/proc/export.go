@@ -51,42 +51,77 @@ func (p *Process) onTake(f *wire.Frame) {
 		return
 	}
 	to := f.Head()
-	go func() { p.reply(to, wire.Marshal(&wire.Batch{Specs: p.take(m.Max, m.Bytes)})) }()
+	go func() { p.reply(to, wire.Marshal(&wire.Batch{Specs: encodeAll(p.take(m.Max, m.Bytes))})) }()
+}
+
+func encodeAll(specs []wire.Spec) [][]byte {
+	all := make([][]byte, len(specs))
+	for i := range specs {
+		all[i] = specs[i].Append(nil)
+	}
+	return all
 }
 
 // take claims queued tasks and writes their specifications.
-func (p *Process) take(most, bytes int) (specs [][]byte) {
+func (p *Process) take(most, bytes int) (specs []wire.Spec) {
 	var back []*sched.Task
 	for _, t := range p.engine.Take(most, exportable) {
 		if bytes <= 0 {
 			back = append(back, t)
 			continue
 		}
-		b, err := p.export(futureOf(t))
+		s, err := p.export(futureOf(t))
 		if err != nil {
 			t.Fail(err)
 			continue
 		}
-		if bytes -= len(b); bytes < 0 && len(specs) > 0 {
-			p.runSpec(b) // too much for one batch
+		if bytes < s.Weight() && len(specs) > 0 {
+			p.runOne(s) // too much for one batch
 			continue
 		}
-		specs = append(specs, b)
+		specs = joined(specs, s, &bytes)
 	}
 	p.engine.Return(back)
-	for _, f := range p.feed.take(most - len(specs)) {
-		b, err := p.export(f)
+	fed := p.feed.take(most - count(specs))
+	for i, f := range fed {
+		if bytes < takeLeast {
+			p.feed.giveBack(fed[i:])
+			break
+		}
+		s, err := p.export(f)
 		if err != nil {
 			f.Fail(err)
 			continue
 		}
-		if bytes -= len(b); bytes < 0 {
-			p.requeue(b)
+		if bytes < s.Weight() {
+			p.requeue(s)
 			continue
 		}
-		specs = append(specs, b)
+		specs = joined(specs, s, &bytes)
 	}
 	return specs
+}
+
+// takeLeast is how many bytes must be left in a batch for another task.
+const takeLeast = 1 << 10
+
+// joined adds a task to those that are taken: to the range that it follows, where there is one. Bytes is the room that is
+// left.
+func joined(specs []wire.Spec, s wire.Spec, bytes *int) []wire.Spec {
+	if n := len(specs); n > 0 && specs[n-1].Join(&s) {
+		*bytes -= s.Weight() - wire.HeadWeight
+		return specs
+	}
+	*bytes -= s.Weight()
+	return append(specs, s)
+}
+
+// count is how many tasks specs are of.
+func count(specs []wire.Spec) (n int) {
+	for i := range specs {
+		n += specs[i].Count()
+	}
+	return n
 }
 
 // exportable says whether t is a task of a registered function, which another process can run, and was not
@@ -107,34 +142,34 @@ func exportable(t *sched.Task) bool {
 }
 
 // export writes the specification of a task that was claimed for another process.
-func (p *Process) export(f *Future) ([]byte, error) {
+func (p *Process) export(f *Future) (wire.Spec, error) {
 	p.stats.exported.Add(1)
 	left, _ := remaining(&f.Task)
 	if f.inbound() == nil {
-		rec, _, err := p.specify(f, wire.KindTask, left)
+		rec, s, err := p.specify(f, wire.KindTask, left)
 		if err != nil {
-			return nil, err
+			return s, err
 		}
 		p.mu.Lock()
 		rec.placed = p.feed != nil
 		spec := rec.spec
 		p.mu.Unlock()
 		if spec == nil {
-			return nil, fmt.Errorf("kadre: %s ended before it was sent", f.Name())
+			return s, fmt.Errorf("kadre: %s ended before it was sent", f.Name())
 		}
 		f.Leash()
-		return spec, nil
+		return s, nil
 	}
 	args, keep, err := f.fn().Export(f) // it is somebody else's task and travels on
 	if err != nil {
-		return nil, err
+		return wire.Spec{}, err
 	}
 	s := *f.spec()
 	s.Args, s.Left = args, left
 	s.Hops++
 	p.inbox.leave(attempt{s.Task, s.Attempt})
 	runtime.KeepAlive(keep) // from here on its owner alone holds what it refers to
-	return s.Append(nil), nil
+	return s, nil
 }
 
 // onRequeue takes tasks back that nobody else runs.
@@ -149,22 +184,20 @@ func (p *Process) onRequeue(f *wire.Frame) {
 			p.log.Warn("kadre: bad task specification", "err", err)
 			continue
 		}
-		if s.Owner == p.self && !p.cfg.Isolate {
-			p.moved(s.Task, s.Attempt, 2*s.Hops+1, p.self)
+		for i := range s.Count() {
+			one := s.Piece(i)
+			if s.Owner == p.self && !p.cfg.Isolate {
+				p.moved(one.Task, s.Attempt, 2*s.Hops+1, p.self)
+			}
+			p.requeue(one)
 		}
-		p.requeue(b)
 	}
 }
 
 // requeue starts a task of this process again that was to run elsewhere.
-func (p *Process) requeue(b []byte) {
+func (p *Process) requeue(s wire.Spec) {
 	if p.feed == nil {
-		p.runSpec(b)
-		return
-	}
-	s, err := wire.ParseSpec(b)
-	if err != nil {
-		p.log.Warn("kadre: bad task specification", "err", err)
+		p.runOne(s)
 		return
 	}
 	p.mu.Lock()

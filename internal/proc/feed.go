@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -504,6 +505,29 @@ func (d *feed) take(most int) (fs []*Future) {
 	}
 	d.p.onQueued(d.queue.n)
 	return fs
+}
+
+// giveBack takes tasks back that nobody took after all.
+func (d *feed) giveBack(fs []*Future) {
+	for _, f := range fs {
+		d.entrust(f)
+	}
+	d.mu.Lock()
+	closed := d.closed
+	if closed == nil {
+		for _, f := range slices.Backward(fs) {
+			d.queue.unpop(f)
+		}
+		d.p.onQueued(d.queue.n)
+		d.waitLocked()
+	}
+	d.mu.Unlock()
+	for _, f := range fs {
+		if f.Expire(); closed != nil {
+			f.Redeem()
+			f.Fail(closed)
+		}
+	}
 }
 
 // busy says whether any task is here or out.

@@ -75,6 +75,7 @@ type Process struct {
 	let      let
 	recalled recalled
 	bounds   bounds
+	outbox   outbox
 	node     *wire.Link
 }
 
@@ -149,7 +150,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	}
 	p.engine = sched.New(ec)
 	p.root = p.engine.NewRoot(p.ctx)
-	p.bounds.p = p
+	p.bounds.p, p.outbox.p = p, p
 	if cfg.Worker != 0 {
 		worker.Store(p)
 	}
@@ -271,7 +272,7 @@ func (p *Process) lostNode() {
 func (p *Process) Drain(ctx context.Context) error {
 	t := time.NewTicker(5 * time.Millisecond)
 	defer t.Stop()
-	for p.engine.Queued() > 0 || p.engine.Stats().Running > 0 || p.feed.busy() {
+	for p.engine.Queued() > 0 || p.engine.Stats().Running > 0 || p.feed.busy() || p.outbox.busy() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

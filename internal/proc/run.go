@@ -24,6 +24,13 @@ func (p *Process) runSpec(b []byte) {
 		p.log.Warn("kadre: bad task specification", "err", err)
 		return
 	}
+	for i := range s.Count() {
+		p.runOne(s.Piece(i))
+	}
+}
+
+// runOne is runSpec of one task.
+func (p *Process) runOne(s wire.Spec) {
 	p.stats.imported.Add(1)
 	f, deps, err := p.importSpec(s)
 	if err != nil {
@@ -170,6 +177,10 @@ func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any, taken func()) {
 	if s.Owner == p.self {
 		p.result(r, func([]id.Object) {})
 		done()
+		return
+	}
+	if taken == nil && alone(r) && s.Kind == wire.KindTask {
+		p.afterBorrows(func() { p.outbox.add(s.Owner, r) })
 		return
 	}
 	p.afterBorrows(func() {

@@ -318,11 +318,13 @@ func (p *Process) endRecordLocked(rec *record, stored bool) {
 // onMoved notes where own tasks are now.
 func (p *Process) onMoved(f *wire.Frame) {
 	m, ok := body[wire.Moved](p, f)
-	if !ok || len(m.Attempts) != len(m.Tasks) || len(m.Steps) != len(m.Tasks) {
+	if !ok || len(m.Attempts) != len(m.Tasks) || len(m.Steps) != len(m.Tasks) || len(m.Counts) != len(m.Tasks) {
 		return
 	}
 	for i, t := range m.Tasks {
-		p.moved(t, m.Attempts[i], m.Steps[i], m.To)
+		for j := range min(m.Counts[i], wire.MaxRange) {
+			p.moved(t.Plus(uint64(j)), m.Attempts[i], m.Steps[i], m.To)
+		}
 	}
 }
 

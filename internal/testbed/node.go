@@ -136,7 +136,9 @@ type Status struct {
 	Store        struct{ Objects, Holders, Blocks, Bytes int64 }
 	CPUs         struct{ Total, Free float64 }
 	Bytes        struct {
-		ExeOut int64 `json:"exe_out"`
+		ExeOut    int64 `json:"exe_out"`
+		FramesIn  int64 `json:"frames_in"`
+		FramesOut int64 `json:"frames_out"`
 	}
 	Jobs    []struct{ Job string }
 	Drivers []struct{ PID int }

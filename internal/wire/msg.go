@@ -31,6 +31,7 @@ type Moved struct {
 	Attempts []uint32
 	Steps    []uint32
 	To       id.Addr
+	Counts   []uint32 // how many tasks follow each other from each, itself included
 }
 
 // Add adds a task that has gone to m.To: to a node at first, then to one of its processes.
@@ -40,12 +41,19 @@ func (m *Moved) Add(s *Spec) {
 		step++
 	}
 	m.Tasks, m.Attempts, m.Steps = append(m.Tasks, s.Task), append(m.Attempts, s.Attempt), append(m.Steps, step)
+	m.Counts = append(m.Counts, uint32(s.Count()))
 }
 
 // Done lists placed tasks and actors that have ended.
 type Done struct {
 	_     struct{} `cbor:",toarray"`
 	Tasks []id.Task
+}
+
+// Results are outcomes of tasks that share nothing but their owner.
+type Results struct {
+	_    struct{} `cbor:",toarray"`
+	List []Result
 }
 
 // IDs names objects.

@@ -28,14 +28,14 @@ const (
 type Spec struct {
 	Kind    SpecKind
 	Job     id.Job
-	Task    id.Task
+	Task    id.Task // of a range its first
 	Attempt uint32
 	Hops    uint32 // how often it has changed its process; orders reports of where it is
 	Epoch   uint64 // of the owner's node when it was sent
 	Owner   id.Addr
 	Func    string
 	Args    []Arg
-	Lo, Hi  uint32 // a range of a Map's elements; both 0: one task
+	Lo, Hi  uint32 // a range of so many tasks; both 0: one task
 
 	CPU        uint32 // thousandths of a CPU
 	Resources  map[string]float64
@@ -232,10 +232,17 @@ func ParseSpec(b []byte) (s Spec, err error) {
 		s.Namespace, s.Name = r.str(), r.str()
 		s.IfExists = r.bool()
 	}
-	for range r.count(MaxArgs, 1) {
+	most := MaxArgs
+	if s.Lo != 0 || s.Hi != 0 {
+		most *= MaxRange
+	}
+	for range r.count(most, 1) {
 		s.Args = append(s.Args, r.arg())
 	}
 	if err := r.end("task specification"); err != nil {
+		return Spec{}, err
+	}
+	if err := s.checkRange(); err != nil {
 		return Spec{}, err
 	}
 	if s.Kind < KindTask || s.Kind > KindCall || s.Left < 0 || s.Timeout < 0 {
