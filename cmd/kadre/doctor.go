@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"strings"
 	"syscall"
@@ -81,7 +82,7 @@ func examine(ctx context.Context, socket, cluster string) []finding {
 	found := []finding{examineRuntime(cluster)}
 	found = append(found, examineArena()...)
 	found = append(found, examineNode(ctx, socket, cluster)...)
-	return append(found, examineFDs(), finding{Check: "CPUs", OK: true, Found: fmt.Sprint(runtime.GOMAXPROCS(0))})
+	return append(found, examineWorkers(), examineFDs(), finding{Check: "CPUs", OK: true, Found: fmt.Sprint(runtime.GOMAXPROCS(0))})
 }
 
 func examineRuntime(cluster string) finding {
@@ -173,6 +174,22 @@ func examineArena() []finding {
 		found = append(found, finding{Check: "unmapping", Found: err.Error()})
 	}
 	return found
+}
+
+// examineWorkers says what holds the memory of workers down here.
+func examineWorkers() finding {
+	f := finding{Check: "workers' memory", OK: true}
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_DATA, &l); err != nil || runtime.GOOS != "linux" {
+		f.Found = "nothing limits it on this system"
+		return f
+	}
+	f.Found = "watched, and bounded by what each may map (RLIMIT_DATA), where --resources memory=BYTES or HeapMemory says how much it may be"
+	if l.Cur != math.MaxUint64 {
+		f.Found += "; no process started from here may map more than " + bytesText(int64(min(l.Cur, math.MaxInt64)))
+	}
+	f.Found += fmt.Sprintf("; %s are free here now", bytesText(arena.Spare()))
+	return f
 }
 
 func examineFDs() finding {

@@ -32,5 +32,11 @@
 // Rejected: a thread for each worker's Pdeathsig (one locked thread starts all); process groups alone (a
 // worker's children would outlive a killed node); reserving CPUs for placed tasks until they end (one that waits for another
 // on the same node would never end: while CPU words in the arena are free for 10 ms, what tasks hold is promised once more);
-// one queue for what waits (each end of a task looked at all of it: now at the first of each shape).
+// one queue for what waits (each end of a task looked at all of it: now at the first of each shape); a
+// control group for the memory of workers (the pages of the arena are charged to the group of the process that touches them
+// first, and stay with it: where one of two groups wrote 64 MiB of shared memory and the other one read them, the first had 64
+// MiB and the second none, also when the first one's process had ended; one with a limit of 32 MiB that put an object of 64
+// MiB was killed, though none of that was its own. A limit would have to have room for the whole store, and would then let a
+// task take that much more: the limit on what a process maps (RLIMIT_DATA) counts what is its own and nothing else. Version 2
+// of control groups charges alike, and its memory controller is seldom delegated).
 package node
