@@ -50,7 +50,7 @@ a node keeps at least the last 16 MiB of each worker.`,
 	}
 	c.flags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&c.job, "job", "", "only workers of this job, or whose job ends in this (see 'kadre list jobs')")
+	f.StringVar(&c.job, "job", "", "only workers of this job, or whose job begins or ends with this (see 'kadre list jobs')")
 	f.IntVar(&c.pid, "pid", 0, "only the worker of this number")
 	f.IntVarP(&c.lines, "lines", "n", 100, "how many lines of each worker, at most")
 	f.BoolVarP(&c.follow, "follow", "f", false, "go on with what comes")
@@ -93,7 +93,7 @@ func (c *logsCommand) run(cmd *cobra.Command) error {
 			}
 		}
 		if first && len(files) == 0 && !c.follow {
-			fmt.Fprintln(cmd.ErrOrStderr(), "no worker has written anything")
+			fmt.Fprintln(cmd.ErrOrStderr(), c.none())
 		}
 		if !c.follow {
 			return nil
@@ -109,6 +109,17 @@ func (c *logsCommand) run(cmd *cobra.Command) error {
 	}
 }
 
+// none says what it means that there is no log.
+func (c *logsCommand) none() string {
+	switch {
+	case c.pid != 0:
+		return fmt.Sprintf("no worker with the number %d has written anything: see 'kadre list workers'; what a driver writes is on its own terminal", c.pid)
+	case c.job != "":
+		return fmt.Sprintf("no worker of a job %q has written anything: see 'kadre list jobs'; a job whose tasks ran in its driver's process has no logs here", c.job)
+	}
+	return "no worker has written anything; what tasks write that run in their driver's process is on its terminal"
+}
+
 // files lists the logs that were asked for.
 func (c *logsCommand) files(ctx context.Context, cmd *cobra.Command, socket string) ([]node.LogFile, error) {
 	all := node.List[node.LogFile]{Rows: []node.LogFile{}}
@@ -119,7 +130,7 @@ func (c *logsCommand) files(ctx context.Context, cmd *cobra.Command, socket stri
 		fmt.Fprintf(cmd.ErrOrStderr(), "node %s is not in it: %s\n", s.Node.Short(), s.Why)
 	}
 	return slices.DeleteFunc(all.Rows, func(f node.LogFile) bool {
-		return c.pid != 0 && f.PID != c.pid || !strings.HasSuffix(f.Job, c.job)
+		return c.pid != 0 && f.PID != c.pid || !strings.HasSuffix(f.Job, c.job) && !strings.HasPrefix(f.Job, c.job)
 	}), nil
 }
 

@@ -46,6 +46,9 @@ const answerWithin = 10 * time.Second
 // ErrNoNode is wrapped where no node runs.
 var ErrNoNode = errors.New("ask: no node is running")
 
+// ErrHungUp is wrapped where a node took a question and gave no answer.
+var ErrHungUp = errors.New("ask: the node hung up")
+
 // Socket gives the socket of the node to ask: the one named, else by KADRE_SOCKET, else that of the oldest
 // living node of the cluster.
 func Socket(named, cluster string) (string, error) {
@@ -104,7 +107,7 @@ func refused(ctx context.Context, socket string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("ask: the node at %s does not answer: %w", socket, ctx.Err())
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("ask: the node at %s hung up: it is of another version, or ending", socket)
+		return fmt.Errorf("%w: the node at %s is of another version, or ending", ErrHungUp, socket)
 	}
 	return fmt.Errorf("ask: the node at %s: %w", socket, err)
 }
