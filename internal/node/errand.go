@@ -119,6 +119,7 @@ func (n *Node) runLocked(p *process, e *errand) {
 		n.failLocked(e, asRecord(err, wire.ErrorUnavailable))
 		return
 	}
+	e.pid = p.pid
 	if e.asked != nil || e.held {
 		if old := p.errands[e.spec.Task]; old != nil {
 			n.releaseLocked(old)

@@ -29,16 +29,18 @@ const refused = "node: refused"
 
 // errand is a task or actor on its way to a process of this node, or running there.
 type errand struct {
-	spec  wire.Spec
-	raw   []byte      // spec, encoded
-	from  id.Node     // who sent it, and knows its job
-	need  []amount    // held from the queue on until it has ended
-	pool  *pool       // of this
-	group *group      // it is the reservation of a placement group, and no task
-	asked *wire.Frame // the KPlace to answer; nil for stolen tasks and once answered
-	held  bool
-	since time.Time     // on this node
-	turn  time.Duration // who has the higher one comes first
+	spec   wire.Spec
+	raw    []byte      // spec, encoded
+	from   id.Node     // who sent it, and knows its job
+	need   []amount    // held from the queue on until it has ended
+	pool   *pool       // of this
+	group  *group      // it is the reservation of a placement group, and no task
+	asked  *wire.Frame // the KPlace to answer; nil for stolen tasks and once answered
+	held   bool
+	since  time.Time     // on this node
+	pid    int           // of the process that runs it
+	reason time.Duration // its driver is told why once it has waited that long; 0: it was not told yet
+	turn   time.Duration // who has the higher one comes first
 }
 
 // amount is a quantity of a named resource in millionths, so that sums come out even.

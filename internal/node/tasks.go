@@ -176,6 +176,7 @@ func (n *Node) errandRows() (rows []waits.Row) {
 func (n *Node) resourceRowLocked(e *errand) waits.Row {
 	r := n.errandRow(e, sureErrand)
 	var lacking []string
+	bound := false // by something that may never come free
 	mark := []string{r.Key}
 	for _, a := range e.need {
 		total, free := e.pool.total[a.name], max(0, e.pool.free(a.name))
@@ -187,6 +188,10 @@ func (n *Node) resourceRowLocked(e *errand) waits.Row {
 			where = " in " + e.pool.name
 		}
 		lacking = append(lacking, fmt.Sprintf("%s=%s (%s of %s free%s)", a.name, units(a.micro), units(free), units(total), where))
+		if a.name == cpuName {
+			continue // tasks that wait lend theirs: nobody waits for ever for it
+		}
+		bound = true
 		for _, h := range n.holdersLocked(e.pool, a.name) {
 			mark = append(mark, h.key())
 			if len(r.For) < waits.MaxTargets {
@@ -201,6 +206,9 @@ func (n *Node) resourceRowLocked(e *errand) waits.Row {
 		return r
 	}
 	r.Why = strings.Join(lacking, " and ")
+	if !bound {
+		return r
+	}
 	r.Need = 1 // one that ends may give back enough
 	r.Wait = waitNumber(mark)
 	return r

@@ -51,6 +51,7 @@ func (n *Node) tick() {
 			n.sweepJobs()
 			n.collectIdle(now)
 			n.giveBack()
+			n.tellReasons(now)
 		}
 		t.Reset(n.pause(now, busy))
 	}

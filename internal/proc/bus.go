@@ -243,6 +243,7 @@ func init() {
 		wire.KCancel:  (*Process).onCancel,
 		wire.KItem:    (*Process).onItem,
 		wire.KLog:     (*Process).onLog,
+		wire.KNote:    (*Process).onNote,
 		wire.KBreak:   (*Process).onBreak,
 		wire.KRefer:   (*Process).onRefer,
 		wire.KStatus:  (*Process).onStatus,

@@ -256,6 +256,13 @@ func (p *Process) onLog(f *wire.Frame) {
 	}
 }
 
+// onNote logs what the user should know of a task.
+func (p *Process) onNote(f *wire.Frame) {
+	if m, ok := body[wire.LogLine](p, f); ok {
+		p.log.Warn("kadre: a task waits", "why", m.Line)
+	}
+}
+
 // lastLines prints what the node has passed on of workers' lines before this process ends. The poll goroutine has ended.
 func (p *Process) lastLines() {
 	p.node.DrainLast(func(b []byte) {

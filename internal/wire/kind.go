@@ -46,6 +46,7 @@ const (
 	KGroup                   // process -> node, node -> node: Group; what it is replied with stands at its ops
 	KRefer                   // node -> every node and process: Refer, who refers to objects whose owners are gone; reply Referred
 	KResults                 // executor -> owner: Results, of which none has references inside; replied to (empty)
+	KNote                    // node -> driver's node -> driver: LogLine, what its user should know
 	kindEnd
 )
 
@@ -55,7 +56,7 @@ var kindNames = [...]string{KRun: "run", KResult: "result", KMoved: "moved", KTa
 	KCollect: "collect", KNodes: "nodes", KLink: "link", KKill: "kill", KLog: "log", KSteal: "steal",
 	KStatus: "status", KDrain: "drain", KDone: "done", KDrop: "drop", KDropped: "dropped", KRoom: "room",
 	KHave: "have", KDelete: "delete", KCancel: "cancel", KItem: "item", KWorker: "worker",
-	KWaits: "waits", KBreak: "break", KNames: "names", KName: "name", KGroup: "group", KRefer: "refer", KResults: "results"}
+	KWaits: "waits", KBreak: "break", KNames: "names", KName: "name", KGroup: "group", KRefer: "refer", KResults: "results", KNote: "note"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {
