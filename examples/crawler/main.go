@@ -37,15 +37,15 @@ type Found struct{ Pages, Bytes, Broken int }
 var (
 	NewFrontier = api.Class0(newFrontier)
 	Fresh       = api.Method1((*Frontier).Fresh)
-	Crawl       *api.RemoteFunc2[api.Actor[Frontier], string, Found] // calls itself: assigned in init
+	Crawl       *api.RemoteFunc1[string, Found] // calls itself: assigned in init
 )
 
-func init() { Crawl = api.Func2(crawl) }
+func init() { Crawl = api.Func1(crawl) }
 
 var link = regexp.MustCompile(`href="([^"]+)"`)
 
 // crawl reads a page, and remotely all that it links to and that nobody has read.
-func crawl(ctx context.Context, frontier api.Actor[Frontier], url string) (Found, error) {
+func crawl(ctx context.Context, url string) (Found, error) {
 	page, status, err := fetch(ctx, url)
 	if err != nil {
 		return Found{}, err
@@ -57,11 +57,15 @@ func crawl(ctx context.Context, frontier api.Actor[Frontier], url string) (Found
 	for _, m := range link.FindAllStringSubmatch(page, -1) {
 		links = append(links, url[:strings.LastIndexByte(url, '/')+1]+m[1])
 	}
+	frontier, err := api.GetActor[Frontier](ctx, "frontier") // by its name, wherever this task runs
+	if err != nil {
+		return Found{}, err
+	}
 	fresh, err := Fresh.Remote(ctx, frontier, links).Get(ctx)
 	if err != nil {
 		return Found{}, err
 	}
-	below, err := api.GetAll(ctx, Crawl.Bind(api.Value(frontier)).Map(ctx, fresh)) // waits without holding a CPU
+	below, err := api.GetAll(ctx, Crawl.Map(ctx, fresh)) // waits without holding a CPU
 	if err != nil {
 		return Found{}, err
 	}
@@ -111,11 +115,11 @@ func run(ctx context.Context, pages int) error {
 	defer rt.Close()
 
 	home := "http://" + l.Addr().String() + "/0"
-	frontier := NewFrontier.Remote(ctx)
+	frontier := NewFrontier.Options(api.Name("frontier")).Remote(ctx)
 	if _, err := Fresh.Remote(ctx, frontier, []string{home}).Get(ctx); err != nil {
 		return err
 	}
-	found, err := Crawl.Remote(ctx, frontier, home).Get(ctx)
+	found, err := Crawl.Remote(ctx, home).Get(ctx)
 	if err != nil {
 		return err
 	}
