@@ -220,7 +220,7 @@ func TestArrivals(t *testing.T) {
 		first   bool          // the ordinary one comes first
 	}
 	for i, l := range []look{
-		{1 * s, 10, 5*s - 1*s, false},     // ten ordinary ones are seen at 1 s
+		{1 * s, 10, 4 * s, false},         // ten ordinary ones are seen at 1 s
 		{2 * s, 10, 5*s - 2*s, false},     // one of level 5 that came at 2 s
 		{6 * s, 30, 4*s - 6*s, true},      // they have waited for 5 s: they come before one of level 4
 		{7 * s, 29, 5*s - 7*s, true},      // also the others of the ten

@@ -361,6 +361,15 @@ func (n *Node) leaveNames() {
 	}
 }
 
+// joinShort lists nodes for people.
+func joinShort(ids []id.Node) string {
+	var l []string
+	for _, n := range ids {
+		l = append(l, n.Short())
+	}
+	return strings.Join(l, ", ")
+}
+
 // NamesStatus is who keeps the names of actors, and what this node has to do with it.
 type NamesStatus struct {
 	Registrars []id.Node `json:"registrars"`

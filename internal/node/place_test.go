@@ -277,6 +277,7 @@ func TestPlacedOnNodeThatDies(t *testing.T) {
 	if err := <-waits; !errors.As(err, &rec) || rec.Class != wire.ErrorUnavailable {
 		t.Errorf("%v", err)
 	}
+	until(t, "the other to know", func() bool { return len(ns[0].Status().Members) == 1 })
 	if _, err := f.place(f.spec("pid", res("gpu", 1))); !errors.As(err, &rec) || rec.Class != wire.ErrorUnschedulable {
 		t.Errorf("%v", err)
 	}

@@ -46,6 +46,7 @@ type Status struct {
 	Table      int                `json:"routing_table"`
 	Records    uint64             `json:"records_held"`
 	Directory  directory.Stats    `json:"directory"`
+	Names      NamesStatus        `json:"names"`
 	Store      StoreStatus        `json:"store"`
 	Transfers  objstore.Stats     `json:"transfers"`
 	Jobs       []JobStatus        `json:"jobs"`
@@ -178,7 +179,7 @@ type TrafficStatus struct {
 func (n *Node) Status() Status {
 	c := &n.stats
 	s := Status{Node: n.id, Epoch: n.epoch, PID: os.Getpid(), Cluster: n.cfg.Cluster, Addrs: n.Addrs(), Socket: n.socket,
-		UptimeSec: time.Since(n.started).Seconds(), Goroutines: runtime.NumGoroutine(), Labels: n.cfg.Labels, Store: n.storeStatus(), Transfers: n.store.Stats(),
+		UptimeSec: time.Since(n.started).Seconds(), Goroutines: runtime.NumGoroutine(), Labels: n.cfg.Labels, Names: n.namesStatus(), Store: n.storeStatus(), Transfers: n.store.Stats(),
 		Steals: StealStatus{c.stealsSent.Load(), c.stealsDenied.Load(), c.stealsGranted.Load(), c.tasksIn.Load(), c.tasksOut.Load()},
 		Bytes:  TrafficStatus{c.bytesIn.Load(), c.bytesOut.Load(), c.framesIn.Load(), c.framesOut.Load(), c.dropped.Load(), c.exeSent.Load()}}
 	s.Members = []MemberStatus{{ID: n.id, Addrs: s.Addrs, Found: "self", State: "alive", Epoch: n.epoch}}
@@ -286,6 +287,9 @@ func (s Status) String() string {
 	fmt.Fprintf(w, "store\t%d objects of %.1f MiB in %.0f MiB of %s memory (%.1f MiB taken), held %d times\n", s.Store.Objects, mib(s.Store.Bytes), mib(s.Store.Size), s.Store.Backing, mib(s.Store.Pages), s.Store.Holders)
 	fmt.Fprintf(w, "spilled\t%d objects of %.1f MiB, in files of %.1f MiB in %s\n", s.Store.Spilled, mib(s.Store.SpilledBytes), mib(s.Store.SpillDisk), s.Store.SpillDir)
 	fmt.Fprintf(w, "directory\t%d records held, %d of %d lookups found, %d nodes in the routing table\n", s.Records, s.Directory.Hits, s.Directory.Hits+s.Directory.Misses, s.Table)
+	if len(s.Names.Registrars) > 0 {
+		fmt.Fprintf(w, "names\t%d actors here have one; kept by %s\n", s.Names.Held, joinShort(s.Names.Registrars))
+	}
 	fmt.Fprintf(w, "steals\t%d sent, %d granted, %d denied; %d tasks came, %d went\n", s.Steals.Sent, s.Steals.Granted, s.Steals.Denied, s.Steals.TasksIn, s.Steals.TasksOut)
 	fmt.Fprintf(w, "network\t%.1f MiB in, %.1f MiB out\n", mib(int64(s.Bytes.In)), mib(int64(s.Bytes.Out)))
 	fmt.Fprintf(w, "waiting\t%d tasks for resources, %d for a process of their own, %d for a worker\n", s.Queued.Resources, s.Queued.OwnProcess, s.Queued.Worker)
