@@ -34,7 +34,8 @@
 //
 // A call to a parked worker, rejected, medians: looking for the answer for 50 us without a break (200 us: the kernel wakes the
 // worker on the CPU of who woke it, where it waits until the look has ended, and the getter is asleep when the answer
-// comes); looking so for 150 us (235 us); yielding between looks is 54 us. An argument by reference, rejected: a future, an
+// comes); looking so for 150 us (235 us); yielding between looks (54 us on a quiet machine, 300 beside other work: a yield does not always give
+// the CPU away). Dozing on the ring is 115 to 169 us there. An argument by reference, rejected: a future, an
 // object and a registration with the owner for each (2.0 us in the caches; a hold and nothing else 1.45).
 //
 // A Get of 1 KiB, rejected, each built into Get, medians of samples of 20,000 beside other work; as it is 230 to 290 ns on huge pages,
