@@ -66,7 +66,7 @@ const withinFull = 2 * time.Minute
 // startSmall gives a node with a small store, and a context that carries a runtime attached to it.
 func startSmall(t *testing.T, size int64) (*node.Node, context.Context) {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "k") // a socket's path is short
+	dir, err := os.MkdirTemp("", "k") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func TestWritesOnAnotherNode(t *testing.T) {
 // startPair gives a node and a context whose runtime is attached to another one that knows it.
 func startPair(t *testing.T, size int64) (away *node.Node, c context.Context) {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "k")
+	dir, err := os.MkdirTemp("", "k")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +342,7 @@ func TestFullNodesShare(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a worker process")
 	}
-	dir, err := os.MkdirTemp("/tmp", "k")
+	dir, err := os.MkdirTemp("", "k")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -165,7 +165,7 @@ func TestNobodyWritesWhatIsAnothers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts worker processes")
 	}
-	dir := must(os.MkdirTemp("/tmp", "k"))(t)
+	dir := must(os.MkdirTemp("", "k"))(t)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	away := startNode(t, dir, "away", 32<<20)
 	home, c := attachSmall(t, dir, 32<<20)

@@ -24,7 +24,7 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // home gives the test runtime and state folders of its own, and no variables.
 func home(t *testing.T) string {
 	t.Helper()
-	d, err := os.MkdirTemp("/tmp", "k")
+	d, err := os.MkdirTemp("", "k")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -163,7 +163,7 @@ func (f *fake) leave(polite bool) {
 // testDir is a short folder: socket paths are bounded.
 func testDir(t testing.TB) string {
 	t.Helper()
-	d, err := os.MkdirTemp("/tmp", "k")
+	d, err := os.MkdirTemp("", "k")
 	if err != nil {
 		t.Fatal(err)
 	}

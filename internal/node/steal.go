@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"maps"
 	"math/bits"
 	"math/rand/v2"
@@ -285,7 +286,11 @@ func (s *stealer) run(from id.Node, tasks []steal.Task) {
 			s.n.log.Warn("node: steal: a node granted a bad specification", "node", from.Short(), "err", err)
 			continue
 		}
-		s.n.events.Add(trace.Event{Layer: "steal", Kind: "stolen", Peer: string(from), Task: spec.Task.String(), N: int64(seq)})
+		e := trace.Event{Layer: "steal", Kind: "stolen", Peer: string(from), Task: spec.Task.String(), N: int64(seq)}
+		if n := spec.Count(); n > 1 {
+			e.Text = fmt.Sprintf("%d tasks from this one on", n)
+		}
+		s.n.events.Add(e)
 		errands = append(errands, &errand{spec: spec, raw: t, from: from})
 	}
 	n := 0

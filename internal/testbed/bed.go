@@ -39,7 +39,7 @@ type Bed struct {
 // removes it.
 func New(t testing.TB) *Bed {
 	t.Helper()
-	dir := must[string](t, "folder for the test")(os.MkdirTemp("/tmp", "k"))
+	dir := must[string](t, "folder for the test")(os.MkdirTemp("", "k"))
 	var nonce [8]byte
 	rand.Read(nonce[:])
 	b := &Bed{Dir: dir, t: t, mark: hex.EncodeToString(nonce[:])}

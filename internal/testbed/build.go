@@ -15,7 +15,7 @@ var built string
 
 // buildOnce builds the command kadre.
 var buildOnce = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("/tmp", "kadre-bin-")
+	dir, err := os.MkdirTemp("", "kadre-bin-")
 	if err != nil {
 		return "", err
 	}

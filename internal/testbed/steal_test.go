@@ -2,6 +2,9 @@ package testbed_test
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -101,11 +104,33 @@ func checkStolen(t *testing.T, thief *testbed.Node, tasks []string) {
 		if !ok || !asking || steal > grant || grant > e.Seq {
 			t.Errorf("task %s came with event %d: its GRANT is event %d (%v), the STEAL before it %d (%v)", e.Task, e.Seq, grant, ok, steal, asking)
 		}
-		when[e.Task] = grant
+		for _, task := range stolen(t, e) {
+			when[task] = grant
+		}
 	}
 	for _, task := range tasks {
 		if when[task] == 0 {
 			t.Errorf("task %s ran on %s, whose ring of %d events does not tell how it came", task, thief.Name, len(events))
 		}
 	}
+}
+
+// stolen names the tasks that came with an event: one, or a range of them.
+func stolen(t *testing.T, e trace.Event) (tasks []string) {
+	t.Helper()
+	n := 1
+	if e.Text != "" {
+		if _, err := fmt.Sscanf(e.Text, "%d tasks from this one on", &n); err != nil {
+			t.Fatalf("%+v: %v", e, err)
+		}
+	}
+	b, err := hex.DecodeString(e.Task)
+	if err != nil || len(b) != 16 {
+		t.Fatalf("%+v: %v", e, err)
+	}
+	for range n {
+		tasks = append(tasks, hex.EncodeToString(b))
+		binary.BigEndian.PutUint64(b[8:], binary.BigEndian.Uint64(b[8:])+1)
+	}
+	return tasks
 }

@@ -239,8 +239,9 @@ type status struct {
 		TasksIn  int64 `json:"tasks_in"`
 		TasksOut int64 `json:"tasks_out"`
 	}
-	Bytes struct{ In, Out int64 }
-	Store struct {
+	Bytes   struct{ In, Out int64 }
+	Workers []struct{ PID int }
+	Store   struct {
 		Objects, Holders, Blocks, Bytes int64
 	}
 }
@@ -286,11 +287,11 @@ func (c *cluster) awaitEmpty(ctx context.Context) error {
 		var s status
 		err := poll(ctx, emptyWithin, func() (empty bool, err error) {
 			s, err = m.status(ctx)
-			return s.Store.Objects == 0 && s.Store.Holders == 0 && s.Store.Blocks == 0, err
+			return s.Store.Objects == 0 && s.Store.Holders == 0 && s.Store.Blocks == 0 && len(s.Workers) == 0, err
 		})
 		if err != nil {
-			return fmt.Errorf("demo: the store of node %s still has %d objects, %d holders and %d blocks: %w",
-				m.Name, s.Store.Objects, s.Store.Holders, s.Store.Blocks, err)
+			return fmt.Errorf("demo: node %s still has %d workers, and in its store %d objects, %d holders and %d blocks: %w",
+				m.Name, len(s.Workers), s.Store.Objects, s.Store.Holders, s.Store.Blocks, err)
 		}
 	}
 	return nil

@@ -64,15 +64,15 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	s.title("The driver has left")
-	if recording != nil {
+	if err := c.awaitEmpty(ctx); err != nil {
+		return err
+	}
+	if recording != nil { // the workers have left what they recorded
 		marks, processes, err := recording.Write(ctx, o.Timeline, o.Out)
 		if err != nil {
 			return err
 		}
 		s.line("%s: %d marks of %d processes; open it at https://ui.perfetto.dev", o.Timeline, marks, processes)
-	}
-	if err := c.awaitEmpty(ctx); err != nil {
-		return err
 	}
 	for _, m := range c.living() {
 		s.line("%s  store is empty: no object, no holder, no block", m.Name)
