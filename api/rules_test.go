@@ -49,6 +49,7 @@ var rules = []rule{
 	{"what a task started ends with the context that bounds it", ruleBounded},
 	{"also when the task has returned", ruleBoundedLater},
 	{"blocked tasks give their CPU back", ruleNesting},
+	{"also where each takes the whole node", ruleNestingWide},
 	{"a panic is a TaskError with its stack", rulePanic},
 	{"Goexit fails the task", ruleGoexit},
 	{"the end of its process is a WorkerDiedError, and retried", ruleExit},
@@ -229,6 +230,19 @@ func nest(ctx context.Context, n int) (int, error) {
 	return v + 1, err
 }
 
+// nestWide nests tasks that take the whole node each.
+func nestWide(ctx context.Context, n int, at api.NodeID) (int, error) {
+	if n == 0 {
+		return 0, nil
+	}
+	whole := []api.TaskOption{api.NumCPUs(4)}
+	if at != "" {
+		whole = append(whole, api.OnNode(at, false))
+	}
+	v, err := rulesNestWide.Options(whole...).Remote(ctx, n-1, at).Get(ctx)
+	return v + 1, err
+}
+
 // fails ends as it is told.
 func fails(ctx context.Context, how, dir string) (int, error) {
 	switch how {
@@ -255,13 +269,14 @@ var (
 	rulesFails    = api.Func2(fails)
 	rulesContext  *api.RemoteFunc1[int, Context]
 	rulesNest     *api.RemoteFunc1[int, int]
+	rulesNestWide *api.RemoteFunc2[int, api.NodeID, int]
 	rulesTree     *api.RemoteFunc4[string, string, int, api.NodeID, int]
 	rulesLeaver   *api.RemoteFunc4[string, string, int, api.NodeID, int]
 )
 
 func init() {
 	rulesContext, rulesNest, rulesTree = api.Func1(contextOf), api.Func1(nest), api.Func4(tree)
-	rulesLeaver = api.Func4(leaver)
+	rulesLeaver, rulesNestWide = api.Func4(leaver), api.Func2(nestWide)
 }
 
 func ruleRunning(t *testing.T, c context.Context, at place, dir string) {
@@ -452,6 +467,12 @@ func ruleBoundedLater(t *testing.T, c context.Context, at place, dir string) {
 func ruleNesting(t *testing.T, c context.Context, at place, _ string) {
 	if v := must(rulesNest.Options(at.task...).Remote(c, 40).Get(c))(t); v != 40 {
 		t.Errorf("40 tasks deep: %d", v)
+	}
+}
+
+func ruleNestingWide(t *testing.T, c context.Context, at place, _ string) {
+	if v := must(rulesNestWide.Options(at.task...).Remote(c, 8, at.node).Get(c))(t); v != 8 {
+		t.Errorf("8 tasks deep: %d", v)
 	}
 }
 

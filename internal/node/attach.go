@@ -46,6 +46,8 @@ type process struct {
 	gone     bool
 	draining bool                 // it wants no new work
 	errands  map[id.Task]*errand  // what it runs that was placed
+	cpu      map[*pool]holding    // that its placed tasks hold
+	firm     int64                // CPU that its actors hold, in millionths
 	linked   map[id.Proc]struct{} // siblings it has a ring pair with
 }
 

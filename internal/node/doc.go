@@ -31,7 +31,9 @@
 //
 // Rejected: a thread for each worker's Pdeathsig (one locked thread starts all); process groups alone (a
 // worker's children would outlive a killed node); reserving CPUs for placed tasks until they end (one that waits for another
-// on the same node would never end: while CPU words in the arena are free for 10 ms, what tasks hold is promised once more);
+// on the same node would never end: while CPU words in the arena are free for 10 ms,
+// what tasks hold and have given back of them is promised once more); promising what any task holds (one that runs has it);
+// taking what is cancelled out of its queue at once (so many cancelled of so many took the square of that: it is passed over);
 // one queue for what waits (each end of a task looked at all of it: now at the first of each shape); a
 // control group for the memory of workers (the pages of the arena are charged to the group of the process that touches them
 // first, and stay with it: where one of two groups wrote 64 MiB of shared memory and the other one read them, the first had 64

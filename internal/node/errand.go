@@ -10,6 +10,9 @@ import (
 // startLocked gives an errand whose resources are there to a process of this node, which may have to be
 // started first.
 func (n *Node) startLocked(e *errand) {
+	if e.cancelled {
+		return
+	}
 	if n.stopped {
 		n.turnAwayLocked(e)
 		return
@@ -61,6 +64,9 @@ func (n *Node) startOwnLocked() {
 	queue := n.place.own
 	n.place.own = nil
 	for i, e := range queue {
+		if e.cancelled {
+			continue
+		}
 		if n.place.ownBusy >= n.place.ownLimit {
 			rest := queue[i:]
 			for _, e := range n.place.own { // came meanwhile
@@ -119,7 +125,12 @@ func (n *Node) runLocked(p *process, e *errand) {
 		n.failLocked(e, asRecord(err, wire.ErrorUnavailable))
 		return
 	}
+	n.place.forget(e)
 	e.pid = p.pid
+	if e.held {
+		e.proc = p
+		p.hold(e, 1)
+	}
 	if e.asked != nil || e.held {
 		if old := p.errands[e.spec.Task]; old != nil {
 			n.releaseLocked(old)
@@ -176,9 +187,14 @@ func (n *Node) flushWorkerLocked(w *worker) {
 	w.waiting = nil
 	n.togetherLocked(func() {
 		for _, e := range waiting {
+			if e.cancelled {
+				n.workerDoneLocked(w)
+				continue
+			}
 			n.runLocked(w.proc, e)
 		}
 	})
+	n.startOwnLocked()
 	for i := range w.asked {
 		n.reply(&w.asked[i], wire.Marshal(&wire.Placed{To: w.proc.addr}), nil)
 	}

@@ -24,6 +24,8 @@ func (n *Node) handle(p *process, f *wire.Frame) {
 	switch f.Kind {
 	case wire.KPlace:
 		err = n.placeFrame(f)
+	case wire.KCancel:
+		err = n.cancelFrame(f)
 	case wire.KDone:
 		err = n.doneFrame(p, f)
 	case wire.KSteal:

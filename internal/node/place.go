@@ -29,18 +29,22 @@ const refused = "node: refused"
 
 // errand is a task or actor on its way to a process of this node, or running there.
 type errand struct {
-	spec   wire.Spec
-	raw    []byte      // spec, encoded
-	from   id.Node     // who sent it, and knows its job
-	need   []amount    // held from the queue on until it has ended
-	pool   *pool       // of this
-	group  *group      // it is the reservation of a placement group, and no task
-	asked  *wire.Frame // the KPlace to answer; nil for stolen tasks and once answered
-	held   bool
-	since  time.Time     // on this node
-	pid    int           // of the process that runs it
-	reason time.Duration // its driver is told why once it has waited that long; 0: it was not told yet
-	turn   time.Duration // who has the higher one comes first
+	spec  wire.Spec
+	raw   []byte      // spec, encoded
+	from  id.Node     // who sent it, and knows its job
+	need  []amount    // held from the queue on until it has ended
+	pool  *pool       // of this
+	group *group      // it is the reservation of a placement group, and no task
+	asked *wire.Frame // the KPlace to answer; nil for stolen tasks and once answered
+	held  bool
+	since time.Time // on this node
+	pid   int       // of the process that runs it
+	proc  *process  // that one
+	away  id.Node   // where it was sent, while that has not answered
+	// cancelled says that nobody wants it any more: it is passed over when its turn comes.
+	cancelled bool
+	reason    time.Duration // its driver is told why once it has waited that long; 0: it was not told yet
+	turn      time.Duration // who has the higher one comes first
 }
 
 // amount is a quantity of a named resource in millionths, so that sums come out even.
@@ -53,11 +57,13 @@ func micro(v float64) int64 { return int64(math.Round(v * 1e6)) }
 
 // placement is what this node has, and who waits for it. All of it is guarded by Node.mu.
 type placement struct {
-	pool                     // of the node
-	milli  int64             // CPUs of what was placed and runs here: a measure of load
-	shapes map[string]*shape // what waits for resources
-	idle   time.Time         // CPUs are idle since then while something waits; zero: they are not
-	over   bool              // one errand may start beyond the CPU that is promised, see pool.fits
+	pool                       // of the node
+	milli  int64               // CPUs of what was placed and runs here: a measure of load
+	shapes map[string]*shape   // what waits for resources
+	idle   time.Time           // CPUs are idle since then while something waits; zero: they are not
+	lent   map[*pool]int64     // one errand may start on so much CPU that is held, see overLocked
+	wait   map[attempt]*errand // tasks that were placed and are not in a process yet
+	passed int                 // errands that were cancelled since they were last removed
 	sent   map[id.Node]int64
 	spread map[id.Node]uint64 // how many tasks that ask to be spread went to each node
 
@@ -69,7 +75,7 @@ type placement struct {
 
 func (pl *placement) init(cfg Config) {
 	pl.total, pl.used, pl.sent, pl.spread = map[string]int64{cpuName: micro(cfg.CPUs)}, map[string]int64{}, map[id.Node]int64{}, map[id.Node]uint64{}
-	pl.shapes = map[string]*shape{}
+	pl.shapes, pl.wait = map[string]*shape{}, map[attempt]*errand{}
 	for k, v := range cfg.Resources {
 		pl.total[k] = micro(v)
 	}
@@ -145,6 +151,8 @@ func (n *Node) placeErrand(e *errand, tried []id.Node, last error) {
 		return
 	}
 	n.place.sent[to] += int64(max(1, e.spec.CPU))
+	e.away = to
+	n.place.remember(e)
 	n.mu.Unlock()
 	n.events.Add(trace.Event{Layer: "place", Kind: "sent", Peer: string(to), Task: e.spec.Task.String()})
 	n.request(id.Addr{Node: to}, wire.KPlace, e.raw, func(body []byte, err error) {
@@ -152,8 +160,11 @@ func (n *Node) placeErrand(e *errand, tried []id.Node, last error) {
 		if n.place.sent[to] -= int64(max(1, e.spec.CPU)); n.place.sent[to] <= 0 {
 			delete(n.place.sent, to)
 		}
+		n.place.forget(e)
+		e.away = ""
+		cancelled := e.cancelled
 		n.mu.Unlock()
-		if err != nil && len(tried) < maxTries && slices.Contains(asRecord(err, wire.ErrorUnavailable).Known, refused) {
+		if err != nil && !cancelled && len(tried) < maxTries && slices.Contains(asRecord(err, wire.ErrorUnavailable).Known, refused) {
 			n.placeErrand(e, append(tried, to), err)
 			return
 		}
@@ -204,6 +215,7 @@ func (n *Node) acceptLocked(e *errand) *wire.ErrorRecord {
 		}
 		e.pool = b
 	}
+	n.place.remember(e)
 	n.queueLocked(e)
 	return nil
 }

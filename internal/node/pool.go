@@ -3,7 +3,6 @@ package node
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/kadrehq/kadre/internal/wire"
 )
@@ -19,11 +18,10 @@ type pool struct {
 // free is what nobody holds.
 func (p *pool) free(name string) int64 { return p.total[name] - p.used[name] }
 
-// fits says whether there is enough of a resource. Over says that CPU which placed tasks hold may be promised once more:
-// some of them wait, perhaps for this one.
-func (p *pool) fits(a amount, over bool) bool {
-	if a.name == cpuName && over {
-		return p.firm+a.micro <= p.total[cpuName]
+// fits says whether there is enough of a resource, where so much of the CPU that is held may be promised once more.
+func (p *pool) fits(a amount, lent int64) bool {
+	if a.name == cpuName {
+		return p.free(cpuName)+lent >= a.micro
 	}
 	return p.free(a.name) >= a.micro
 }
@@ -60,10 +58,6 @@ type shape struct {
 // shapeOf names the shape of an errand.
 func shapeOf(e *errand) string { return fmt.Sprintf("%p %v %v", e.pool, e.need, e.group != nil) }
 
-// overAfter is how long CPUs must be idle until placed tasks that wait for CPU start beyond what others hold: those may wait
-// for them.
-const overAfter = 10 * time.Millisecond
-
 // waiting is how many tasks and actors wait for resources.
 func (pl *placement) waiting() (n int) {
 	for _, s := range pl.shapes {
@@ -79,6 +73,7 @@ func (pl *placement) queued() (all []*errand) {
 	for _, s := range pl.shapes {
 		all = append(all, s.queue...)
 	}
+	all = slices.DeleteFunc(all, func(e *errand) bool { return e.cancelled })
 	slices.SortStableFunc(all, func(a, b *errand) int { return int(min(max(b.turn-a.turn, -1), 1)) })
 	return all
 }
@@ -134,7 +129,7 @@ func (n *Node) advanceLocked() {
 			break
 		}
 		e := s.queue[0]
-		if !n.takeLocked(e, lacking) {
+		if !e.cancelled && !n.takeLocked(e, lacking) {
 			stuck[s] = true
 			continue
 		}
@@ -156,10 +151,10 @@ func (n *Node) advance() {
 // takeLocked lets an errand hold what it needs; false, and what is missing is noted, where not all of it is there.
 func (n *Node) takeLocked(e *errand, lacking map[lack]bool) bool {
 	p := e.pool
-	over := n.place.over
+	lent := n.place.lent[p]
 	ok := true
 	for _, a := range e.need {
-		if l := (lack{p, a.name}); lacking[l] || !p.fits(a, over) {
+		if l := (lack{p, a.name}); lacking[l] || !p.fits(a, lent) {
 			lacking[l] = true
 			ok = false
 		}
@@ -167,8 +162,8 @@ func (n *Node) takeLocked(e *errand, lacking map[lack]bool) bool {
 	if !ok {
 		return false
 	}
-	if over && slices.ContainsFunc(e.need, func(a amount) bool { return !p.fits(a, false) }) {
-		n.place.over = false // one at a time
+	if lent > 0 && slices.ContainsFunc(e.need, func(a amount) bool { return !p.fits(a, 0) }) {
+		n.place.lent = nil // one at a time
 	}
 	p.take(e.need, e.firm())
 	n.place.milli += int64(e.spec.CPU)
@@ -179,49 +174,16 @@ func (n *Node) takeLocked(e *errand, lacking map[lack]bool) bool {
 // firm says that an errand never gives back CPU as it waits.
 func (e *errand) firm() bool { return e.spec.Kind != wire.KindTask }
 
-// releaseLocked gives back what an errand held.
+// releaseLocked gives back what an errand held: it has ended, or never starts here.
 func (n *Node) releaseLocked(e *errand) {
+	n.place.forget(e)
 	if !e.held {
 		return
 	}
 	e.held = false
+	if e.proc != nil {
+		e.proc.hold(e, -1)
+	}
 	e.pool.give(e.need, e.firm())
 	n.place.milli -= int64(e.spec.CPU)
-}
-
-// wantsCPU says whether something waits for CPU that others hold.
-func (pl *placement) wantsCPU() bool {
-	for _, s := range pl.shapes {
-		for _, a := range s.queue[0].need {
-			if a.name == cpuName && !s.queue[0].pool.fits(a, false) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (n *Node) wantsCPU() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.place.wantsCPU()
-}
-
-// overLocked lets one more errand start that waits for CPU while CPUs are idle: those that hold it may wait for that one.
-func (n *Node) overLocked(now time.Time) {
-	pl := &n.place
-	_, free := n.arena.CPUs()
-	if free < 1000 || !pl.wantsCPU() {
-		pl.idle = time.Time{}
-		return
-	}
-	if pl.idle.IsZero() {
-		pl.idle = now
-	}
-	if now.Sub(pl.idle) < overAfter {
-		return
-	}
-	pl.idle, pl.over = time.Time{}, true
-	n.advanceLocked()
-	pl.over = false
 }

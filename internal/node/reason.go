@@ -45,7 +45,7 @@ func (n *Node) tellReasons(now time.Time) {
 // onlyCPU says that CPU is all of what a task lacks.
 func onlyCPU(e *errand) bool {
 	for _, a := range e.need {
-		if a.name != cpuName && !e.pool.fits(a, false) {
+		if a.name != cpuName && !e.pool.fits(a, 0) {
 			return false
 		}
 	}
@@ -65,7 +65,7 @@ func (n *Node) reasonLineLocked(e *errand, why string, waited time.Duration, mor
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s waits %v on node %s for %s", e.spec.Func, waited.Round(time.Second), n.id.Short(), why)
 	for _, a := range e.need {
-		if e.pool.fits(a, false) {
+		if e.pool.fits(a, 0) {
 			continue
 		}
 		for i, h := range n.holdersLocked(e.pool, a.name) {

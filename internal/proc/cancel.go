@@ -19,7 +19,7 @@ type Cancelling struct {
 
 // Cancelling a task that has left. Its future fails here, whatever becomes of the rest; its record ends
 // (recall), and whoever runs the attempt or has it queued is told (KCancel), now and whenever it is reported to
-// have moved. There the task fails too, which ends its context and drops its result.
+// have moved; the node that places it, while no process has it. There the task fails too, which ends its context and drops its result.
 
 // inbox has the tasks of specifications that are queued or run in this process.
 type inbox [16]struct {
@@ -104,7 +104,7 @@ func (p *Process) recall(rec *record) {
 		p.mu.Unlock()
 		return // its outcome has ended it
 	}
-	a, at := attempt{rec.o.id.Task(), rec.attempt}, rec.at
+	a, at, placed := attempt{rec.o.id.Task(), rec.attempt}, rec.at, rec.placed
 	rec.f = nil
 	how := Cancelling{Force: f.cold().force.Load(), Recursive: f.endsAll()}
 	rec.o.err = p.record(f.Failure(), f.Name())
@@ -114,6 +114,9 @@ func (p *Process) recall(rec *record) {
 	p.mu.Unlock()
 	todo.run()
 	p.cancelAt(at, a, how)
+	if at.IsZero() && placed { // it is on its way to a process, or waits on a node
+		p.notify(p.nodeAddr(), wire.KCancel, wire.Marshal(&wire.Cancel{Tasks: []id.Task{a.task}, Attempts: []uint32{a.n}}))
+	}
 }
 
 // endsAll says whether a future that failed takes with it what its task has started: that was asked for, or the context

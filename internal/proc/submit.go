@@ -268,17 +268,22 @@ func (p *Process) askPlace(rec *record) {
 			err = wire.Unmarshal(b, &m)
 		}
 		if err != nil {
-			p.placeFailed(rec, replied(err))
+			p.placeFailed(rec, attempt, replied(err))
 			return
 		}
 		p.moved(rec.o.id.Task(), attempt, 3, m.To)
 	})
 }
 
-// placeFailed asks again where the node that was chosen died first, and otherwise ends the task.
-func (p *Process) placeFailed(rec *record, err error) {
+// placeFailed asks again where the node that was chosen died first, and otherwise ends the task. One that was recalled has
+// ended.
+func (p *Process) placeFailed(rec *record, n uint32, err error) {
 	var gone *UnavailableError
 	p.mu.Lock()
+	if _, is := p.recalled[attempt{rec.o.id.Task(), n}]; is {
+		p.mu.Unlock()
+		return
+	}
 	if rec.actor || p.closed != nil || !errors.As(err, &gone) || rec.f == nil && rec.left <= 0 {
 		p.mu.Unlock()
 		p.failRecord(rec, err)

@@ -36,7 +36,7 @@ const (
 	KRoom                    // process -> node: Room; reply empty once it is worth trying again
 	KHave                    // process -> owner: Copied, is the value still this attempt's; reply IDs: its own when it is, else none
 	KDelete                  // process -> owner: IDs to be deleted; reply empty
-	KCancel                  // owner -> process that runs or has queued the tasks: Cancel
+	KCancel                  // owner -> process that runs or has queued the tasks, or node that places them: Cancel
 	KItem                    // executor -> owner of a stream: Item; replied to (empty) once it has been read, refused when nobody reads any more
 	KWorker                  // process -> node: empty; reply Placed: the job's worker process of this node, once it runs
 	KWaits                   // process -> node: some of its tasks have waited for long
