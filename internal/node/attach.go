@@ -288,6 +288,11 @@ func (n *Node) clear(p *process, why string) {
 	}
 	p.gone = true
 	n.setProcsLocked(func(m map[id.Proc]*process) { delete(m, p.addr.Proc) })
+	for to := range p.linked {
+		if q := (*n.procs.Load())[to]; q != nil {
+			delete(q.linked, p.addr.Proc)
+		}
+	}
 	n.releaseAllLocked(p)
 	n.mu.Unlock()
 
@@ -347,11 +352,12 @@ func (n *Node) detachAll() {
 
 // introduce gives two processes of this node a ring pair.
 func (n *Node) introduce(p *process, to id.Proc) error {
-	q := (*n.procs.Load())[to]
-	if q == nil || q == p {
+	n.mu.Lock()
+	q := (*n.procs.Load())[to] // under the lock: what has gone is in nobody's list
+	if q == nil || q == p || p.gone {
+		n.mu.Unlock()
 		return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Text: fmt.Sprintf("node: link: no process %v on node %s", to, n.id.Short()), Node: n.id}
 	}
-	n.mu.Lock()
 	_, there := p.linked[to]
 	full := len(p.linked) >= maxLinkedTo || len(q.linked) >= maxLinkedTo
 	if !there && !full {
@@ -364,6 +370,18 @@ func (n *Node) introduce(p *process, to id.Proc) error {
 	if full {
 		return fmt.Errorf("node: link: a process is linked with %d others already; frames go by the node", maxLinkedTo)
 	}
+	err := offer(p, q)
+	if err != nil {
+		n.mu.Lock()
+		delete(p.linked, to)
+		delete(q.linked, p.addr.Proc)
+		n.mu.Unlock()
+	}
+	return err
+}
+
+// offer makes a ring pair of two processes, and gives each its end.
+func offer(p, q *process) error {
 	fd, err := shm.CreateRingPair(wire.RingCapacity)
 	if err != nil {
 		return fmt.Errorf("node: link: %w", err)
@@ -372,7 +390,7 @@ func (n *Node) introduce(p *process, to id.Proc) error {
 	if err := q.notify(&wire.Notice{Offer: &wire.Offer{Proc: p.addr.Proc, Slot: p.slot, Side: 1}}, fd); err != nil {
 		return fmt.Errorf("node: link: %w", err)
 	}
-	if err := p.notify(&wire.Notice{Offer: &wire.Offer{Proc: to, Slot: q.slot, Side: 0}}, fd); err != nil {
+	if err := p.notify(&wire.Notice{Offer: &wire.Offer{Proc: q.addr.Proc, Slot: q.slot, Side: 0}}, fd); err != nil {
 		return fmt.Errorf("node: link: %w", err)
 	}
 	return nil

@@ -160,7 +160,6 @@ func TestSiblingsLink(t *testing.T) {
 	n := startNode(t, private(testDir(t)))
 	a, b := driver(t, n, wire.Hello{}, nil), driver(t, n, wire.Hello{}, nil)
 	defer a.leave(true)
-	defer b.leave(true)
 	for range 2 {
 		if _, err := a.ask(n.self(), wire.KLink, wire.Marshal(&wire.LinkQuery{Proc: b.self.Proc})); err != nil {
 			t.Fatal(err)
@@ -169,4 +168,14 @@ func TestSiblingsLink(t *testing.T) {
 	if _, err := a.ask(n.self(), wire.KLink, wire.Marshal(&wire.LinkQuery{Proc: 77})); err == nil {
 		t.Fatal("linked with nobody")
 	}
+	linked := func() int {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return len((*n.procs.Load())[a.self.Proc].linked)
+	}
+	if got := linked(); got != 1 {
+		t.Fatalf("linked with %d", got)
+	}
+	b.leave(true)
+	until(t, "the link to one that has gone to be forgotten", func() bool { return linked() == 0 })
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,6 +123,9 @@ type fed struct {
 	in     *intake
 	links  [2]*wire.Link
 	frames [2]map[byte]int // that went to the driver, and to the worker
+
+	node *wire.Link // the node's end
+	turn func()     // what the node does in between; may be nil
 }
 
 func newFed(t *testing.T) *fed {
@@ -129,8 +133,7 @@ func newFed(t *testing.T) *fed {
 	s.driver = s.process()
 	s.driver.feed = newFeed(s.driver)
 	s.driver.feed.state = feedAsked
-	node, _ := s.pair()
-	s.driver.node = node
+	s.driver.node, s.node = s.pair()
 	t.Cleanup(func() {
 		s.driver.cancel()
 		s.driver.wg.Wait()
@@ -191,8 +194,41 @@ func (s *fed) hire() {
 
 // kill ends the worker as its death does, wherever it is.
 func (s *fed) kill() {
-	s.driver.feed.died(s.worker.id, "the test")
+	s.die()
 	s.hire()
+}
+
+func (s *fed) addr() id.Addr { return id.Addr{Node: s.driver.self.Node, Proc: s.worker.id} }
+
+func (s *fed) die() { s.driver.addrDead(s.addr(), "the test") }
+
+// adopt has the worker tell the driver to adopt some of its tasks, as it does before it reports a long result.
+func (s *fed) adopt(r *rand.Rand) {
+	for _, a := range s.arrived() {
+		if r.IntN(8) > 0 || !a.answered.CompareAndSwap(false, true) {
+			continue
+		}
+		s.in.mu.Lock()
+		s.in.forgetLocked(a)
+		s.in.sendLocked(wire.AppendSlot(nil, wire.ShortAdopt, a.call.Slot, a.index))
+		s.in.mu.Unlock()
+	}
+}
+
+// arrived are the tasks that the worker has and did not answer.
+func (s *fed) arrived() (as []*arrival) {
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
+	fs := slices.Clone(s.in.at)
+	for _, l := range s.in.ranges {
+		fs = append(fs, l.fs...)
+	}
+	for _, f := range fs {
+		if f != nil {
+			as = append(as, f.inbound().short)
+		}
+	}
+	return as
 }
 
 func (s *fed) submit(n int) {
@@ -238,6 +274,9 @@ func (s *fed) settle() {
 		}
 		if time.Now().After(end) {
 			s.t.Fatalf("%d of %d tasks have no end", open, len(s.given))
+		}
+		if s.turn != nil {
+			s.turn()
 		}
 		s.toWorker(100)
 		s.round()
@@ -296,6 +335,9 @@ func TestFeedSeeds(t *testing.T) {
 				case k < 8 && len(s.given) > 0:
 					s.given[r.IntN(len(s.given))].ID()
 				case k < 9 && r.IntN(4) == 0:
+					if r.IntN(2) == 0 {
+						s.adopt(r)
+					}
 					s.kill()
 					kills++
 				case k < 13:

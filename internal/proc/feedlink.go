@@ -24,22 +24,40 @@ func (d *feed) askLocked() {
 			d.refused(replied(err))
 			return
 		}
-		d.mu.Lock()
-		d.to = m.To.Proc
-		d.mu.Unlock()
-		p.mu.Lock()
-		s := p.links[m.To.Proc]
-		if s == nil {
-			s = &sibling{}
-			p.links[m.To.Proc] = s
-			p.askLinkLocked(m.To.Proc, s)
-		}
-		link := s.link
-		p.mu.Unlock()
-		if link != nil {
-			d.open(m.To.Proc, link)
-		}
+		d.found(m.To.Proc)
 	})
+}
+
+// found is the node's answer: the worker. A node that has not cleared it away yet gives a worker that is gone: no link to
+// it can be had, or its death is known here already. Then the watch asks again, until there is another one.
+func (d *feed) found(to id.Proc) {
+	p := d.p
+	p.mu.Lock()
+	d.mu.Lock()
+	if d.state != feedAsked {
+		d.mu.Unlock()
+		p.mu.Unlock()
+		return
+	}
+	d.to = to
+	s := p.links[to]
+	if p.isDeadLocked(id.Addr{Node: p.self.Node, Proc: to}) || s != nil && s.fail {
+		d.state = feedIdle
+		d.mu.Unlock()
+		p.mu.Unlock()
+		return
+	}
+	d.mu.Unlock()
+	if s == nil {
+		s = &sibling{}
+		p.links[to] = s
+		p.askLinkLocked(to, s)
+	}
+	link := s.link
+	p.mu.Unlock()
+	if link != nil {
+		d.open(to, link)
+	}
 }
 
 // refused ends what waits when the worker does not come up; where the node itself takes no work, what waits goes
@@ -101,9 +119,9 @@ func (d *feed) unlinked(to id.Proc) {
 	}
 }
 
-// died sorts out what a worker that is gone had: results that came are taken, frames that it never took go to
-// the next worker, and all others are run again or fail, as their retries say.
-func (d *feed) died(to id.Proc, why string) {
+// lastWords takes out what a worker that is gone had sent. It comes before the news of its end: what it had the driver adopt
+// has a record then, which that news finds.
+func (d *feed) lastWords(to id.Proc) {
 	if d == nil {
 		return
 	}
@@ -116,6 +134,24 @@ func (d *feed) died(to id.Proc, why string) {
 	d.state = feedBroken
 	d.mu.Unlock()
 	link.DrainLast(d.p.fromWorker)
+}
+
+// died sorts out what a worker had that is gone, after its last words: frames that it never took go to the next worker,
+// and all others are run again or fail, as their retries say.
+func (d *feed) died(to id.Proc, why string) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	link := d.link.Load()
+	if d.to != to || link == nil {
+		if d.to == to && d.state == feedAsked { // nobody else says that no link to it will come
+			d.state = feedIdle // watch asks again
+		}
+		d.mu.Unlock()
+		return
+	}
+	d.mu.Unlock()
 	taken := link.Taken()
 	at := id.Addr{Node: d.p.self.Node, Proc: to}
 	var lost []out

@@ -378,6 +378,9 @@ func (p *Process) onDead(f *wire.Frame) {
 
 func (p *Process) addrDead(a id.Addr, why string) {
 	p.groupsDead(a, why)
+	if a.Node == p.self.Node {
+		p.feed.lastWords(a.Proc)
+	}
 	is := func(b id.Addr) bool { return b == a || a.Proc == 0 && b.Node == a.Node }
 	p.mu.Lock()
 	for d, t := range p.dead {
