@@ -225,7 +225,7 @@ func TestArrivals(t *testing.T) {
 		{6 * s, 30, 4*s - 6*s, true},      // they have waited for 5 s: they come before one of level 4
 		{7 * s, 29, 5*s - 7*s, true},      // also the others of the ten
 		{7 * s, 28, 5*s - 7*s, true},      //
-		{7 * s, 21, 5*s - 5*s, false},     // but not those that came at 6 s
+		{7 * s, 21, 0, false},             // but not those that came at 6 s
 		{8 * s, 21, 50*s - 8*s, false},    // nor before one that is urgent
 		{9 * s, 0, -50*s - 9*s, false},    // nothing waits: the low one goes
 		{10 * s, 1, -50*s - 10*s, true},   // a low one lets them go first

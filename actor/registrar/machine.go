@@ -83,7 +83,6 @@ type Machine struct {
 	now  int64
 	out  []Action
 	loop []Message // to this node itself
-	busy bool      // in a step
 	rnd  uint64
 
 	cfg        Config    // that counts
