@@ -377,7 +377,8 @@ func (m *Machine) tellAll() {
 }
 
 func (m *Machine) tellNews(to Member) {
-	m.send(to, Message{Kind: News, Conf: m.cfg.Conf, Config: &m.cfg})
+	cfg := m.cfg // as it is now: the message may be on its way when that changes
+	m.send(to, Message{Kind: News, Conf: m.cfg.Conf, Config: &cfg})
 }
 
 // tendStarts sends what a configuration began with, and what came since, to members that have not started. To them it is as if

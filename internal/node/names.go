@@ -63,6 +63,13 @@ func (n *Node) stepNames(f func(m *registrar.Machine, now int64) []registrar.Act
 	var told []func()
 	for _, a := range acts {
 		switch a := a.(type) {
+		case registrar.Send: // a message refers to what the machine has, so that it is encoded under the lock
+			to, b := id.Addr{Node: a.To.Node}, a.Msg.Append(nil)
+			told = append(told, func() { n.tell(to, wire.KNames, b) })
+		case registrar.Changed:
+			told = append(told, func() {
+				n.event("names", "registrars", "", int64(len(a.Config.Members)), fmt.Sprintf("%v: %s", a.Config.Conf, nodesOf(&a.Config)))
+			})
 		case registrar.Done:
 			if f := t.asks[a.Op]; f != nil {
 				delete(t.asks, a.Op)
@@ -77,14 +84,6 @@ func (n *Node) stepNames(f func(m *registrar.Machine, now int64) []registrar.Act
 		}
 	}
 	t.mu.Unlock()
-	for _, a := range acts {
-		switch a := a.(type) {
-		case registrar.Send:
-			n.tell(id.Addr{Node: a.To.Node}, wire.KNames, a.Msg.Append(nil))
-		case registrar.Changed:
-			n.event("names", "registrars", "", int64(len(a.Config.Members)), fmt.Sprintf("%v: %s", a.Config.Conf, nodesOf(&a.Config)))
-		}
-	}
 	for _, f := range told {
 		f()
 	}
