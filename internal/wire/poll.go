@@ -127,8 +127,7 @@ func (p *Poller) IsTurn(turn uint64) bool { return p.turn.Load() == turn }
 func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
 	last := p.bell.DoorbellWait(0, 0)
 	poked := last - 1
-	hot := false  // there was work since the last sleep
-	long := false // that took long: the other processes sleep as well
+	hot := false // there was work since the last sleep
 	for !stop() {
 		if last = p.bell.DoorbellWait(last, 0); last != poked {
 			poked = last
@@ -147,10 +146,9 @@ func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
 			if h.Each != nil {
 				h.Each()
 			}
-			if came == seenBell || turns == spinTurns || !hot || h.Spin == nil || long && rang(links) {
+			if came == seenBell || turns == spinTurns || !hot || h.Spin == nil {
 				break
 			}
-			long = false
 			if came = p.spin(links, last, h.Spin); came != seenFrames {
 				break
 			}
@@ -161,9 +159,7 @@ func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
 		if hot = false; h.Rest != nil {
 			h.Rest()
 		}
-		begin := time.Now()
-		now := p.sleep(links, last)
-		if long = time.Since(begin) > SpinWake; last == now {
+		if last == p.sleep(links, last) {
 			poked = last - 1 // a second has passed: look everywhere
 		}
 	}
@@ -185,16 +181,6 @@ func (p *Poller) round(links []polled) (idle bool) {
 		idle = idle && n == 0 && err == nil
 	}
 	return idle
-}
-
-// rang says whether this process has just woken another one, which may be waiting for this very CPU.
-func rang(links []polled) bool {
-	for i := range links {
-		if links[i].link.Rang() {
-			return true
-		}
-	}
-	return false
 }
 
 // What spin has seen.
