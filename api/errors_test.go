@@ -88,24 +88,13 @@ func (d deeper) Unwrap() error {
 	return deeper{d.d + 1}
 }
 
-func TestErrorsCross(t *testing.T) {
-	c := startIsolated(t)
-	get := func(kind string) error {
-		t.Helper()
-		_, err := failAsFunc.Remote(c, kind).Get(c)
-		var task *api.TaskError
-		if !errors.As(err, &task) || !strings.HasSuffix(task.Func, "failAs") {
-			t.Fatalf("%s: %v is no TaskError of failAs", kind, err)
-		}
-		if task.PID == os.Getpid() || task.PID == 0 {
-			t.Fatalf("%s: it did not cross: pid %d", kind, task.PID)
-		}
-		return err
-	}
+// checkChains looks at errors that get brings from where failAs ran, by kind: what was wrapped is found in them.
+func checkChains(t *testing.T, get func(kind string) error) {
+	t.Helper()
 	if err := get("sentinel"); !errors.Is(err, errQuota) || errors.Is(err, errSecond) {
 		t.Errorf("sentinel: %v", err)
 	}
-	if err := get("wrapped"); !errors.Is(err, errSecond) || errors.Is(err, errQuota) || !strings.Contains(err.Error(), "step 3: deeper: second of its line") {
+	if err := get("wrapped"); !errors.Is(err, errSecond) || errors.Is(err, errQuota) || !strings.HasSuffix(err.Error(), "step 3: deeper: second of its line") {
 		t.Errorf("wrapped: %v", err)
 	}
 	var r *rangeError
@@ -121,6 +110,25 @@ func TestErrorsCross(t *testing.T) {
 		!errors.Is(err, errQuota) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("joined: %v", err)
 	}
+}
+
+func TestErrorsCross(t *testing.T) {
+	c := startIsolated(t)
+	get := func(kind string) error {
+		t.Helper()
+		_, err := failAsFunc.Remote(c, kind).Get(c)
+		var task *api.TaskError
+		if !errors.As(err, &task) || !strings.HasSuffix(task.Func, "failAs") {
+			t.Fatalf("%s: %v is no TaskError of failAs", kind, err)
+		}
+		if task.PID == os.Getpid() || task.PID == 0 {
+			t.Fatalf("%s: it did not cross: pid %d", kind, task.PID)
+		}
+		return err
+	}
+	checkChains(t, get)
+	var r *rangeError
+	var code codeError
 	r = &rangeError{}
 	if err := get("nil pointer"); !errors.As(err, &r) || r != nil {
 		t.Errorf("nil pointer: %v, %v", err, r)

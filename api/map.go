@@ -44,7 +44,18 @@ func all[A, R any](ctx context.Context, f *remote[A, R], n int, values []A, one 
 		block(f, to, refs, values)
 		return refs
 	}
-	ready := make([]*sched.Task, 0, n)
+	ready := calls(ctx, p, f, refs, one, func(h *proc.Future) bool {
+		h.SetOptions(&f.opts)
+		return to.Prepare(&h.Task, &f.fn.Run)
+	})
+	to.SubmitAll(len(ready), func(i int) *sched.Task { return &ready[i].Task })
+	return refs
+}
+
+// calls makes the calls of refs and gives those that are to be submitted as one: their arguments are ready, and prepare says
+// that they may. The others are submitted, or have failed.
+func calls[A, R any](ctx context.Context, p *proc.Process, f *remote[A, R], refs []Ref[R], one func(i int) (A, []argument, error), prepare func(*proc.Future) bool) []*proc.Future {
+	ready := make([]*proc.Future, 0, len(refs))
 	for i := range refs {
 		a, rest, err := one(i)
 		if err != nil {
@@ -57,17 +68,14 @@ func all[A, R any](ctx context.Context, f *remote[A, R], n int, values []A, one 
 			continue
 		}
 		refs[i] = Ref[R]{&c.future}
-		if ds := deps(&c.future.head); !allReady(ds) {
-			p.Submit(ctx, &c.future.head, &f.opts, ds)
-		} else {
-			c.future.head.SetOptions(&f.opts)
-			if to.Prepare(&c.future.head.Task, &f.fn.Run) {
-				ready = append(ready, &c.future.head.Task)
-			}
+		h := &c.future.head
+		if ds := deps(h); !allReady(ds) {
+			p.Submit(ctx, h, &f.opts, ds)
+		} else if prepare(h) {
+			ready = append(ready, h)
 		}
 	}
-	to.SubmitAll(len(ready), func(i int) *sched.Task { return ready[i] })
-	return refs
+	return ready
 }
 
 func allReady(fs []*proc.Future) bool {

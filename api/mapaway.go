@@ -16,26 +16,10 @@ func away[A, R any](ctx context.Context, p *proc.Process, f *remote[A, R], refs 
 		}
 		return
 	}
-	ready := make([]*proc.Future, 0, len(refs))
-	for i := range refs {
-		a, rest, err := one(i)
-		if err != nil {
-			refs[i] = f.refuse(err)
-			continue
-		}
-		c := newCall[A, R](f.fn, a, rest)
-		if p, err := f.start(ctx, c); err != nil {
-			refs[i] = failed[R](p, f.typ, err)
-			continue
-		}
-		refs[i] = Ref[R]{&c.future}
-		if ds := deps(&c.future.head); !allReady(ds) {
-			p.Submit(ctx, &c.future.head, &f.opts, ds)
-			continue
-		}
-		p.Away(ctx, &c.future.head, &f.opts)
-		ready = append(ready, &c.future.head)
-	}
+	ready := calls(ctx, p, f, refs, one, func(h *proc.Future) bool {
+		p.Away(ctx, h, &f.opts)
+		return true
+	})
 	p.SubmitRange(len(ready), func(i int) *proc.Future { return ready[i] })
 }
 

@@ -168,24 +168,7 @@ func ruleChains(t *testing.T, c context.Context, at place, _ string) {
 		}
 		return err
 	}
-	if err := get("sentinel"); !errors.Is(err, errQuota) || errors.Is(err, errSecond) {
-		t.Errorf("sentinel: %v", err)
-	}
-	if err := get("wrapped"); !errors.Is(err, errSecond) || !strings.HasSuffix(err.Error(), "step 3: deeper: second of its line") {
-		t.Errorf("wrapped: %v", err)
-	}
-	var r *rangeError
-	if err := get("typed"); !errors.As(err, &r) || r.At != 9 || len(r.Of) != 2 || r.Of[1] != "b" {
-		t.Errorf("typed: %v, %+v", err, r)
-	}
-	var code codeError
-	if err := get("value"); !errors.As(err, &code) || code != 17 || !errors.Is(err, fs.ErrExist) {
-		t.Errorf("value: %v, %d", err, code)
-	}
-	r, code = nil, 0
-	if err := get("joined"); !errors.As(err, &r) || r.At != 1 || !errors.As(err, &code) || code != 3 || !errors.Is(err, errQuota) || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("joined: %v", err)
-	}
+	checkChains(t, get)
 }
 
 func ruleCancelled(t *testing.T, c context.Context, at place, dir string) {

@@ -52,7 +52,7 @@ A node inside a program tells the program (rt.Done() is closed), which ends it.`
 				return err
 			}
 			var s node.Status
-			err = ask.Into(ctx, socket, d.view(ask.Drain), &s)
+			err = ask.Into(ctx, socket, ask.At(d.node, ask.Drain), &s)
 			if errors.Is(err, ask.ErrHungUp) && d.node == d.me {
 				err = nil // it had nothing to do, and has ended before it could say so
 			}
@@ -93,24 +93,12 @@ func (d *drain) choose(ctx context.Context, end string) error {
 	if end == "" {
 		return nil
 	}
-	var fit []id.Node
-	for _, m := range s.Members {
-		if m.State == "alive" && strings.HasSuffix(string(m.ID), end) {
-			fit = append(fit, m.ID)
-		}
-	}
+	fit := living(&s, end)
 	if len(fit) != 1 {
 		return fmt.Errorf("drain: %d living nodes have an ID that ends in %q, want one: 'kadre list nodes' tells them", len(fit), end)
 	}
 	d.node = fit[0]
 	return nil
-}
-
-func (d *drain) view(what string) string {
-	if d.node == d.me {
-		return what
-	}
-	return ask.At(d.node, what)
 }
 
 // wait returns when the node has left. s is what it said last.
@@ -156,15 +144,13 @@ func (d *drain) gone(ctx context.Context, s *node.Status) (bool, error) {
 	if err := ask.Into(ctx, d.socket, ask.Status, &me); err != nil {
 		return false, err
 	}
-	for _, m := range me.Members {
-		if m.ID == d.node && m.State == "alive" {
-			if ask.Into(ctx, d.socket, d.view(ask.Status), &next) == nil {
-				*s = next
-			}
-			return false, nil
-		}
+	if !slices.Contains(living(&me, ""), d.node) {
+		return true, nil
 	}
-	return true, nil
+	if ask.Into(ctx, d.socket, ask.At(d.node, ask.Status), &next) == nil {
+		*s = next
+	}
+	return false, nil
 }
 
 // leftOf tells what a node still has.

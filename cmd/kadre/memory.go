@@ -31,24 +31,30 @@ func (s *stores) each(ctx context.Context, socket string, f func(id.Node) error)
 	if err := ask.Into(ctx, socket, ask.Status, &me); err != nil {
 		return err
 	}
-	var silent incomplete
-	told := false
-	for _, m := range me.Members {
-		if !strings.HasSuffix(string(m.ID), s.at) || m.State != "alive" {
-			continue
-		}
-		told = true
-		if err := f(m.ID); err != nil {
-			if m.ID == me.Node || ctx.Err() != nil {
-				return err
-			}
-			silent.add(m.ID, err)
-		}
-	}
-	if !told {
+	nodes := living(&me, s.at)
+	if len(nodes) == 0 {
 		return fmt.Errorf("no living node has an ID that ends in %q: 'kadre list nodes' tells them", s.at)
 	}
+	var silent incomplete
+	for _, n := range nodes {
+		if err := f(n); err != nil {
+			if n == me.Node || ctx.Err() != nil {
+				return err
+			}
+			silent.add(n, err)
+		}
+	}
 	return silent.err()
+}
+
+// living are the nodes that a node knows to be alive and whose IDs end so, itself first.
+func living(s *node.Status, end string) (nodes []id.Node) {
+	for _, m := range s.Members {
+		if m.State == "alive" && strings.HasSuffix(string(m.ID), end) {
+			nodes = append(nodes, m.ID)
+		}
+	}
+	return nodes
 }
 
 func newListObjects() *cobra.Command {

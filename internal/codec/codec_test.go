@@ -17,6 +17,8 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/kadrehq/kadre/internal/invariant"
 )
 
 func TestMain(m *testing.M) {
@@ -434,10 +436,10 @@ func TestPlan(t *testing.T) {
 // TestAllocs holds the price of small values.
 func TestAllocs(t *testing.T) {
 	check := func(name string, encode, decode int, enc, dec func()) {
-		if n := testing.AllocsPerRun(100, enc); n > float64(encode) && !raceEnabled {
+		if n := testing.AllocsPerRun(100, enc); n > float64(encode) && !invariant.Race {
 			t.Errorf("encode %s: %v allocations, at most %d", name, n, encode)
 		}
-		if n := testing.AllocsPerRun(100, dec); n > float64(decode) && !raceEnabled {
+		if n := testing.AllocsPerRun(100, dec); n > float64(decode) && !invariant.Race {
 			t.Errorf("decode %s: %v allocations, at most %d", name, n, decode)
 		}
 	}

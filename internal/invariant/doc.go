@@ -4,6 +4,8 @@
 // the chaos suite are, a broken one panics. The one noun is the invariant, a sentence that starts with
 // the name of its package and stands in docs/invariants.md.
 //
+// Race says whether the race detector is compiled in, for what its slowness and its memory would make meaningless.
+//
 // Check may be called by any goroutine and takes no lock. It is not for failures of the user's functions
 // or of the system: those are errors.
 //

@@ -94,10 +94,11 @@ func (n *Node) overLocked(now time.Time) {
 	if now.Sub(pl.idle) < overAfter {
 		return
 	}
-	if pl.lent = n.lentLocked(now); len(pl.lent) == 0 {
-		pl.lent = nil
+	lent := n.lentLocked(now)
+	if len(lent) == 0 {
 		return
 	}
+	pl.lent = lent
 	n.advanceLocked()
 	if pl.lent == nil { // one has started
 		pl.idle = time.Time{}

@@ -86,30 +86,16 @@ func (m *metrics) Describe(chan<- *prometheus.Desc) {}
 func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	s := m.node.fullStatus(context.Background())
 	for _, v := range measured(&s) {
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("kadre_"+v.name, v.help, v.labels(), nil), v.kind, v.value, v.of()...)
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("kadre_"+v.name, v.help, nil, v.labels), v.kind, v.value)
 	}
 }
 
-// measure is one number. label and which name one of several of its name, where there are several.
+// measure is one number. Labels tell it from others of its name, where there are several.
 type measure struct {
-	name, help   string
-	kind         prometheus.ValueType
-	value        float64
-	label, which string
-}
-
-func (v measure) labels() []string {
-	if v.label == "" {
-		return nil
-	}
-	return []string{v.label}
-}
-
-func (v measure) of() []string {
-	if v.label == "" {
-		return nil
-	}
-	return []string{v.which}
+	name, help string
+	kind       prometheus.ValueType
+	value      float64
+	labels     prometheus.Labels
 }
 
 // measured has what metrics tell of a status.
@@ -122,7 +108,7 @@ func measured(s *Status) (l []measure) {
 	}
 	each := func(name, help, label string, kind prometheus.ValueType, values map[string]float64) {
 		for which, v := range values {
-			l = append(l, measure{name, help, kind, v, label, which})
+			l = append(l, measure{name, help, kind, v, prometheus.Labels{label: which}})
 		}
 	}
 	abandoned := int64(0)

@@ -68,7 +68,7 @@ func (n *Node) stepNames(f func(m *registrar.Machine, now int64) []registrar.Act
 			told = append(told, func() { n.tell(to, wire.KNames, b) })
 		case registrar.Changed:
 			told = append(told, func() {
-				n.event("names", "registrars", "", int64(len(a.Config.Members)), fmt.Sprintf("%v: %s", a.Config.Conf, nodesOf(&a.Config)))
+				n.event("names", "registrars", "", int64(len(a.Config.Members)), fmt.Sprintf("%v: %s", a.Config.Conf, shortNames(nodesOf(&a.Config))))
 			})
 		case registrar.Done:
 			if f := t.asks[a.Op]; f != nil {
@@ -293,15 +293,23 @@ func (n *Node) nameTrouble(q *wire.NameQuery, d *registrar.Done) error {
 		cfg := n.names.m.Config()
 		n.names.mu.Unlock()
 		text += fmt.Sprintf("no majority of the nodes that keep the names (%s) answers node %s: see that they run and that the network between is whole; where most of them are gone for good, start the others anew",
-			nodesOf(&cfg), n.id.Short())
+			shortNames(nodesOf(&cfg)), n.id.Short())
 	}
 	return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: n.id, Text: text}
 }
 
-func nodesOf(cfg *registrar.Config) string {
-	var l []string
+func nodesOf(cfg *registrar.Config) (nodes []id.Node) {
 	for _, m := range cfg.Members {
-		l = append(l, m.Node.Short())
+		nodes = append(nodes, m.Node)
+	}
+	return nodes
+}
+
+// shortNames lists nodes for people.
+func shortNames(nodes []id.Node) string {
+	var l []string
+	for _, n := range nodes {
+		l = append(l, n.Short())
 	}
 	return strings.Join(l, ", ")
 }
@@ -360,15 +368,6 @@ func (n *Node) leaveNames() {
 	}
 }
 
-// joinShort lists nodes for people.
-func joinShort(ids []id.Node) string {
-	var l []string
-	for _, n := range ids {
-		l = append(l, n.Short())
-	}
-	return strings.Join(l, ", ")
-}
-
 // NamesStatus is who keeps the names of actors, and what this node has to do with it.
 type NamesStatus struct {
 	Registrars []id.Node `json:"registrars"`
@@ -383,10 +382,7 @@ func (n *Node) namesStatus() (s NamesStatus) {
 		return s
 	}
 	cfg := n.names.m.Config()
-	for _, m := range cfg.Members {
-		s.Registrars = append(s.Registrars, m.Node)
-	}
-	slices.Sort(s.Registrars)
+	s.Registrars = slices.Sorted(slices.Values(nodesOf(&cfg)))
 	s.Conf, s.Held = cfg.Conf.String(), len(n.names.mine)
 	return s
 }

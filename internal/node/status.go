@@ -288,7 +288,7 @@ func (s Status) String() string {
 	fmt.Fprintf(w, "spilled\t%d objects of %.1f MiB, in files of %.1f MiB in %s\n", s.Store.Spilled, mib(s.Store.SpilledBytes), mib(s.Store.SpillDisk), s.Store.SpillDir)
 	fmt.Fprintf(w, "directory\t%d records held, %d of %d lookups found, %d nodes in the routing table\n", s.Records, s.Directory.Hits, s.Directory.Hits+s.Directory.Misses, s.Table)
 	if len(s.Names.Registrars) > 0 {
-		fmt.Fprintf(w, "names\t%d actors here have one; kept by %s\n", s.Names.Held, joinShort(s.Names.Registrars))
+		fmt.Fprintf(w, "names\t%d actors here have one; kept by %s\n", s.Names.Held, shortNames(s.Names.Registrars))
 	}
 	fmt.Fprintf(w, "steals\t%d sent, %d granted, %d denied; %d tasks came, %d went\n", s.Steals.Sent, s.Steals.Granted, s.Steals.Denied, s.Steals.TasksIn, s.Steals.TasksOut)
 	fmt.Fprintf(w, "network\t%.1f MiB in, %.1f MiB out\n", mib(int64(s.Bytes.In)), mib(int64(s.Bytes.Out)))

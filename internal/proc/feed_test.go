@@ -17,6 +17,7 @@ import (
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/invariant"
 	"github.com/kadrehq/kadre/internal/shm"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
@@ -357,7 +358,7 @@ func TestFeedSeeds(t *testing.T) {
 
 // TestRangeFrames counts what goes between the processes for a Map: frames, and not one for each task.
 func TestRangeFrames(t *testing.T) {
-	if raceDetector {
+	if invariant.Race {
 		t.Skip("under the race detector the function takes long, and tasks that do go a few at a time")
 	}
 	s := newFed(t)

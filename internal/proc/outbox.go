@@ -18,12 +18,7 @@ const (
 type outbox struct {
 	p  *Process
 	mu sync.Mutex
-	to map[id.Addr]*box
-}
-
-// box is what goes to one owner: an answer is due while there is one.
-type box struct {
-	waiting []*wire.Result
+	to map[id.Addr][]*wire.Result // what waits, by owner: there is an entry while an answer is due
 }
 
 // alone says whether r is of a kind that may go with others: its owner answers nothing about it.
@@ -33,15 +28,15 @@ func alone(r *wire.Result) bool {
 
 func (o *outbox) add(owner id.Addr, r *wire.Result) {
 	o.mu.Lock()
-	if b := o.to[owner]; b != nil {
-		b.waiting = append(b.waiting, r)
+	if waiting, due := o.to[owner]; due {
+		o.to[owner] = append(waiting, r)
 		o.mu.Unlock()
 		return
 	}
 	if o.to == nil {
-		o.to = map[id.Addr]*box{}
+		o.to = map[id.Addr][]*wire.Result{}
 	}
-	o.to[owner] = &box{}
+	o.to[owner] = nil
 	o.mu.Unlock()
 	o.send(owner, []*wire.Result{r})
 }
@@ -59,14 +54,14 @@ func (o *outbox) send(owner id.Addr, rs []*wire.Result) {
 // next sends what has come meanwhile.
 func (o *outbox) next(owner id.Addr) {
 	o.mu.Lock()
-	b := o.to[owner]
+	waiting := o.to[owner]
 	n, bytes := 0, 0
-	for n < len(b.waiting) && n < outMost && (n == 0 || bytes < outBytes) {
-		bytes += len(b.waiting[n].Inline) + 128
+	for n < len(waiting) && n < outMost && (n == 0 || bytes < outBytes) {
+		bytes += len(waiting[n].Inline) + 128
 		n++
 	}
-	rs := b.waiting[:n:n]
-	if b.waiting = b.waiting[n:]; n == 0 {
+	rs := waiting[:n:n]
+	if o.to[owner] = waiting[n:]; n == 0 {
 		delete(o.to, owner)
 	}
 	o.mu.Unlock()

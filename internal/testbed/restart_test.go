@@ -15,13 +15,9 @@ func init() { drivers["left behind"] = attached(leftBehind) }
 
 // leftBehind has objects in the store of its node and in files, and says what calls give when the node is gone.
 func leftBehind(ctx context.Context, s *testbed.Stage) error {
-	var puts []api.Ref[[]byte]
-	for i := range keptPuts {
-		r, err := api.Put(ctx, pattern(keptSize, i))
-		if err != nil {
-			return err
-		}
-		puts = append(puts, r)
+	puts, err := putKept(ctx)
+	if err != nil {
+		return err
 	}
 	if err := s.Say("put"); err != nil {
 		return err
@@ -35,8 +31,7 @@ func leftBehind(ctx context.Context, s *testbed.Stage) error {
 			said = append(said, err.Error())
 		}
 	}
-	_, err := api.Put(ctx, pattern(keptSize, 0))
-	if err != nil {
+	if _, err := api.Put(ctx, pattern(keptSize, 0)); err != nil {
 		said = append(said, err.Error())
 	}
 	if ctx.Err() != nil {

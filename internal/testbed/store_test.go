@@ -27,15 +27,23 @@ const (
 
 func init() { drivers["keep"] = attached(keep) }
 
-// keep holds some Arrays, and refers to more objects than the store of its node has room for.
-func keep(ctx context.Context, s *testbed.Stage) error {
-	var puts []api.Ref[[]byte]
+// putKept puts keptPuts objects.
+func putKept(ctx context.Context) (puts []api.Ref[[]byte], err error) {
 	for i := range keptPuts {
 		r, err := api.Put(ctx, pattern(keptSize, i))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		puts = append(puts, r)
+	}
+	return puts, nil
+}
+
+// keep holds some Arrays, and refers to more objects than the store of its node has room for.
+func keep(ctx context.Context, s *testbed.Stage) error {
+	puts, err := putKept(ctx)
+	if err != nil {
+		return err
 	}
 	var ids []string
 	for range keptArrays {
