@@ -217,7 +217,7 @@ func (p *Process) stepLocked(ev owner.Event) (todo do) {
 		case owner.Ready:
 			todo = append(todo, p.readyLocked(a.ID)...)
 		case owner.Lost:
-			todo = append(todo, p.lostLocked(a.ID)...)
+			todo = append(todo, p.lostLocked(a.ID, a.Why)...)
 		case owner.Remake:
 			todo = append(todo, p.remakeLocked(a.ID, a.Attempt)...)
 		case owner.Free:
@@ -253,14 +253,14 @@ func (p *Process) readyLocked(i id.Object) do {
 	}}
 }
 
-func (p *Process) lostLocked(i id.Object) do {
+func (p *Process) lostLocked(i id.Object, why owner.Loss) do {
 	o := p.objects[i]
 	if o == nil {
 		return nil
 	}
 	ws := o.waiters
 	o.waiters = nil
-	info := lostInfo(i, p.self, "its last copy is gone, and it was not made by a task that could run again, or too much was made since")
+	info := lostInfo(i, p.self, why.Of(i))
 	f := o.fut.Value()
 	return do{func() {
 		for _, w := range ws {
@@ -289,6 +289,8 @@ func (p *Process) infoLocked(o *object) *wire.ObjectInfo {
 		info.State, info.Err = wire.ObjectFailed, o.err
 	case t.State == owner.StatePending:
 		info.State = wire.ObjectPending
+	case t.State == owner.StateLost:
+		return lostInfo(o.id, p.self, t.Loss.Of(o.id))
 	case t.Stored:
 		info.State, info.Stored, info.Holders = wire.ObjectReady, true, t.Holders
 	case o.val != nil:

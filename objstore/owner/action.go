@@ -10,7 +10,10 @@ type Ready struct{ ID id.Object }
 
 // Lost says that no copy is left and that the object cannot be made again; waiters get that error. It is also
 // the answer to wanting an object without a record.
-type Lost struct{ ID id.Object }
+type Lost struct {
+	ID  id.Object
+	Why Loss
+}
 
 // Remake asks for the object's task to be submitted again as this attempt. Arguments that are gone get a
 // Remake of their own among the same actions.

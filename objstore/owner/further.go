@@ -22,7 +22,7 @@ func (t *Table) further(of id.Object, r *record, e *Further) {
 		t.do(Ready{e.ID})
 	case f.state == StatePending && f.of == of:
 		// The task made another value: the references that are out mean the old one.
-		t.lose(e.ID, f)
+		t.lose(e.ID, f, Loss{Cause: CauseOther, Object: e.ID, Last: f.last})
 		again = false
 		t.refuseFurther(f, e)
 	case f.stored && e.Stored && (f.state == StateReady || f.state == StateFreed) && f.attempt != e.Attempt:
@@ -84,6 +84,11 @@ func (t *Table) abandon(of id.Object, r *record) {
 	}
 	slices.SortFunc(lost, func(a, b id.Object) int { return bytes.Compare(a[:], b[:]) })
 	for _, o := range lost {
-		t.lose(o, t.recs[o])
+		f := t.recs[o]
+		l := Loss{Cause: CauseOther, Object: o, Last: f.last}
+		if r.state == StateFailed {
+			l.Cause = CauseFailed
+		}
+		t.lose(o, f, l)
 	}
 }

@@ -57,7 +57,7 @@ func TestFurtherThatDoesNotComeAgain(t *testing.T) {
 		{Unhold{a1}, nil},
 		{Unhold{a2}, nil},
 		{Want{a2}, nil},
-		{Sealed{ID: a, Attempt: 1, Further: []Further{other}}, []Action{Lost{a1}, Refuse{a1, 1, n2}, Lost{a2}, Ready{a}}},
+		{Sealed{ID: a, Attempt: 1, Further: []Further{other}}, []Action{Lost{a1, Loss{CauseOther, a1, n1}}, Refuse{a1, 1, n2}, Lost{a2, Loss{CauseOther, a2, n1}}, Ready{a}}},
 	})
 }
 
@@ -69,7 +69,7 @@ func TestFurtherOfAnActor(t *testing.T) {
 		{Sealed{ID: a, Further: []Further{beside(a1, 0, n1)}}, []Action{Ready{a}}},
 		{Want{a1}, []Action{Ready{a1}}},
 		{AddrDead{id.Addr{Node: n1}}, nil},
-		{Want{a1}, []Action{Lost{a1}}},
+		{Want{a1}, []Action{Lost{a1, Loss{CauseOnce, a1, n1}}}},
 	})
 }
 

@@ -52,7 +52,7 @@ func (t *Table) dropLineage(r *record) {
 // giveUp makes a result one that cannot be made again.
 func (t *Table) giveUp(o id.Object, r *record) {
 	t.dropLineage(r)
-	r.remakeable = false
+	r.remakeable, r.dropped = false, true
 	t.repin(r, pinNone)
 	t.do(GiveUp{o})
 	t.touch(o)

@@ -24,7 +24,7 @@ func TestOldestLineageIsGivenUp(t *testing.T) {
 		{Sealed{ID: c, Stored: true, Node: n2}, []Action{GiveUp{a}, Ready{c}}},
 		{AddrDead{id.Addr{Node: n1}}, nil},
 		{AddrDead{id.Addr{Node: n2}}, nil},
-		{Want{b}, []Action{Lost{b}, Forget{a}}}, // it was made of what cannot be made again
+		{Want{b}, []Action{Lost{b, Loss{CauseLineage, a, ""}}, Forget{a}}}, // it was made of what cannot be made again
 		{Unhold{b}, []Action{Forget{b}}},
 		{Want{c}, []Action{Remake{c, 1}}},
 		{Sealed{ID: c, Attempt: 1, Stored: true, Node: n2}, []Action{Ready{c}}},
@@ -32,7 +32,7 @@ func TestOldestLineageIsGivenUp(t *testing.T) {
 		{Hold{d}, nil},
 		{Sealed{ID: d, Stored: true, Node: n2}, []Action{GiveUp{c}, Ready{d}}},
 		{AddrDead{id.Addr{Node: n2}}, nil},
-		{Want{c}, []Action{Lost{c}}},
+		{Want{c}, []Action{Lost{c, Loss{CauseLineage, c, n2}}}},
 		{Want{d}, []Action{Remake{d, 1}}},
 	} {
 		if got := tab.Step(s.ev, 0); !same(got, s.want) {

@@ -34,6 +34,7 @@ const MaxRemakes = 10
 type record struct {
 	state      State
 	remakeable bool
+	dropped    bool // it was, until its specification had to go
 	stored     bool
 	remakes    uint8
 	lined      bool   // counts as lineage
@@ -42,6 +43,8 @@ type record struct {
 	hash       uint64
 	spec       int64       // bytes of its specification
 	holders    []id.Node   // nodes with a copy of attempt; a set in order of arrival
+	last       id.Node     // the node whose copy was the last one, once there was none
+	loss       *Loss       // set in StateLost
 	borrowers  []id.Addr   // processes that refer to it; a set in order of arrival
 	contains   []id.Object // held for this value
 	args       []id.Object // arguments of its task that have records here

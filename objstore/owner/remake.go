@@ -6,8 +6,10 @@ import "github.com/kadrehq/kadre/internal/id"
 func (t *Table) want(o id.Object) {
 	r := t.recs[o]
 	switch {
-	case r == nil || r.state == StateLost:
-		t.do(Lost{o})
+	case r == nil:
+		t.do(Lost{o, Loss{Object: o}})
+	case r.state == StateLost:
+		t.do(Lost{o, *r.loss})
 	case r.gone():
 		t.remake(o, r)
 	case r.state != StatePending:
@@ -22,8 +24,8 @@ func (t *Table) remake(o id.Object, r *record) {
 	seen := map[id.Object]bool{o: true}
 	for i := 0; i < len(chain); i++ {
 		c := t.recs[chain[i]]
-		if c.state == StateLost || c.state == StateFailed || !c.remakeable || c.remakes >= MaxRemakes {
-			t.lose(o, r)
+		if l, is := c.lossOf(chain[i]); is {
+			t.lose(o, r, l)
 			return
 		}
 		for _, a := range c.args {
@@ -57,11 +59,11 @@ func (t *Table) restart(o id.Object) {
 	}
 }
 
-func (t *Table) lose(o id.Object, r *record) {
+func (t *Table) lose(o id.Object, r *record, why Loss) {
 	t.letGo(r)
 	t.dropLineage(r)
-	r.state = StateLost
+	r.state, r.loss = StateLost, &why
 	t.repin(r, pinNone)
-	t.do(Lost{o})
+	t.do(Lost{o, why})
 	t.touch(o)
 }

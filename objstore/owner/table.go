@@ -30,6 +30,7 @@ type Info struct {
 	Holders   []id.Node
 	Local     int
 	Borrowers []id.Addr
+	Loss      Loss // where it is lost
 }
 
 // Info gives the state of an object, and whether there is a record.
@@ -38,7 +39,11 @@ func (t *Table) Info(o id.Object) (Info, bool) {
 	if r == nil {
 		return Info{}, false
 	}
-	return Info{r.state, r.stored, r.size, r.hash, r.attempt, slices.Clone(r.holders), r.local, slices.Clone(r.borrowers)}, true
+	i := Info{State: r.state, Stored: r.stored, Size: r.size, Hash: r.hash, Attempt: r.attempt, Holders: slices.Clone(r.holders), Local: r.local, Borrowers: slices.Clone(r.borrowers)}
+	if r.loss != nil {
+		i.Loss = *r.loss
+	}
+	return i, true
 }
 
 // Len is the number of records.
@@ -58,7 +63,7 @@ func (t *Table) Step(ev Event, _ int64) []Action {
 	case Copied:
 		t.copied(e)
 	case Dropped:
-		t.count(e.ID, func(r *record) { remove(&r.holders, func(n id.Node) bool { return n == e.Node }) })
+		t.count(e.ID, func(r *record) { r.left(e.Node) })
 	case Hold:
 		t.count(e.ID, func(r *record) { r.local++ })
 	case Unhold:
@@ -129,7 +134,7 @@ func (t *Table) dead(a id.Addr) {
 	for o, r := range t.recs {
 		changed := remove(&r.borrowers, func(b id.Addr) bool { return b == a || a.Proc == 0 && b.Node == a.Node })
 		if a.Proc == 0 {
-			remove(&r.holders, func(n id.Node) bool { return n == a.Node })
+			r.left(a.Node)
 		}
 		if changed {
 			t.touch(o)

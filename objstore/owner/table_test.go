@@ -2,6 +2,7 @@ package owner
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -53,7 +54,7 @@ func TestInlineLivesWithItsRecord(t *testing.T) {
 		{AddrDead{id.Addr{Node: n1}}, nil},
 		{Want{a}, []Action{Ready{a}}},
 		{Unhold{a}, []Action{Forget{a}}},
-		{Want{a}, []Action{Lost{a}}},
+		{Want{a}, []Action{Lost{a, Loss{CauseFreed, a, ""}}}},
 	})
 	if tab.Len() != 0 {
 		t.Fatal("a record is left")
@@ -112,8 +113,8 @@ func TestPutIsLostWithItsLastCopy(t *testing.T) {
 		{Copied{a, 0, n2}, nil}, // it was on its way
 		{Want{a}, []Action{Ready{a}}},
 		{Dropped{a, n2}, nil},
-		{Want{a}, []Action{Lost{a}}},
-		{Want{a}, []Action{Lost{a}}},
+		{Want{a}, []Action{Lost{a, Loss{CauseOnce, a, n2}}}},
+		{Want{a}, []Action{Lost{a, Loss{CauseOnce, a, n2}}}},
 		{Copied{a, 0, n2}, []Action{Free{a, 0, []id.Node{n2}}}}, // too late: waiters were told
 		{Unhold{a}, []Action{Forget{a}}},
 	})
@@ -148,7 +149,7 @@ func TestLostArgumentLosesWhatWasMadeFromIt(t *testing.T) {
 		{Unhold{b}, nil},
 		{Sealed{ID: c, Stored: true, Node: n1}, []Action{Ready{c}, Free{b, 0, []id.Node{n1}}}},
 		{Dropped{c, n1}, nil},
-		{Want{c}, []Action{Lost{c}, Forget{b}}},
+		{Want{c}, []Action{Lost{c, Loss{CauseOnce, b, ""}}, Forget{b}}},
 	})
 }
 
@@ -163,7 +164,7 @@ func TestRemakesAreBounded(t *testing.T) {
 	}
 	tab.Step(Sealed{ID: a, Attempt: MaxRemakes, Stored: true, Node: n1}, 0)
 	tab.Step(Dropped{a, n1}, 0)
-	if got := tab.Step(Want{a}, 0); !reflect.DeepEqual(got, []Action{Lost{a}}) {
+	if got := tab.Step(Want{a}, 0); !reflect.DeepEqual(got, []Action{Lost{a, Loss{CauseOften, a, n1}}}) {
 		t.Fatalf("after %d remakes: %#v", MaxRemakes, got)
 	}
 }
@@ -210,4 +211,25 @@ func TestSecondMadeAddsArguments(t *testing.T) {
 		{Made{ID: a}, nil},
 		{Sealed{ID: a}, []Action{Ready{a}, Forget{a}}},
 	})
+}
+
+// TestLossIsTold reads what people are told of each way to be lost.
+func TestLossIsTold(t *testing.T) {
+	for _, c := range []struct {
+		l    Loss
+		want string
+	}{
+		{Loss{CauseFreed, a, ""}, "its owner has freed it"},
+		{Loss{CauseOnce, a, "somenode12345678"}, "its last copy, on node 12345678, is gone, and what made it does not run again"},
+		{Loss{CauseLineage, a, ""}, "its last copy is gone, and its task cannot run again: the specifications of more than 256 MiB"},
+		{Loss{CauseOften, a, ""}, "it was made again 10 times already"},
+		{Loss{CauseOnce, b, ""}, "its task cannot run again without the object " + b.String() + ": its last copy is gone, and what made it does not run again"},
+		{Loss{CauseFailed, b, ""}, "its task failed when it ran again"},
+		{Loss{CauseOther, a, ""}, "made something else"},
+		{Loss{Cause: 99}, "unknown"},
+	} {
+		if got := c.l.Of(a); !strings.Contains(got, c.want) {
+			t.Errorf("%+v: %q has no %q", c.l, got, c.want)
+		}
+	}
 }
