@@ -1,10 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +13,7 @@ import (
 func newList() *cobra.Command {
 	list := &cobra.Command{
 		Use:   "list",
-		Short: "List nodes, workers, jobs, tasks, actors or objects",
+		Short: "List nodes, workers, jobs, tasks, actors, placement groups or objects",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
@@ -29,8 +27,17 @@ type nodeRow struct {
 	Addrs     []string           `json:"addrs"`
 	Resources map[string]float64 `json:"resources"`
 	Available map[string]float64 `json:"available"`
-	Labels    map[string]string  `json:"labels,omitempty"`
+	Labels    map[string]string  `json:"labels"`
 	PID       int                `json:"pid"`
+}
+
+var nodeTable = table[nodeRow]{
+	text("node", func(n *nodeRow) string { return string(n.ID) }),
+	number("process", func(n *nodeRow) string { return pidText(n.PID) }),
+	text("resources", func(n *nodeRow) string { return (*amounts)(&n.Resources).String() }),
+	text("free", func(n *nodeRow) string { return (*amounts)(&n.Available).String() }),
+	text("labels", func(n *nodeRow) string { return (*pairs)(&n.Labels).String() }),
+	text("addresses", func(n *nodeRow) string { return strings.Join(n.Addrs, " ") }),
 }
 
 func newListNodes() *cobra.Command {
@@ -42,13 +49,7 @@ func newListNodes() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var nodes []nodeRow
 			return l.show(cmd, ask.Nodes, &nodes, func(w io.Writer) error {
-				tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(tw, "node\tprocess\tresources\tfree\tlabels\taddresses")
-				for _, n := range nodes {
-					r, a, p := amounts(n.Resources), amounts(n.Available), pairs(n.Labels)
-					fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", n.ID, n.PID, &r, &a, &p, strings.Join(n.Addrs, " "))
-				}
-				return tw.Flush()
+				return nodeTable.write(w, nodes)
 			})
 		},
 	}

@@ -1,17 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kadrehq/kadre/cmd/kadre/ask"
+	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/node"
 	"github.com/kadrehq/kadre/internal/waits"
 	"github.com/kadrehq/kadre/internal/wire"
@@ -90,14 +91,20 @@ func writeTasks(w io.Writer, rows []waits.Row) error {
 	slices.SortStableFunc(rows, func(a, b waits.Row) int {
 		return slices.Index(order, a.State) - slices.Index(order, b.State)
 	})
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "state\tfunction\ttasks\tprocess\tnode\tjob\ttry\tfor\ttask\twaits for")
-	for i := range rows {
-		r := &rows[i]
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.State, r.Func, r.Tasks(), pidText(r.PID), tail(r.Node), tail(r.Job), try(r), ageText(r.AgeSec),
-			dash(tail(r.Task)), dash(waitsFor(r)))
-	}
-	return tw.Flush()
+	return taskTable.write(w, rows)
+}
+
+var taskTable = table[waits.Row]{
+	text("state", func(r *waits.Row) string { return r.State }),
+	text("function", func(r *waits.Row) string { return r.Func }),
+	count("tasks", (*waits.Row).Tasks),
+	number("process", func(r *waits.Row) string { return pidText(r.PID) }),
+	text("node", func(r *waits.Row) string { return id.Node(r.Node).Short() }),
+	text("job", func(r *waits.Row) string { return r.Job }),
+	number("try", try),
+	number("for", func(r *waits.Row) string { return ageText(r.AgeSec) }),
+	text("task", func(r *waits.Row) string { return r.Task }),
+	text("waits for", waitsFor),
 }
 
 // try is which attempt a row is, from 1.
@@ -132,21 +139,38 @@ func chained(rows []waits.Row) {
 	}
 }
 
-// writeWaiting prints each row that waits and, below it, for what.
+// alike is what tasks have in common that are told of together.
+type alike struct {
+	fn, node, job, why, chain string
+	pid                       int
+}
+
+// writeWaiting prints the rows that wait and, below each, for what. Rows that wait for the same in one place are one.
 func writeWaiting(w io.Writer, rows []waits.Row) error {
-	n := 0
-	for i := range rows {
-		r := &rows[i]
+	var order []alike
+	first := map[alike]waits.Row{}
+	for _, r := range rows {
 		if r.State != waits.Waiting {
 			continue
 		}
-		n++
-		where := "node " + tail(r.Node)
+		k := alike{r.Func, r.Node, r.Job, r.Why, strings.Join(r.Chain, "\n"), r.PID}
+		f, more := first[k]
+		if !more {
+			order = append(order, k)
+			r.Count = r.Tasks()
+		} else {
+			r.Count, r.AgeSec = f.Count+r.Tasks(), max(f.AgeSec, r.AgeSec)
+		}
+		first[k] = r
+	}
+	for _, k := range order {
+		r := first[k]
+		where := "node " + id.Node(r.Node).Short()
 		if r.PID != 0 {
 			where = fmt.Sprintf("process %d on %s", r.PID, where)
 		}
-		fmt.Fprintf(w, "%s  %s, job %s", r.Func, where, tail(r.Job))
-		if r.Count > 0 {
+		fmt.Fprintf(w, "%s  %s, job %s", r.Func, where, r.Job)
+		if r.Count > 1 {
 			fmt.Fprintf(w, ", %d tasks", r.Count)
 		}
 		if r.AgeSec > 0 {
@@ -160,7 +184,7 @@ func writeWaiting(w io.Writer, rows []waits.Row) error {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
 	}
-	if n == 0 {
+	if len(order) == 0 {
 		fmt.Fprintln(w, "no task waits")
 	}
 	return nil
@@ -170,69 +194,100 @@ func newListJobs() *cobra.Command {
 	return lookCommand("jobs", "List the jobs: their drivers, and what became of their tasks", `Lists the jobs that the nodes of the cluster know: the process that is the driver,
 how many tasks ran, failed, and are not done yet, and how many objects of it are in
 the nodes' stores. How many ran is about: of functions that take microseconds one
-run in 64 is counted and stands for 64.`, ask.Jobs, func(w io.Writer, rows []node.JobStatus) error {
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(tw, "job\tdriver\tnode\tup\tran\tfailed\trunning\twaiting\tqueued\tobjects\tbytes")
-		for _, j := range rows {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", j.Job, pidText(j.PID), j.Home.Short(), ageText(j.AgeSec), j.Done, j.Failed, j.Running, j.Waiting, j.Queued,
-				j.Objects, bytesText(j.Bytes))
-		}
-		return tw.Flush()
-	})
+run in 64 is counted and stands for 64. A job is listed until its driver has ended.`, ask.Jobs, jobTable.write)
+}
+
+var jobTable = table[node.JobStatus]{
+	text("job", func(j *node.JobStatus) string { return j.Job }),
+	number("driver", func(j *node.JobStatus) string { return pidText(j.PID) }),
+	text("node", func(j *node.JobStatus) string { return j.Home.Short() }),
+	number("up", func(j *node.JobStatus) string { return ageText(j.AgeSec) }),
+	number("ran", func(j *node.JobStatus) string { return fmt.Sprint(j.Done) }),
+	number("failed", func(j *node.JobStatus) string { return fmt.Sprint(j.Failed) }),
+	count("running", func(j *node.JobStatus) int { return j.Running }),
+	count("waiting", func(j *node.JobStatus) int { return j.Waiting }),
+	count("queued", func(j *node.JobStatus) int { return j.Queued }),
+	count("objects", func(j *node.JobStatus) int { return j.Objects }),
+	number("bytes", func(j *node.JobStatus) string { return bytesText(j.Bytes) }),
 }
 
 func newListWorkers() *cobra.Command {
-	return lookCommand("workers", "List the worker processes of all nodes: what they run, their memory", "", ask.Workers, func(w io.Writer, rows []node.ProcessStatus) error {
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(tw, "process\tnode\tkind\tjob\tstate\tup\tmemory\tqueued\tplaced\tfunction")
-		for _, p := range rows {
-			what := strings.Join(p.Running, " ")
-			if what == "" {
-				what = p.Func
-			}
-			fmt.Fprintf(tw, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", p.PID, p.Node.Short(), p.Kind, p.Job, p.State, ageText(p.AgeSec), bytesText(p.Memory), p.Queued, p.Placed, dash(what))
-		}
-		return tw.Flush()
-	})
+	return lookCommand("workers", "List the worker processes of all nodes: what they run, their memory", `Lists the worker processes that the nodes of the cluster have started: of which job,
+what for (shared: many tasks of the job; task, actor: one of its own), what they run,
+how many tasks wait in them, how many placed tasks and actors they have, and their
+resident memory, that of the object store as far as they touched it included. Tasks
+that run in their driver's own process need none.`, ask.Workers, workerTable.write)
+}
+
+var workerTable = table[node.ProcessStatus]{
+	number("process", func(p *node.ProcessStatus) string { return pidText(p.PID) }),
+	text("node", func(p *node.ProcessStatus) string { return p.Node.Short() }),
+	text("job", func(p *node.ProcessStatus) string { return p.Job }),
+	text("kind", func(p *node.ProcessStatus) string { return p.Kind }),
+	text("state", func(p *node.ProcessStatus) string { return p.State }),
+	number("up", func(p *node.ProcessStatus) string { return ageText(p.AgeSec) }),
+	number("memory", func(p *node.ProcessStatus) string { return bytesText(p.Memory) }),
+	count("queued", func(p *node.ProcessStatus) int { return p.Queued }),
+	count("placed", func(p *node.ProcessStatus) int { return p.Placed }),
+	text("function", func(p *node.ProcessStatus) string { return cmp.Or(strings.Join(p.Running, " "), p.Func) }),
 }
 
 func newListActors() *cobra.Command {
-	return lookCommand("actors", "List the actors of all nodes: where they live, what they do", "", ask.Actors, func(w io.Writer, rows []waits.Actor) error {
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(tw, "actor\tname\tclass\tstate\tprocess\tnode\tjob\tqueued\truns")
-		for _, a := range rows {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", a.ID, nameText(&a), a.Class, a.State, pidText(a.PID), tail(a.Node), a.Job, a.Queued, dash(a.Running))
-		}
-		return tw.Flush()
-	})
+	return lookCommand("actors", "List the actors of all nodes: where they live, what they do", `Lists the living actors of all jobs: their names, those of a namespace other than
+"default" as namespace/name, the constructor that made them, whether a call runs or
+waits, and how many calls wait for it to return.`, ask.Actors, actorTable.write)
+}
+
+var actorTable = table[waits.Actor]{
+	text("actor", func(a *waits.Actor) string { return a.ID }),
+	text("name", nameText),
+	text("class", func(a *waits.Actor) string { return a.Class }),
+	text("state", func(a *waits.Actor) string { return a.State }),
+	number("process", func(a *waits.Actor) string { return pidText(a.PID) }),
+	text("node", func(a *waits.Actor) string { return id.Node(a.Node).Short() }),
+	text("job", func(a *waits.Actor) string { return a.Job }),
+	count("queued", func(a *waits.Actor) int { return a.Queued }),
+	text("runs", func(a *waits.Actor) string { return a.Running }),
+}
+
+// bundleRow is a bundle of a placement group.
+type bundleRow struct {
+	*node.GroupStatus
+	i int
 }
 
 func newListGroups() *cobra.Command {
-	return lookCommand("groups", "List the placement groups of all nodes: what their bundles have, and what of it is used", "", ask.Groups, func(w io.Writer, rows []node.GroupStatus) error {
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(tw, "group\tnode\tjob\tstate\tfor\tstrategy\tbundle\tused")
-		for _, g := range rows {
-			for i, b := range g.Bundles {
-				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%v\n", g.Group[:8], g.Node.Short(), g.Job, g.State, ageText(g.AgeSec), g.Strategy, i, b)
+	return lookCommand("groups", "List the placement groups of all nodes: what their bundles have, and what of it is used", `Lists the placement groups of all jobs, each with a line for every bundle: how much of
+its resources the tasks and actors in it have taken. A group that waits has nothing
+yet; the last column says what is not free.`, ask.Groups, func(w io.Writer, rows []node.GroupStatus) error {
+		var bundles []bundleRow
+		for k := range rows {
+			for i := range rows[k].Bundles {
+				bundles = append(bundles, bundleRow{&rows[k], i})
 			}
 		}
-		return tw.Flush()
+		return bundleTable.write(w, bundles)
 	})
+}
+
+var bundleTable = table[bundleRow]{
+	text("group", func(b *bundleRow) string { return b.Group[:min(8, len(b.Group))] }),
+	count("bundle", func(b *bundleRow) int { return b.i }),
+	text("used", func(b *bundleRow) string { return b.Bundles[b.i].String() }),
+	text("state", func(b *bundleRow) string { return b.State }),
+	number("for", func(b *bundleRow) string { return ageText(b.AgeSec) }),
+	text("strategy", func(b *bundleRow) string { return b.Strategy }),
+	text("node", func(b *bundleRow) string { return b.Node.Short() }),
+	text("job", func(b *bundleRow) string { return b.Job }),
+	text("waits for", func(b *bundleRow) string { return b.Why }),
 }
 
 // nameText is the name of an actor, with its namespace where that is not the default one.
 func nameText(a *waits.Actor) string {
 	if a.Name == "" || a.Namespace == wire.DefaultNamespace {
-		return dash(a.Name)
+		return a.Name
 	}
 	return a.Namespace + "/" + a.Name
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 func pidText(pid int) string {

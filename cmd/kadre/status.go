@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,15 +40,23 @@ last things that it did and that the processes at it did, oldest first.`,
 }
 
 func writeEvents(w io.Writer, events []trace.Event) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, e := range events {
-		fmt.Fprintf(tw, "%d\t%s\t%s\t%s\t%s\t%s\t", e.Seq, time.Unix(0, e.Time).Format("15:04:05.000000"), e.Layer, e.Kind, tail(e.Peer), tail(e.Task))
-		if e.N != 0 {
-			fmt.Fprintf(tw, "%d ", e.N)
+	return eventTable.write(w, events)
+}
+
+var eventTable = table[trace.Event]{
+	number("event", func(e *trace.Event) string { return fmt.Sprint(e.Seq) }),
+	text("at", func(e *trace.Event) string { return time.Unix(0, e.Time).Format("15:04:05.000000") }),
+	text("layer", func(e *trace.Event) string { return e.Layer }),
+	text("what", func(e *trace.Event) string { return e.Kind }),
+	text("who", func(e *trace.Event) string { return tail(e.Peer) }),
+	text("task", func(e *trace.Event) string { return e.Task }),
+	number("n", func(e *trace.Event) string {
+		if e.N == 0 {
+			return ""
 		}
-		fmt.Fprintln(tw, e.Text)
-	}
-	return tw.Flush()
+		return fmt.Sprint(e.N)
+	}),
+	text("text", func(e *trace.Event) string { return e.Text }),
 }
 
 // tail is the end of a long name, which tells it from others.

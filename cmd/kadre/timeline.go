@@ -76,7 +76,7 @@ func (l *look) timeline(cmd *cobra.Command, out string, long time.Duration) erro
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d marks of %d processes; open it at https://ui.perfetto.dev\n", out, marks, processes)
 	if marks == 0 {
-		fmt.Fprintln(cmd.ErrOrStderr(), "no task ran: run a program meanwhile, or start it with KADRE_TRACE=1 and ask with --for 0")
+		fmt.Fprintln(cmd.ErrOrStderr(), "no task began or waited meanwhile, and those that ran all along are not in it: run a program meanwhile, or start it with KADRE_TRACE=1 and ask with --for 0")
 	}
 	return nil
 }

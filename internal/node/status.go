@@ -113,12 +113,12 @@ type StoreStatus struct {
 type JobStatus struct {
 	Job    string  `json:"job"`
 	Driver string  `json:"driver"`
-	Home   id.Node `json:"home"`
+	Home   id.Node `json:"node"`
 	Ready  bool    `json:"ready"`
 
 	// In the view "jobs" only. Tasks that ran are about.
-	PID     int     `json:"pid,omitempty"` // the driver's
-	AgeSec  float64 `json:"age_sec,omitempty"`
+	PID     int     `json:"pid"` // the driver's
+	AgeSec  float64 `json:"age_sec"`
 	Done    int64   `json:"done"`
 	Failed  int64   `json:"failed"`
 	Queued  int     `json:"queued"`
@@ -132,21 +132,21 @@ type JobStatus struct {
 type ProcessStatus struct {
 	PID    int    `json:"pid"`
 	Job    string `json:"job"`
-	Proc   string `json:"proc,omitempty"` // none before it has attached
-	Kind   string `json:"kind"`           // "driver", or what a worker is for: "shared", "task", "actor"
-	Func   string `json:"func,omitempty"`
+	Proc   string `json:"proc"` // none before it has attached
+	Kind   string `json:"kind"` // "driver", or what a worker is for: "shared", "task", "actor"
+	Func   string `json:"func"`
 	Queued int    `json:"queued"`
 	Placed int    `json:"placed"` // placed tasks and actors that it runs
 
 	// In the views "status" and "workers" only.
-	Abandoned int64 `json:"abandoned,omitempty"` // tasks that ran on after their end
+	Abandoned int64 `json:"abandoned"` // tasks that ran on after their end
 
 	// In the view "workers" only.
 	Node    id.Node  `json:"node,omitempty"`
 	State   string   `json:"state,omitempty"` // "starting", "idle", "running", "waiting", "stopped", "silent"
-	Running []string `json:"running,omitempty"`
+	Running []string `json:"running"`
 	Memory  int64    `json:"memory,omitempty"` // resident bytes, of the store too
-	AgeSec  float64  `json:"age_sec,omitempty"`
+	AgeSec  float64  `json:"age_sec"`
 }
 
 // Queued counts what waits on the node: for resources, for a process of its own, for a worker or job.

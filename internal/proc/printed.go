@@ -35,7 +35,11 @@ func (w *printer) add(m *wire.LogLine) {
 		w.dropped++
 		return
 	}
-	w.lines = append(w.lines, fmt.Sprintf("(%s pid=%d node=%s) %s\n", m.Func, m.PID, m.Node.Short(), m.Line))
+	who := m.Func
+	if who == "" { // a worker that many tasks share, and none ran
+		who = "worker"
+	}
+	w.lines = append(w.lines, fmt.Sprintf("(%s pid=%d node=%s) %s\n", who, m.PID, m.Node.Short(), m.Line))
 	if !w.writing {
 		w.writing, w.done = true, make(chan struct{})
 		go w.write()

@@ -16,10 +16,10 @@ type Event struct {
 	Time  int64  `json:"time"` // Unix nanoseconds
 	Layer string `json:"layer"`
 	Kind  string `json:"kind"`
-	Peer  string `json:"peer,omitempty"`
-	Task  string `json:"task,omitempty"`
-	N     int64  `json:"n,omitempty"`
-	Text  string `json:"text,omitempty"`
+	Peer  string `json:"peer"`
+	Task  string `json:"task"`
+	N     int64  `json:"n"`
+	Text  string `json:"text"`
 }
 
 // Ring keeps the last Size events. The zero value is ready.

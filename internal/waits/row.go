@@ -18,26 +18,26 @@ const MaxTargets = 64
 
 // Row is a task as listings show it.
 type Row struct {
-	Key     string   `json:"key"`            // names it among the rows of a cluster
-	Task    string   `json:"task,omitempty"` // its ID; a task that has not left its process has none
+	Key     string   `json:"key"`  // names it among the rows of a cluster
+	Task    string   `json:"task"` // its ID; a task that has not left its process has none
 	Job     string   `json:"job"`
 	Func    string   `json:"func"`
-	Actor   string   `json:"actor,omitempty"`
+	Actor   string   `json:"actor"`
 	State   string   `json:"state"`
 	Node    string   `json:"node"`
 	PID     int      `json:"pid"`
 	Attempt int      `json:"attempt"`
-	AgeSec  float64  `json:"age_sec,omitempty"` // in this state, where that is known
-	Count   int      `json:"count,omitempty"`   // so many alike, of which nothing else is told; 0: one
-	For     []Target `json:"for,omitempty"`     // what it waits for
-	Need    int      `json:"need,omitempty"`    // how many of For and More have to be done for it to go on
-	More    int      `json:"more,omitempty"`    // targets left out
-	Why     string   `json:"why,omitempty"`     // what it waits for in words, where that is no task
-	Wait    uint64   `json:"wait,omitempty"`    // number of the wait; 0: it may be that another goroutine of the task goes on
-	Chain   []string `json:"chain,omitempty"`   // what it waits for, and what that waits for, in words
-	At      string   `json:"at,omitempty"`      // the process that has it, where another one tells of it
-	Proc    string   `json:"proc,omitempty"`    // the process that can end the wait with an error; "": none can
-	Sure    int      `json:"sure,omitempty"`    // of rows that several tell of one task that of the highest counts; listings have none
+	AgeSec  float64  `json:"age_sec"`         // in this state, where that is known
+	Count   int      `json:"count"`           // so many alike, of which nothing else is told; 0: one
+	For     []Target `json:"for"`   // what it waits for
+	Need    int      `json:"need"`            // how many of For and More have to be done for it to go on
+	More    int      `json:"more"`            // targets left out
+	Why     string   `json:"why"`             // what it waits for in words, where that is no task
+	Wait    uint64   `json:"wait"`  // number of the wait; 0: it may be that another goroutine of the task goes on
+	Chain   []string `json:"chain"` // what it waits for, and what that waits for, in words
+	At      string   `json:"at"`    // the process that has it, where another one tells of it
+	Proc    string   `json:"proc"`  // the process that can end the wait with an error; "": none can
+	Sure    int      `json:"sure,omitempty"`  // of rows that several tell of one task that of the highest counts; listings have none
 }
 
 // Target is a task that a row waits for.
@@ -167,9 +167,9 @@ type Actor struct {
 	State   string `json:"state"` // "idle", "running" or "waiting": what its running call does
 	Node    string `json:"node"`
 	PID     int    `json:"pid"`
-	Running string `json:"running,omitempty"` // the method
-	Queued  int    `json:"queued"`            // calls that wait
+	Running string `json:"running"` // the method
+	Queued  int    `json:"queued"`  // calls that wait
 
-	Name      string `json:"name,omitempty"`
-	Namespace string `json:"namespace,omitempty"` // where Name is unique
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"` // where Name is unique
 }
