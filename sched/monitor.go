@@ -73,6 +73,7 @@ type monitor struct {
 	last   time.Time           // when slots were last added because nothing moved
 	unused int                 // looks in a row at which extra slots were not needed
 	queued int                 // as told to onQueued
+	noted  map[string]noted    // what was told of slots
 	over   map[*Task]time.Time // running tasks whose context has ended, since when
 }
 
@@ -136,12 +137,35 @@ func (m *monitor) stall(now time.Time, queued int) {
 		m.last = now
 	}
 	n := 1 + e.extra.Load()/4
-	e.note("add slots", "", n)
+	m.note("add slots", now, n)
 	e.cfg.Logger.Debug("sched: nothing progresses, adding slots", "add", n, "queued", queued, "cpu_idle", idle)
 	e.extra.Add(n)
 	e.limit.Add(int32(n))
 	e.grant()
 	e.replace()
+}
+
+// noteEvery is how often one kind of event about slots is told: where they come and go for long, all others would
+// be pushed out of what the node remembers.
+const noteEvery = time.Second
+
+// noted is what has happened of a kind of event.
+type noted struct {
+	last time.Time // when it was told
+	n    int64     // what has come since
+}
+
+func (m *monitor) note(kind string, now time.Time, n int64) {
+	k := m.noted[kind]
+	k.n += n
+	if now.Sub(k.last) >= noteEvery {
+		m.e.note(kind, "", k.n)
+		k = noted{last: now}
+	}
+	if m.noted == nil {
+		m.noted = map[string]noted{}
+	}
+	m.noted[kind] = k
 }
 
 // shrink takes slots back that were not needed for a while.
@@ -156,7 +180,7 @@ func (m *monitor) shrink(full bool) {
 	}
 	m.unused = 0
 	n := 1 + x/4
-	e.note("take slots back", "", n)
+	m.note("take slots back", time.Now(), n)
 	e.extra.Add(-n)
 	e.limit.Add(-int32(n))
 }
