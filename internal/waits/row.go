@@ -27,17 +27,17 @@ type Row struct {
 	Node    string   `json:"node"`
 	PID     int      `json:"pid"`
 	Attempt int      `json:"attempt"`
-	AgeSec  float64  `json:"age_sec"`         // in this state, where that is known
-	Count   int      `json:"count"`           // so many alike, of which nothing else is told; 0: one
-	For     []Target `json:"for"`   // what it waits for
-	Need    int      `json:"need"`            // how many of For and More have to be done for it to go on
-	More    int      `json:"more"`            // targets left out
-	Why     string   `json:"why"`             // what it waits for in words, where that is no task
-	Wait    uint64   `json:"wait"`  // number of the wait; 0: it may be that another goroutine of the task goes on
-	Chain   []string `json:"chain"` // what it waits for, and what that waits for, in words
-	At      string   `json:"at"`    // the process that has it, where another one tells of it
-	Proc    string   `json:"proc"`  // the process that can end the wait with an error; "": none can
-	Sure    int      `json:"sure,omitempty"`  // of rows that several tell of one task that of the highest counts; listings have none
+	AgeSec  float64  `json:"age_sec"`        // in this state, where that is known
+	Count   int      `json:"count"`          // so many alike, of which nothing else is told; 0: one
+	For     []Target `json:"for"`            // what it waits for
+	Need    int      `json:"need"`           // how many of For and More have to be done for it to go on
+	More    int      `json:"more"`           // targets left out
+	Why     string   `json:"why"`            // what it waits for in words, where that is no task
+	Wait    uint64   `json:"wait"`           // number of the wait; 0: it may be that another goroutine of the task goes on
+	Chain   []string `json:"chain"`          // what it waits for, and what that waits for, in words
+	At      string   `json:"at"`             // the process that has it, where another one tells of it
+	Proc    string   `json:"proc"`           // the process that can end the wait with an error; "": none can
+	Sure    int      `json:"sure,omitempty"` // of rows that several tell of one task that of the highest counts; listings have none
 }
 
 // Target is a task that a row waits for.
