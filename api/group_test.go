@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -211,4 +212,32 @@ func init() {
 		v, err := nestsPlaced.Remote(c, n-1).Get(c)
 		return v + 1, err
 	}, api.RegisterAs("test.nestsPlaced"), api.Spread())
+}
+
+// slowCounter is made once a file is there; it does not heed its context.
+var slowCounter = api.Class1(func(_ context.Context, gate string) (*counter, error) {
+	os.WriteFile(gate+".begin", nil, 0o600)
+	_, err := waitsForFile(context.Background(), gate)
+	return &counter{}, err
+}, api.RegisterAs("test.slowCounter"))
+
+// TestRemovedWhileAnActorIsMade: an actor whose group is removed before it has been made does not live, also where nobody
+// refers to it any more, and gives back what it held.
+func TestRemovedWhileAnActorIsMade(t *testing.T) {
+	for name, c := range map[string]context.Context{"here": start(t), "in a worker": startIsolated(t)} {
+		gate, open := fileGate(t)
+		pg := newGroup(t, c, api.Bundle{"CPU": 2})
+		a := slowCounter.Options(api.InBundle(pg, 0), api.NumCPUs(2)).Remote(c, gate)
+		waitFile(t, c, gate+".begin")
+		if err := pg.Remove(c); err != nil {
+			t.Fatal(name, err)
+		}
+		var never *api.UnschedulableError
+		if err := a.Ready(c); !errors.As(err, &never) {
+			t.Error(name, err)
+		}
+		available(t, c, "CPU", 2)
+		open()
+		available(t, c, "CPU", 4)
+	}
 }

@@ -228,6 +228,7 @@ func (n *Node) removeGroupLocked(g *group, why string) {
 		n.reply(f, nil, rec(wire.ErrorUnschedulable))
 	}
 	g.asked = nil
+	n.endInGroupLocked(g, text)
 	if g.errand.held {
 		n.releaseLocked(g.errand)
 		for _, b := range g.bundles {
@@ -241,6 +242,33 @@ func (n *Node) removeGroupLocked(g *group, why string) {
 	}
 	n.event("group", "removed", g.owner.String(), int64(len(g.bundles)), g.id.String())
 }
+
+// endInGroupLocked has processes end what runs in a group. The owner of a task or actor cannot see to it: news of where that
+// runs may come after its outcome, and after the last reference to it is gone.
+func (n *Node) endInGroupLocked(g *group, why string) {
+	for _, p := range *n.procs.Load() {
+		var c wire.Cancel
+		for t, e := range p.errands {
+			switch {
+			case !slices.Contains(g.bundles, e.pool):
+			case e.spec.Kind == wire.KindCreate:
+				n.tell(p.addr, wire.KKill, wire.Marshal(&wire.Kill{Actor: e.spec.Actor, Why: why}))
+			default:
+				c.Tasks, c.Attempts = append(c.Tasks, t), append(c.Attempts, e.spec.Attempt)
+			}
+			if len(c.Tasks) == maxCancels {
+				n.tell(p.addr, wire.KCancel, wire.Marshal(&c))
+				c = wire.Cancel{}
+			}
+		}
+		if c.Tasks != nil {
+			n.tell(p.addr, wire.KCancel, wire.Marshal(&c))
+		}
+	}
+}
+
+// maxCancels bounds the tasks that one message cancels.
+const maxCancels = 1024
 
 // removeGroupsLocked removes those for which which is true.
 func (n *Node) removeGroupsLocked(which func(*group) bool, why string) {

@@ -317,6 +317,8 @@ func (n *Node) dropWaitingLocked(drop func(*errand) bool) {
 		j.waiting = slices.DeleteFunc(j.waiting, drop)
 	}
 	for _, w := range n.workers {
-		w.waiting = slices.DeleteFunc(w.waiting, drop)
+		for _, e := range w.waiting {
+			e.cancelled = e.cancelled || drop(e) // kept: a worker that was started for it alone is done with it when it attaches
+		}
 	}
 }

@@ -157,6 +157,9 @@ func (n *Node) errandRows() (rows []waits.Row) {
 	}
 	wait := func(es []*errand, pid int, format string, args ...any) {
 		for _, e := range es {
+			if e.cancelled {
+				continue
+			}
 			r := n.errandRow(e, sureErrand)
 			r.PID, r.Why = pid, fmt.Sprintf(format, args...)
 			rows = append(rows, r)

@@ -197,7 +197,9 @@ func (n *Node) failWaitingLocked(w *worker, tail string) {
 			Text: fmt.Sprintf("node: a worker on node %s did not come up: %s", n.id.Short(), firstLine(w.why)), Stack: tail}
 	}
 	for _, e := range waiting {
-		n.failLocked(e, why(e.spec.Func))
+		if !e.cancelled {
+			n.failLocked(e, why(e.spec.Func))
+		}
 	}
 	for i := range asked {
 		n.reply(&asked[i], nil, why(""))

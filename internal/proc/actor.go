@@ -218,14 +218,22 @@ func (p *Process) onKill(f *wire.Frame) {
 	p.endActor(m.Actor, m.Why, func() { p.reply(to, nil) })
 }
 
-// endActor ends an actor of this process; then, which may be nil, is called once its name is free again.
+// endActor ends an actor of this process, also one that is being made; then, which may be nil, is called once its name is free
+// again.
 func (p *Process) endActor(i id.Actor, why string, then func()) {
 	p.mu.Lock()
-	if c := p.claims[i]; c != nil && p.actors[i] == nil {
+	c := p.claims[i]
+	if c != nil && p.actors[i] == nil {
 		c.lost = why
 	}
 	p.mu.Unlock()
 	a := p.removeActor(i)
+	if a == nil && c == nil {
+		if f := p.inbox.find(attempt{task: id.Task(i)}); f != nil {
+			f.Fail(&ActorDiedError{Actor: i, Why: why}) // before it is hosted, or it ends when it is
+		}
+		a = p.removeActor(i) // or it was hosted meanwhile
+	}
 	if a == nil {
 		if then != nil {
 			then()

@@ -93,7 +93,8 @@ func (g *Group) Await(ctx context.Context) error {
 	return err
 }
 
-// lose ends the group here: tasks and actors that are to run in it, or do, end with why.
+// lose ends the group here: tasks and actors in it that have no outcome fail with why. The group's node ends what runs: this
+// process may not know yet where that is, or not any more.
 func (g *Group) lose(why error) bool {
 	p := g.p
 	p.mu.Lock()
@@ -103,35 +104,18 @@ func (g *Group) lose(why error) bool {
 	}
 	g.lost = why
 	delete(p.groups, g.id)
-	var out []*record
+	var out []*Future
 	for _, o := range p.objects {
-		if o.rec != nil && o.rec.group == g && (o.rec.f != nil || o.rec.actor) {
-			out = append(out, o.rec)
+		if o.rec != nil && o.rec.group == g && o.rec.f != nil {
+			out = append(out, o.rec.f)
 		}
 	}
 	p.mu.Unlock()
 	g.gate.Fail(why)
-	for _, rec := range out {
-		p.endInGroup(rec, why)
-	}
-	return true
-}
-
-// endInGroup ends what runs in a group that is no more. A task that has been sent away is recalled when it has failed here.
-func (p *Process) endInGroup(rec *record, why error) {
-	p.mu.Lock()
-	f, at := rec.f, rec.at
-	p.mu.Unlock()
-	if f != nil {
+	for _, f := range out {
 		f.Fail(why)
 	}
-	switch actor := id.Actor(rec.o.id.Task()); {
-	case !rec.actor:
-	case at == p.self:
-		p.endActor(actor, why.Error(), func() {})
-	case at.Proc != 0:
-		p.request(at, wire.KKill, wire.Marshal(&wire.Kill{Actor: actor, Why: why.Error()}), func([]byte, error) {})
-	}
+	return true
 }
 
 // Remove gives the resources back. What runs in the group ends.

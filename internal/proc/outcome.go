@@ -233,9 +233,16 @@ func (p *Process) result(m *wire.Result, done func(notTaken []id.Object)) {
 func (p *Process) settleResult(m *wire.Result, done func(notTaken []id.Object)) {
 	p.mu.Lock()
 	if o := p.objects[m.Task.Object(0)]; o != nil && o.rec != nil && o.rec.f != nil {
-		f := o.rec.f
+		f, g := o.rec.f, o.rec.group
+		var lost error
+		if g != nil {
+			lost = g.lost
+		}
 		p.mu.Unlock()
 		f.Expire()
+		if lost != nil { // it ended, or found room, as others of its group had ended
+			f.Fail(lost)
+		}
 		p.mu.Lock()
 	}
 	o := p.objects[m.Task.Object(0)]
