@@ -41,7 +41,7 @@ func all[A, R any](ctx context.Context, f *remote[A, R], n int, values []A, one 
 		return refs
 	}
 	if f.slab != nil && values != nil {
-		block(f, to, refs, values)
+		block(ctx, p, f, to, refs, values)
 		return refs
 	}
 	ready := calls(ctx, p, f, refs, one, func(h *proc.Future) bool {
@@ -87,13 +87,17 @@ func allReady(fs []*proc.Future) bool {
 	return true
 }
 
-// block makes calls of slabs of their own and submits them, in ranges.
-func block[A, R any](f *remote[A, R], to sched.Place, refs []Ref[R], xs []A) {
+// block makes calls of slabs of their own and submits them, in ranges, before each of which it waits where too much is
+// unfinished.
+func block[A, R any](ctx context.Context, p *proc.Process, f *remote[A, R], to sched.Place, refs []Ref[R], xs []A) {
 	per := f.slab.n
 	size := max(blockLeast, (len(refs)+blockMost-1)/blockMost)
 	size = (size + per - 1) / per * per
 	for lo := 0; lo < len(refs); lo += size {
 		hi := min(lo+size, len(refs))
+		if lo > 0 && p.Full() {
+			to, _ = p.Place(ctx)
+		}
 		block1(f, to, refs[lo:hi], xs[lo:hi])
 	}
 }

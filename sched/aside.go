@@ -43,7 +43,8 @@ func (a *aside) add(t *Task) {
 		return
 	}
 	a.mu.Lock()
-	full := len(a.queue) >= maxAside
+	n := len(a.queue)
+	full := n >= maxAside
 	start := false
 	if !full {
 		a.insertLocked(a.e.rank(t))
@@ -55,6 +56,9 @@ func (a *aside) add(t *Task) {
 	a.mu.Unlock()
 	if full {
 		t.failFrom(ErrBusy, stNew)
+	}
+	if n >= a.e.crowd.near {
+		a.e.crowded(n)
 	}
 	if !start {
 		return

@@ -69,6 +69,13 @@
 // claims these one by one. Before that it is Done, so that each task is in one span that is not. A span that fails
 // before it is run fails those of its tasks that nobody has claimed. Take gives another process at most half.
 //
+// # The bound of unfinished work
+//
+// Submitters wait while too many tasks are queued, or wait for what they need (Limit, Place). What a submission pays is a look
+// at one word that nobody writes; all queues are counted only when one of them has so many that they may hold the bound together. A task
+// that waits gives its slot back, so that a tree of tasks each of which starts more than the bound goes on.
+// What puts tasks back into a queue (halves of a span, what another process did not take) does not wait.
+//
 // # Broods
 //
 // What a task starts under its own context is not bounded by that context, which ends with the task, but by the Root
@@ -109,7 +116,7 @@
 //
 // # Lock order
 //
-// A task's Ext.mu, then Engine.mu; Root.mu, broods.mu, aside.mu, ranked.mu, shares.mu, slots.mu and the queues' locks are leaves.
+// A task's Ext.mu, then Engine.mu; Limit.mu, then Engine.mu; Root.mu, broods.mu, aside.mu, ranked.mu, shares.mu, slots.mu and the queues' locks are leaves.
 // Callbacks (OnDone, a scope's cancel on Finish) run under none of them, Take's fits under a queue's.
 //
 // # Rejected

@@ -43,6 +43,8 @@ type Config struct {
 	Ended func(r *Root, err error)
 	// Priority gives the priority of a task that was submitted with Opts.Priority. Default nil: all have 0.
 	Priority func(t *Task) int
+	// Queued is how many tasks may be queued, or wait for what they need, before submitters wait. Default DefaultQueued.
+	Queued int
 	// Logger gets what is unusual. Default: nothing is logged.
 	Logger *slog.Logger
 
@@ -56,6 +58,9 @@ func (c Config) withDefaults() Config {
 	c.Slots = min(c.Slots, maxSlots)
 	if c.Grace <= 0 {
 		c.Grace = 5 * time.Second
+	}
+	if c.Queued <= 0 {
+		c.Queued = DefaultQueued
 	}
 	if c.stall <= 0 {
 		c.stall = stallIdle
@@ -76,6 +81,8 @@ type Engine struct {
 	wide  *aside
 	part  *aside
 	base  *Root // what finished tasks stand on whose own root leads to other tasks
+	tired *Root // what submissions stand on that waited for room until their context ended
+	crowd crowd
 
 	slots
 	shares shares
@@ -124,6 +131,8 @@ func New(cfg Config) *Engine {
 	e.waits.news = make(chan struct{}, 1)
 	e.limit.Store(int32(cfg.Slots))
 	e.base = &Root{ctx: context.Background(), e: e, user: cfg.User}
+	e.tired = &Root{ctx: ended, done: ended.Done(), e: e, user: cfg.User}
+	e.crowd.init(e, cfg.Queued)
 	e.free, e.wide, e.part = newAside(e, false), newAside(e, true), newAside(e, true)
 	var all []*worker
 	for range shards {

@@ -16,7 +16,7 @@ var (
 	// ErrGoexit is the failure of a task whose function called runtime.Goexit.
 	ErrGoexit = errors.New("sched: task called runtime.Goexit: return an error instead")
 	// ErrBusy is the failure of a task that found its queue at its bound.
-	ErrBusy = errors.New("sched: queue is full: wait for results before submitting more")
+	ErrBusy = errors.New("sched: too much is unfinished: wait for results before submitting more")
 	// ErrTooWide is matched by the failure of a task that asks for more CPU slots than the engine has.
 	ErrTooWide = errors.New("sched: task needs more CPU slots than there are")
 	// ErrAbandoned is matched by what Close returns when goroutines did not come back in time.

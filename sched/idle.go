@@ -15,6 +15,9 @@ func (e *Engine) pushed(n int) {
 	if e.idle.Load() > 0 && e.searching.Load() == 0 && (n > 1 || !e.watching.Load()) {
 		e.kick()
 	}
+	if n >= e.crowd.near {
+		e.crowded(n)
+	}
 }
 
 // kick makes sure that somebody searches; false: nobody was idle.

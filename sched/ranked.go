@@ -70,7 +70,8 @@ func (h *entries) Pop() any {
 func (e *Engine) addRanked(t *Task) {
 	q := &e.ranked
 	q.mu.Lock()
-	full := len(q.heap) >= maxAside
+	n := len(q.heap)
+	full := n >= maxAside
 	if !full {
 		if len(q.heap) >= max(q.sweep, leastSweep) {
 			e.dropRankedLocked((*Task).Stale)
@@ -85,7 +86,7 @@ func (e *Engine) addRanked(t *Task) {
 		t.failFrom(ErrBusy, stNew)
 		return
 	}
-	e.pushed(2) // S2: whoever is idle comes at once
+	e.pushed(max(2, n)) // S2: whoever is idle comes at once
 }
 
 // countRankedLocked tells who does not hold the lock. While one is queued, getters outside of tasks leave free slots to the

@@ -109,6 +109,14 @@ func (r *Root) over() bool {
 	}
 }
 
+// overErr is what a submission under r, which is over, fails with.
+func (r *Root) overErr() error {
+	if r == r.e.tired {
+		return ErrBusy
+	}
+	return &CancelledError{Cause: r.ctx.Err()}
+}
+
 // drop fails what is queued or hung under r.
 func (r *Root) drop() {
 	err := &CancelledError{Cause: r.ctx.Err()}

@@ -86,7 +86,10 @@ func (e *Engine) pushSpan(w *worker, r *Root, at func(int) *Task, lo, hi int) {
 		s.failFrom(ErrBusy, stNew)
 		return
 	}
-	e.pushed(n + hi - lo - 1)
+	if n += hi - lo - 1; n >= e.crowd.near {
+		e.crowded(0)
+	}
+	e.pushed(n)
 	e.checkClosed(&s.Task)
 }
 

@@ -38,7 +38,7 @@ func (o *Opts) slots() uint16 {
 }
 
 // Submit gives t to the engine, which runs f for it once, unless t fails before: with ErrCancelled when ctx
-// ends, ErrClosed, ErrBusy or ErrTooWide. It does not block. Ctx bounds the task; a task's context gives
+// ends, ErrClosed, ErrBusy or ErrTooWide. It waits as Place does. Ctx bounds the task; a task's context gives
 // the context above it, so that a task's return does not cancel what it started.
 func (e *Engine) Submit(ctx context.Context, t *Task, f *Func, o Opts) {
 	t.shape = o.slots()
@@ -63,20 +63,6 @@ func (e *Engine) Submit(ctx context.Context, t *Task, f *Func, o Opts) {
 type Place struct {
 	w *worker
 	r *Root // nil: the context is that of a task that has ended
-}
-
-// Place says where a submission under ctx goes. It is for one submission, made at once.
-func (e *Engine) Place(ctx context.Context) Place {
-	w, r := e.place(ctx)
-	return Place{w, r}
-}
-
-// Context is what bounds the submission, for later ones that are to have the same bound: that of a task ends with it.
-func (p Place) Context() context.Context {
-	if p.r == nil {
-		return ended
-	}
-	return p.r
 }
 
 // Lanes is how many lanes there are.
@@ -104,7 +90,7 @@ func (p Place) admit(t *Task, f *Func) bool {
 	}
 	t.setKin(r.kin(f))
 	if r.done != nil && r.over() {
-		t.Fail(&CancelledError{Cause: r.ctx.Err()})
+		t.Fail(r.overErr())
 		return false
 	}
 	if trace.On() && t.traced() { // which task submits is looked for only then
@@ -216,6 +202,9 @@ func (e *Engine) hang(t *Task, w *worker, r *Root, deps []*Task) {
 	h.left.Store(int32(len(deps)))
 	t.state.Store(stHung)
 	t.attach(&node{needs: h})
+	if n := int(e.crowd.hung.Add(1)); n >= e.crowd.near {
+		e.crowded(n)
+	}
 	r.hang(t)
 	for _, d := range deps {
 		d.attach(&node{dep: h})
@@ -251,6 +240,7 @@ func (t *Task) unneed(h *hang) bool {
 		if n.needs != h {
 			continue
 		}
+		h.w.e.crowd.hung.Add(-1)
 		if prev == nil {
 			x.list.Store(n.next)
 		} else {

@@ -51,6 +51,8 @@ func wake(n *node) {
 			n.dep.signal()
 		case n.scope != nil:
 			n.scope.close()
+		case n.needs != nil: // it failed before it had what it needs
+			n.needs.w.e.crowd.hung.Add(-1)
 		}
 		n = next
 	}

@@ -17,7 +17,6 @@ const (
 	feedMost   = 4096                 // tasks that the worker has before it because they are short
 	feedStall  = 20 * time.Millisecond
 	feedBlocks = wire.MaxSlots / 2 // tasks that the worker has because those before them wait
-	feedQueue  = 4_000_000         // tasks that wait here
 	feedLook   = 64                // submissions between two looks at the results
 )
 
@@ -103,15 +102,17 @@ func (d *feed) add(f *Future) {
 	case d.closed != nil:
 		refused = d.closed
 	case d.queue.n == 0 && d.state == feedOpen && d.hasRoom() && d.sendLocked(f):
-	case d.queue.n >= feedQueue:
-		refused = errorf("%w: %d tasks wait for the worker", ErrBusy, feedQueue)
 	default:
 		d.queue.push(f)
 		d.waitLocked()
 	}
 	d.sent++
 	look := d.sent%feedLook == 0
+	full := d.queue.n >= int(d.p.waits.most)
 	d.mu.Unlock()
+	if full {
+		d.p.waits.limit.Reach()
+	}
 	if refused != nil {
 		f.Redeem()
 		f.Fail(refused)

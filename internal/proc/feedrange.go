@@ -30,6 +30,9 @@ func (p *Process) FeedsRanges(o *Options) bool {
 // Away makes f a call for SubmitRange, under ctx and with the options of its function or o.
 func (p *Process) Away(ctx context.Context, f *Future, o *Options) {
 	f.SetOptions(o)
+	if !p.waits.admit(ctx, f) {
+		return
+	}
 	p.engine.Loose(ctx, &f.Task, f.Func())
 	f.kind().Stow(f)
 }
@@ -44,23 +47,23 @@ func (d *feed) addAll(n int, at func(int) *Future) {
 	}
 	d.mu.Lock()
 	err := d.closed
-	fit := max(0, min(n, feedQueue-d.queue.n))
-	if err != nil {
-		fit = 0
-	} else if fit < n {
-		err = errorf("%w: %d tasks wait for the worker", ErrBusy, feedQueue)
+	if err == nil {
+		d.queue.pushAll(n, at)
+		d.refillLocked()
 	}
-	d.queue.pushAll(fit, at)
-	d.refillLocked()
 	if d.queue.n > 0 {
 		d.p.onQueued(d.queue.n)
 		d.waitLocked()
 	}
+	full := d.queue.n >= int(d.p.waits.most)
 	d.mu.Unlock()
+	if full {
+		d.p.waits.limit.Reach()
+	}
 	ended := false
 	for i := range n {
 		f := at(i)
-		if i >= fit {
+		if err != nil {
 			f.Redeem()
 			f.Fail(err)
 		} else {

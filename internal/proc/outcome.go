@@ -31,6 +31,7 @@ func (p *Process) failRecord(rec *record, err error) {
 // endRecordLocked lets go of what a task that is done does not need any more.
 func (p *Process) endRecordLocked(rec *record, stored bool) {
 	rec.f, rec.deps, rec.out = nil, nil, false
+	p.waits.sub(rec)
 	if !stored && !rec.actor {
 		rec.o.rec, rec.keep, rec.spec = nil, nil, nil
 	}

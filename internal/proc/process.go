@@ -75,6 +75,7 @@ type Process struct {
 	let      let
 	recalled recalled
 	bounds   bounds
+	waits    unfinished
 	outbox   outbox
 	node     *wire.Link
 }
@@ -141,7 +142,8 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	slots := max(1, int(w.CPUs+0.999))
 	p.carry = newCarrier(p)
-	ec := sched.Config{Slots: slots, CPU: newCPUs(p.arena), User: p, Priority: priorityOf, Logger: cfg.Logger}
+	most, bytes := mostUnfinished()
+	ec := sched.Config{Slots: slots, Queued: int(most), CPU: newCPUs(p.arena), User: p, Priority: priorityOf, Logger: cfg.Logger}
 	if cfg.Worker != 0 {
 		ec.Blocked = p.carry.blocked
 	} else if cfg.Isolate {
@@ -150,6 +152,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	}
 	p.engine = sched.New(ec)
 	p.root = p.engine.NewRoot(p.ctx)
+	p.waits.init(p, most, bytes)
 	p.bounds.p, p.outbox.p = p, p
 	if cfg.Worker != 0 {
 		worker.Store(p)

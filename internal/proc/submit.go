@@ -23,6 +23,7 @@ type record struct {
 	keep    []any // what the specification refers to and must outlive it
 	deps    []any // the objects it takes: held until it is done
 	attempt uint32
+	weight  int64   // bytes that count as unfinished
 	step    uint32  // of the last report of where it is
 	left    int     // retries
 	at      id.Addr // where it is; zero: not known yet
@@ -47,6 +48,9 @@ func (p *Process) Submit(ctx context.Context, f *Future, o *Options, deps []*Fut
 	}
 	placed := o.placed() || p.cfg.Isolate || o.milli() > uint32(p.engine.Slots())*1000
 	if placed || o.managed() {
+		if !p.waits.admit(ctx, f) {
+			return
+		}
 		if p.feeds(f, o) {
 			p.engine.Loose(ctx, &f.Task, f.Func())
 			p.feed.addAfter(f, deps)
@@ -75,19 +79,25 @@ func (p *Process) Place(ctx context.Context) (sched.Place, bool) {
 	return p.engine.Place(ctx), true
 }
 
+// Full says whether a call of Place waits.
+func (p *Process) Full() bool { return p.engine.Full() }
+
 // Feeds says whether Feed may be called.
 func (p *Process) Feeds() bool { return p.feed != nil }
 
 // Feed is Submit of a call with plain options that neither needs nor has anything beside it, where all tasks of this
 // process run in a worker: Feeds says whether they do.
 func (p *Process) Feed(ctx context.Context, f *Future, fn *Func) {
+	if !p.waits.admit(ctx, f) {
+		return
+	}
 	p.engine.Loose(ctx, &f.Task, &fn.Run)
 	p.feed.add(f)
 }
 
 // Bound is what bounds a submission under ctx. What is submitted under it does not end with the task whose context ctx
 // may be.
-func (p *Process) Bound(ctx context.Context) context.Context { return p.engine.Place(ctx).Context() }
+func (p *Process) Bound(ctx context.Context) context.Context { return p.engine.Bounds(ctx) }
 
 // priorityOf is the priority of a task of this process.
 func priorityOf(t *sched.Task) int {
@@ -158,10 +168,13 @@ func (p *Process) afterDeps(f *Future, deps []*Future, then func()) {
 	p.mu.Lock()
 	p.early[f] = deps
 	p.mu.Unlock()
+	p.waits.early.Add(1)
+	p.waits.look()
 	p.whenDone(deps, func() {
 		p.mu.Lock()
 		delete(p.early, f)
 		p.mu.Unlock()
+		p.waits.early.Add(-1)
 		then()
 	})
 }
@@ -244,6 +257,9 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	rec.spec = s.Append(nil)
 	if len(rec.spec) > wire.MaxBody {
 		return nil, s, fmt.Errorf("kadre: the arguments of %s take %d bytes in its specification, at most %d: put them first and pass references", s.Func, len(rec.spec), wire.MaxBody)
+	}
+	if k == wire.KindTask {
+		p.waits.add(rec)
 	}
 	p.mu.Lock()
 	o.rec = rec

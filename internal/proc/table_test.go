@@ -21,6 +21,7 @@ func detached(t testing.TB) *Process {
 	p.engine = sched.New(sched.Config{Slots: 1, User: p})
 	t.Cleanup(func() { p.engine.Close(t.Context()) })
 	p.root = p.engine.NewRoot(t.Context())
+	p.waits.init(p, maxUnfinished, maxUnfinishedSpec)
 	return p
 }
 
