@@ -71,7 +71,10 @@ func awaitAll(ctx context.Context, n int, at func(int) *proc.Future) (int, error
 		}
 		f := at(left - 1)
 		if f.Ready() {
-			return left - 1, failureOf(f)
+			if err := failureOf(f); err != nil {
+				return left - 1, err
+			}
+			continue // it has finished since; those before it are yet to be waited for
 		}
 		if failed == nil {
 			failed = make(chan int, 1)
