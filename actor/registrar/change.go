@@ -329,14 +329,8 @@ func (m *Machine) moveHouse() {
 // knew is gone. There may be later configurations than the one known here: peers that are up tell, and one that is not may be
 // a registrar of it, so all must be up, and the one that has been so for longest does it. Who holds names by them may do so for as long as a lease lasts, and takes them along; new holders wait.
 func (m *Machine) checkLost() {
-	gone := 0
-	for _, r := range m.cfg.Members {
-		if m.epochs[r.Node] > r.Epoch {
-			gone++
-		}
-	}
 	switch {
-	case gone == 0 || gone <= len(m.cfg.Members)-m.cfg.majority() || len(m.down) > 0 || !m.lowest():
+	case len(m.down) > 0 || !m.isLost():
 		m.lostSince = 0
 		return
 	case m.lostSince == 0:
@@ -357,6 +351,27 @@ func (m *Machine) checkLost() {
 	m.next = newAcceptor(m.self, cfg, nil)
 	m.adopt(&cfg)
 	m.quietUntil = m.now + leaseTime + drift
+}
+
+// isLost says whether it is for this member to found a line: there is no majority of the configuration that counts, or none
+// of the one that is decided to follow it, whose members have not started and never will. Of the latter only the registrars
+// that are left know.
+func (m *Machine) isLost() bool {
+	if m.goneFor(m.cfg.Members) {
+		return m.lowest()
+	}
+	return m.change != nil && m.change.phase == beginning && m.goneFor(m.change.next.Members) && m.first()
+}
+
+// goneFor says whether so many of members have started anew that no majority of them can ever be had.
+func (m *Machine) goneFor(members []Member) bool {
+	gone := 0
+	for _, r := range members {
+		if m.epochs[r.Node] > r.Epoch {
+			gone++
+		}
+	}
+	return gone > (len(members)-1)/2
 }
 
 // lowest says whether no peer that is up has started before this member: it is the one to found.

@@ -34,7 +34,7 @@
 //
 // Every node founds a line of configurations when it starts. Where two meet, that of the lower genesis (the older member)
 // counts, and actors of the other line claim their names in it: one whose name is taken ends. Where most registrars
-// of a configuration have started anew, nobody can know any more what they knew: a new era begins, in which names are given to new
+// of a configuration, or of the one decided to follow it, have started anew, nobody can know any more what they knew: a new era begins, in which names are given to new
 // holders only after a lease's time, so that those who had them come first.
 //
 // A Machine is used by one goroutine at a time. Messages may be lost, repeated and reordered; those of earlier starts of a node

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -411,11 +410,7 @@ func (s *namesWorld) run(d time.Duration) {
 
 func TestNamesAreUnique(t *testing.T) {
 	var granted, ended, silent, runs int
-	n := 60
-	if v := os.Getenv("KADRE_SIM"); v != "" {
-		n, _ = strconv.Atoi(v)
-	}
-	Seeds(t, n, func(t testing.TB, seed uint64) {
+	Seeds(t, 60, func(t testing.TB, seed uint64) {
 		net := Net{Min: time.Millisecond, Max: 60 * time.Millisecond, Loss: float64(seed%4) * 0.03, Dup: 0.05}
 		s := newNamesWorld(t, seed, net)
 		s.w.After(3*time.Second, func() { s.fault(seed%3 != 0) })
