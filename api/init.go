@@ -134,7 +134,7 @@ func (rt *Runtime) Close() error {
 func processOf(ctx context.Context) (*proc.Process, error) {
 	switch c := ctx.(type) {
 	case *sched.Task:
-		if p := proc.ProcessOf(c); p != nil {
+		if p, _ := c.Home().(*proc.Process); p != nil {
 			return p, nil
 		}
 	case *carrier:

@@ -129,10 +129,11 @@ func failed[R any](p *proc.Process, typ *proc.Type, err error) Ref[R] {
 
 // await returns nil once f is done, or what went wrong with it or with the waiting.
 func await(ctx context.Context, f *proc.Future) error {
-	if f.Process() == nil {
+	p := f.Process()
+	if p == nil {
 		return f.Failure()
 	}
-	return f.Process().Await(ctx, f)
+	return p.Await(ctx, f)
 }
 
 // Get is r.Get(ctx).

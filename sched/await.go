@@ -139,10 +139,11 @@ func (b *batch) end() {
 
 // mayInline says whether the goroutine that waits under ctx, inside of me when that is not nil, may run t.
 func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
-	if t.shape&noInline != 0 || t.Func().goexit.Load() || t.Func().learned.Load() == 0 {
+	k := t.kinOf()
+	if t.shape&noInline != 0 || k.fn.goexit.Load() || k.fn.learned.Load() == 0 {
 		return false // one that has never returned may end the goroutine
 	}
-	if r := t.rootOf(); r == nil || r.e != e {
+	if k.root == nil || k.root.e != e {
 		return false
 	}
 	// Not merely covered: who parks gives back the slots of the innermost task, and that must be all its
@@ -157,7 +158,7 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 	var done <-chan struct{}
 	if own := me != nil && ctx == context.Context(me); own {
 		r := me.rootOf()
-		if to := t.rootOf(); r == to || to.brood != nil && to.brood.owner.Load() == me {
+		if to := k.root; r == to || to.brood != nil && to.brood.owner.Load() == me {
 			return true // whatever ends the wait ends t as well
 		}
 		if r != nil {
@@ -169,7 +170,7 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 	if done == nil {
 		return true
 	}
-	d := t.Func().Learned()
+	d := k.fn.Learned()
 	if d == 0 || d > inlineLimit || ctx.Err() != nil {
 		return false
 	}
@@ -181,9 +182,7 @@ func (e *Engine) mayInline(ctx context.Context, me, t *Task) bool {
 func (e *Engine) inline(me, t *Task) bool {
 	if me != nil {
 		if t.claimBy(me) {
-			w := e.worker(me)
-			w.q.DropStale()
-			w.exec(t, me.depth+1, me)
+			e.byLane[me.lane].Load().exec(t, me.depth+1, me) // its entry is dropped by the next push, or by who comes for it
 			if e.press.Load() != 0 {
 				e.turnOf(me)
 			}
@@ -195,9 +194,7 @@ func (e *Engine) inline(me, t *Task) bool {
 	}
 	defer e.release(1) // also when t calls Goexit
 	if t.claim() {
-		w := e.shard()
-		w.q.DropStale()
-		w.exec(t, 1, nil)
+		e.shard().exec(t, 1, nil)
 	}
 	return true
 }

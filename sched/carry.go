@@ -13,7 +13,7 @@ func (e *Engine) Borrow() {
 	if e.tryOwn(1) {
 		return
 	}
-	e.running.Add(1)
+	e.use.Add(1)
 	if e.cpu != nil {
 		e.owed.Add(1)
 	}

@@ -60,7 +60,7 @@
 //	   off again and wake it                   wake all
 //
 // Both are in one order for everybody, so that A2 sees F1, or F2 sees A1. A waiter for slots and release
-// do the same with the count of waiters and that of slots in use; putWords and letGo with spare and hold.
+// do the same with the count of waiters and that of slots in use; putBack and letGo with spare words and hold.
 //
 // # Ranges
 //

@@ -296,7 +296,7 @@ type Stats struct {
 // Stats looks.
 func (e *Engine) Stats() Stats {
 	return Stats{
-		Slots: e.cfg.Slots, Running: int(e.running.Load()), Waiting: int(e.waiting.Load()), Queued: e.Queued(),
+		Slots: e.cfg.Slots, Running: int(e.running()), Waiting: int(e.waiting.Load()), Queued: e.Queued(),
 		Executors: len(*e.all.Load()) - shards, Idle: int(e.idle.Load()), Extra: int(e.extra.Load()),
 		Steals: e.steals.Load(), Wakes: e.wakes.Load(), Spawns: e.spawns.Load(), Abandoned: e.abandoned.Load(),
 	}

@@ -59,7 +59,7 @@ func (e *Engine) monitor() {
 }
 
 func (e *Engine) busy() bool {
-	return e.running.Load() > 0 || e.waiting.Load() > 0 || e.stop.Load() || e.more() ||
+	return e.running() > 0 || e.waiting.Load() > 0 || e.stop.Load() || e.more() ||
 		len(*e.all.Load())-shards > int(e.idle.Load()) || len(e.free.active()) > 0 || len(e.part.active()) > 0
 }
 
@@ -87,6 +87,9 @@ func (m *monitor) reset() {
 func (m *monitor) look() bool {
 	e := m.e
 	now := time.Now()
+	for _, v := range *e.all.Load() {
+		v.q.DropStale() // what getters ran themselves
+	}
 	n := e.Queued()
 	m.tell(n)
 	m.stall(now, n)
@@ -94,7 +97,7 @@ func (m *monitor) look() bool {
 	if e.cpu != nil && e.waiting.Load() > 0 {
 		e.grant()
 	}
-	if e.wides.Load()&widesMask > 0 || e.running.Load() > e.limit.Load() || e.cpu != nil && e.running.Load() > 0 && e.cpu.Over() {
+	if e.wides.Load()&widesMask > 0 || e.running() > e.limit.Load() || e.cpu != nil && e.running() > 0 && e.cpu.Over() {
 		e.press.Or(pressSlots)
 	} else {
 		e.press.And(^pressSlots)
@@ -116,7 +119,7 @@ func (m *monitor) stall(now time.Time, queued int) {
 	used := cpuTime()
 	idle := !m.at.IsZero() && used-m.cpu < now.Sub(m.at)*time.Duration(e.cfg.Slots)/2
 	m.cpu, m.at = used, now
-	full := e.running.Load() >= e.limit.Load() || e.wides.Load()&widesMask > 0 && e.cpu == nil
+	full := e.running() >= e.limit.Load() || e.wides.Load()&widesMask > 0 && e.cpu == nil
 	if sign != m.sign || m.since.IsZero() || !full || queued == 0 && e.waiting.Load() == 0 {
 		m.sign, m.since, m.added = sign, now, 0
 		m.shrink(full)
@@ -188,7 +191,7 @@ func (m *monitor) shrink(full bool) {
 // sign changes whenever a queue does or an executor takes another task.
 func (e *Engine) sign() uint64 {
 	e.ranked.mu.Lock()
-	h := uint64(e.running.Load()) ^ e.ranked.moves<<32
+	h := uint64(e.running()) ^ e.ranked.moves<<32
 	e.ranked.mu.Unlock()
 	for _, v := range *e.all.Load() {
 		_, moves := v.q.Len()

@@ -23,15 +23,14 @@ type slots struct {
 
 	_ [40]byte
 	// atomic
-	limit   atomic.Int32 // the configured slots and what the monitor added
-	running atomic.Int32 // slots in use
-	waiting atomic.Int32 // len(queue)
-	wides   atomic.Int32 // waiters that nobody overtakes, for more than one slot as a rule; plus rankedWaits
-	spare   atomic.Int32 // words held for no slot, while somebody watches
-	owed    atomic.Int32 // slots taken without a word, while the engine ends and by a carrier
-	hold    atomic.Bool  // somebody watches: words that fall free are kept for a moment
-	stop    atomic.Bool  // everybody gets a slot, so that the engine can end
-	_       [36]byte
+	limit   atomic.Int32  // the configured slots and what the monitor added
+	use     atomic.Uint64 // below: slots in use; above: words held for no slot, while somebody watches. One operation changes both
+	waiting atomic.Int32  // len(queue)
+	wides   atomic.Int32  // waiters that nobody overtakes, for more than one slot as a rule; plus rankedWaits
+	owed    atomic.Int32  // slots taken without a word, while the engine ends and by a carrier
+	hold    atomic.Bool   // somebody watches: words that fall free are kept for a moment
+	stop    atomic.Bool   // everybody gets a slot, so that the engine can end
+	_       [32]byte
 
 	mu    sync.Mutex
 	queue []slotWaiter
@@ -49,30 +48,39 @@ const (
 	widesMask   = rankedWaits - 1
 )
 
-// take takes n slots and their words when there are as many.
+// spareOne is a spare word in slots.use.
+const spareOne = 1 << 32
+
+// running is how many slots are in use.
+func (s *slots) running() int32 { return int32(s.use.Load()) }
+
+// take takes n slots and their words when there are as many. Spare words go first.
 func (s *slots) take(n int32) bool {
+	var have int32
 	for {
-		r := s.running.Load()
-		if r+n > s.limit.Load() && !s.stop.Load() {
+		u := s.use.Load()
+		if int32(u)+n > s.limit.Load() && !s.stop.Load() {
 			return false
 		}
-		if s.running.CompareAndSwap(r, r+n) {
+		have = min(n, int32(u>>32))
+		if s.use.CompareAndSwap(u, u+uint64(n)-uint64(have)*spareOne) {
 			break
 		}
 	}
-	if s.cpu == nil {
-		return true
-	}
-	for i := range n {
-		if s.word() {
+	return have == n || s.cpu == nil || s.claimWords(n, have)
+}
+
+// claimWords gets the words of n slots that are taken, beyond the first have; where there are too few it gives all back.
+func (s *slots) claimWords(n, have int32) bool {
+	for i := have; i < n; i++ {
+		if s.cpu.Claim() {
 			continue
 		}
 		if s.stop.Load() {
 			s.owed.Add(1)
 			continue
 		}
-		s.putWords(i)
-		s.running.Add(-n)
+		s.putBack(n, i)
 		return false
 	}
 	return true
@@ -103,13 +111,31 @@ func (s *slots) acquireAs(n int32, wide bool) {
 }
 
 func (s *slots) release(n int32) {
-	if s.cpu != nil {
-		s.putWords(n)
-	}
-	s.running.Add(-n)         // 1
+	s.putBack(n, n)           // 1
 	if s.waiting.Load() > 0 { // 2
 		s.grant()
 	}
+}
+
+// putBack gives n slots back and words of theirs, or keeps these for a moment while somebody watches who will end that.
+func (s *slots) putBack(n, words int32) {
+	if s.cpu == nil {
+		s.use.Add(-uint64(n))
+		return
+	}
+	for ; words > 0 && s.settleOwed(); words-- {
+	}
+	if words > 0 && s.hold.Load() && !s.cpu.Wanted() {
+		s.use.Add(uint64(words)*spareOne - uint64(n)) // 1: pairs with letGo
+		if !s.hold.Load() {                           // 2
+			s.flushWords()
+		}
+		return
+	}
+	for ; words > 0; words-- {
+		s.cpu.Release()
+	}
+	s.use.Add(-uint64(n))
 }
 
 // grant gives what is free to those who wait longest.
@@ -135,35 +161,6 @@ func (s *slots) grantLocked() {
 	}
 }
 
-// word takes a CPU word, one that is held already if there is.
-func (s *slots) word() bool {
-	for {
-		n := s.spare.Load()
-		if n == 0 {
-			return s.cpu.Claim()
-		}
-		if s.spare.CompareAndSwap(n, n-1) {
-			return true
-		}
-	}
-}
-
-// putWords gives n words back, or keeps them for a moment while somebody watches who will.
-func (s *slots) putWords(n int32) {
-	for ; n > 0 && s.settleOwed(); n-- {
-	}
-	if n > 0 && s.hold.Load() && !s.cpu.Wanted() {
-		s.spare.Add(n)      // 1: pairs with letGo
-		if !s.hold.Load() { // 2
-			s.flushWords()
-		}
-		return
-	}
-	for ; n > 0; n-- {
-		s.cpu.Release()
-	}
-}
-
 // settleOwed lets a slot that was taken without a word be the one that is given back.
 func (s *slots) settleOwed() bool {
 	for {
@@ -184,10 +181,12 @@ func (s *slots) letGo() {
 }
 
 func (s *slots) flushWords() {
-	if s.cpu == nil {
-		return
-	}
-	for n := s.spare.Swap(0); n > 0; n-- {
-		s.cpu.Release()
+	for u := s.use.Load(); u >= spareOne; u = s.use.Load() {
+		if !s.use.CompareAndSwap(u, u%spareOne) {
+			continue
+		}
+		for ; u >= spareOne; u -= spareOne {
+			s.cpu.Release()
+		}
 	}
 }

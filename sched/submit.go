@@ -124,7 +124,15 @@ var bare = &Root{ctx: context.Background()}
 // context ctx is has ended.
 func (e *Engine) place(ctx context.Context) (*worker, *Root) {
 	p, ok := ctx.(*Task)
-	if !ok {
+	if ok {
+		if k := p.kinOf(); p.lane != 0 && k.root != nil && k.root.e == e && !p.Ready() { // a task that runs here, as nearly always
+			w := e.byLane[p.lane].Load()
+			if k.fn.short() {
+				return w, k.root
+			}
+			return w, e.broodOf(w, p, k.root)
+		}
+	} else {
 		w := e.shard()
 		if r := w.roots.last.Load(); r != nil && SameContext(r.ctx, ctx) {
 			return w, r

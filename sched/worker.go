@@ -52,11 +52,12 @@ type worker struct {
 // exec runs a task that the caller has claimed, on this goroutine: that of me, which waits for it, where me is not nil.
 func (w *worker) exec(t *Task, depth uint8, me *Task) {
 	t.lane, t.depth = w.lane, depth
-	if r := t.rootOf(); r != nil && r.done != nil && r.over() {
+	k := t.kinOf()
+	if r := k.root; r != nil && r.done != nil && r.over() {
 		t.Fail(&CancelledError{Cause: r.ctx.Err()})
 		return
 	}
-	f := t.Func()
+	f := k.fn
 	var start time.Time
 	every := f.everyRun()
 	if every || t.sampled() {
@@ -181,7 +182,7 @@ func (w *worker) work(t *Task) {
 // blocked while it searched, and left what comes next to it: somebody has to be there in its place.
 func (e *Engine) found() {
 	e.rouse()
-	if e.searching.Add(-1) != 0 || e.running.Load() >= e.limit.Load() {
+	if e.searching.Add(-1) != 0 || e.running() >= e.limit.Load() {
 		return
 	}
 	if e.idle.Load() == 0 {

@@ -22,10 +22,11 @@ type Deque[E Elem] struct {
 	_          [64]byte // the next deque's owner writes its own line
 }
 
-// Push adds e at the tail and says how many entries there are then; ok is false, and nothing is added,
-// when the deque is closed or at Max.
+// Push adds e at the tail, in the place of what is stale there, and says how many entries there are then; ok is false, and
+// nothing is added, when the deque is closed or at Max.
 func (d *Deque[E]) Push(e E) (n int, ok bool) {
 	d.mu.Lock()
+	d.dropStaleLocked()
 	ok = d.roomLocked(1)
 	if ok {
 		d.pushLocked(e)
@@ -58,14 +59,17 @@ func (d *Deque[E]) Pop() (e E, ok bool) {
 	return e, ok
 }
 
-// DropStale removes stale entries from the tail. Who runs an element without popping it calls this, or a
-// program whose owner never pops would fill the deque.
+// DropStale removes stale entries from the tail, as the next Push does. Who runs many elements without popping them calls it.
 func (d *Deque[E]) DropStale() {
 	d.mu.Lock()
+	d.dropStaleLocked()
+	d.mu.Unlock()
+}
+
+func (d *Deque[E]) dropStaleLocked() {
 	for d.tail > d.head && d.ring[(d.tail-1)&d.mask()].Stale() {
 		d.popLocked()
 	}
-	d.mu.Unlock()
 }
 
 // Steal moves the older half, at most len(dst), into dst, oldest first, where there are least entries or more. With

@@ -39,6 +39,9 @@ func TestAgainstSlice(t *testing.T) {
 			case 0, 1, 2, 3, 4:
 				e := &elem{n: next}
 				next++
+				for len(want) > 0 && want[len(want)-1].Stale() {
+					want = want[:len(want)-1]
+				}
 				want = append(want, e)
 				if n, ok := d.Push(e); !ok || n != len(want) {
 					t.Fatal(n, ok)
