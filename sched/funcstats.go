@@ -47,6 +47,13 @@ func (f *Func) everyRun() bool {
 // long for a function of which one run in a hundred is.
 func (f *Func) usuallySlow() bool { return f.learned.Load() == 0 || f.runs.slow.Load() > slowMost }
 
+// Brief says whether a run of f takes at most d as learned, or most of its runs are short: one that was held up on its way,
+// by a page that had to come or by who else wanted the CPU, says nothing of the next.
+func (f *Func) Brief(d time.Duration) bool {
+	l := f.Learned()
+	return l != 0 && (l <= d || !f.usuallySlow())
+}
+
 // noteSlow takes in one run. A lost update is one run less.
 func (r *runs) noteSlow(d time.Duration, first bool) {
 	old, now := r.slow.Load(), int32(0)

@@ -160,3 +160,32 @@ func TestFewLongRuns(t *testing.T) {
 		t.Error("a slow function is not measured each time")
 	}
 }
+
+// TestBrief has functions that are carried: those of which most runs are short, whatever one of them took.
+func TestBrief(t *testing.T) {
+	f := &Func{}
+	brief := func() bool { return f.Brief(2 * alwaysTimed) }
+	if brief() {
+		t.Error("of a function that never ran")
+	}
+	f.measured(200*veryLong, true)
+	if brief() {
+		t.Error("after a very long run")
+	}
+	for range 7 {
+		f.measured(alwaysTimed/2, true)
+	}
+	if !brief() {
+		t.Error("not after one very long run and seven short ones")
+	}
+	f.measured(20*alwaysTimed, false)
+	if !brief() {
+		t.Error("not after one long run among short ones")
+	}
+	for range 20 {
+		f.measured(20*alwaysTimed, false)
+	}
+	if brief() {
+		t.Error("after long runs only")
+	}
+}

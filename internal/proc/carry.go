@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kadrehq/kadre/internal/shm"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/sched"
 )
@@ -75,7 +76,11 @@ func (c *carrier) run(turn uint64) {
 			c.flush()
 		}
 	}()
-	mine := p.poller.Run(turn, p.pollEnd.Load, wire.Hooks{Work: func() bool { return c.round(turn, &in) }, Each: p.engine.WordsFreed, Spin: p.idleCPU, Rest: c.rest})
+	h := wire.Hooks{Work: func() bool { return c.round(turn, &in) }, Each: p.engine.WordsFreed, Spin: p.idleCPU, Rest: c.rest}
+	if p.feed == nil { // else it is the worker who goes
+		h.Move = shm.ChangeCPU
+	}
+	mine := p.poller.Run(turn, p.pollEnd.Load, h)
 	normal = true
 	if mine {
 		c.rest()

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	carryMost  = 20 * time.Microsecond // what a function may take, as learned, to be run where its frame is read
+	carryMost  = 20 * time.Microsecond // what a function may usually take to be run where its frame is read
 	tellTook   = 32                    // results that say how long a task takes are one in so many, where it is short
 	arrivalLot = 64                    // arrivals that are allocated at once
 )
@@ -154,9 +154,8 @@ func (in *intake) cancel(b []byte) error {
 func (in *intake) start(f *Future) (carried bool) {
 	p := in.p
 	c := &f.inbound().short.call
-	d := f.Func().Learned()
 	ctx := p.carry.bound(in, c)
-	if d != 0 && d <= carryMost && c.CPU == 1000 && !f.Func().Exits() {
+	if f.Func().Brief(carryMost) && c.CPU == 1000 && !f.Func().Exits() {
 		return p.engine.Prepare(ctx, &f.Task, f.Func())
 	}
 	f.OnDone(func() { in.answer(f) })

@@ -56,3 +56,6 @@ func Wake(addr *atomic.Uint32, n int) {}
 
 // Yield does nothing on this system.
 func Yield() {}
+
+// ChangeCPU does nothing on this system.
+func ChangeCPU() bool { return false }

@@ -69,6 +69,7 @@ type Hooks struct {
 	Work func() bool // does what frames have brought and may hand over to another goroutine; true: there was something
 	Rest func()      // before it sleeps
 	Spin func() bool // says whether it is worth while to look for more, after there was work; nil: it never is
+	Move func() bool // goes to another CPU; nil where the other side does, or nobody is to
 }
 
 // NewPoller makes a poller that sleeps on bell, which ring rings.
@@ -128,6 +129,7 @@ func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
 	last := p.bell.DoorbellWait(0, 0)
 	poked := last - 1
 	hot := false // there was work since the last sleep
+	var side aside
 	for !stop() {
 		if last = p.bell.DoorbellWait(last, 0); last != poked {
 			poked = last
@@ -149,7 +151,7 @@ func (p *Poller) Run(turn uint64, stop func() bool, h Hooks) bool {
 			if came == seenBell || turns == spinTurns || !hot || h.Spin == nil {
 				break
 			}
-			if came = p.spin(links, last, h.Spin); came != seenFrames {
+			if came = p.spin(links, last, &h, &side); came != seenFrames {
 				break
 			}
 		}
@@ -194,7 +196,11 @@ const (
 
 // spin looks at the links for a moment, and gives out the frames of the first that has some. It has their batons
 // meanwhile.
-func (p *Poller) spin(links []polled, last uint32, worth func() bool) seen {
+func (p *Poller) spin(links []polled, last uint32, h *Hooks, side *aside) seen {
+	if h.Move != nil && side.shared >= sharedMost && side.due(time.Now()) && h.Spin() {
+		h.Move()
+	}
+	gave := false // the CPU, at the last yield
 	var mine [spinLinks]*polled
 	n := 0
 	for i := range links {
@@ -214,6 +220,7 @@ func (p *Poller) spin(links []polled, last uint32, worth func() bool) seen {
 				if !l.link.Pending() {
 					continue
 				}
+				side.came(gave)
 				if _, err := l.link.Pump(l.frame, drainMost); err != nil {
 					return seenBell
 				}
@@ -228,10 +235,11 @@ func (p *Poller) spin(links []polled, last uint32, worth func() bool) seen {
 			continue
 		}
 		switch d := time.Since(begin); {
-		case d > SpinMost || d > SpinLeast && !worth():
+		case d > SpinMost || d > SpinLeast && !h.Spin():
 			return seenNothing
 		case d > SpinAlone:
 			shm.Yield()
+			gave = time.Since(begin)-d > switched
 		}
 	}
 }

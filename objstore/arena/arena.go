@@ -44,7 +44,7 @@ type Arena struct {
 	kept    []atomic.Uint64 // those of this client; nil where it is not among them
 
 	local  []atomic.Uint32 // for other clients, by entry: how many Holds this process has, see far.go
-	seen   atomic.Int64    // up to where this process has pages of the data in its table, see LookAhead
+	looked looked          // at which pages of the data, see LookAhead
 	closed atomic.Bool
 	done   chan struct{} // closed by Close
 	wait   waits
@@ -192,6 +192,7 @@ func attach(fd int, g geometry, backing shm.Backing) (*Arena, error) {
 		done:    make(chan struct{}),
 	}
 	a.trimUnit = hugePage / Granule
+	a.looked = newLooked(a.granules)
 	a.become(0)
 	force := strings.Contains(os.Getenv("KADRE_CHECK"), "seal")
 	a.guard.open(g.granules, backing.Kind == shm.KindHuge || force, force)
