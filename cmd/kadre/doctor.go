@@ -109,7 +109,7 @@ func examineNode(ctx context.Context, named, cluster string) []finding {
 	if err := ask.Into(ctx, socket, ask.Status, &me); err != nil {
 		return []finding{{Check: "node's store", Found: err.Error()}}
 	}
-	var found []finding
+	var found, stopped []finding
 	others, objects := 0, 0
 	for _, m := range me.Members {
 		if m.State != "alive" {
@@ -118,6 +118,7 @@ func examineNode(ctx context.Context, named, cluster string) []finding {
 		var f node.Fsck
 		err := ask.Into(ctx, socket, ask.At(m.ID, ask.Fsck), &f)
 		store := storeFinding(m.ID, f, err)
+		stopped = append(stopped, stoppedFindings(m.ID, f)...)
 		switch {
 		case m.ID == me.Node:
 			store.Check = "node's store"
@@ -132,7 +133,17 @@ func examineNode(ctx context.Context, named, cluster string) []finding {
 	if others > 0 {
 		found = append(found, finding{Check: "other stores", OK: true, Found: fmt.Sprintf("%d objects, and every invariant holds, on %d beside this node", objects, others)})
 	}
-	return append(found, examinePeers(me)...)
+	return append(append(found, stopped...), examinePeers(me)...)
+}
+
+// stoppedFindings names the processes that keep objects because they stand still.
+func stoppedFindings(at id.Node, f node.Fsck) (found []finding) {
+	for _, p := range f.Stopped {
+		found = append(found, finding{Check: "stopped process", OK: true,
+			Found:  fmt.Sprintf("%s %d on %s holds %d objects, which stay in memory", p.Kind, p.PID, at.Short(), p.Objects),
+			Advice: fmt.Sprintf("let it go on (kill -CONT %d) or end it; a worker is ended by itself when the store needs the memory", p.PID)})
+	}
+	return found
 }
 
 // storeFinding is what a node found in its store.

@@ -57,26 +57,64 @@ func living(s *node.Status, end string) (nodes []id.Node) {
 	return nodes
 }
 
+// defaultObjects is how many objects a table has unless told otherwise.
+const defaultObjects = 1000
+
+// listing is the objects that were asked for.
+type listing struct {
+	most  int // 0: all
+	rows  []node.ObjectStatus
+	total node.ObjectTotal
+}
+
+// add takes a part of a node's list, and says whether there is room for more.
+func (l *listing) add(p node.ObjectPage) bool {
+	l.total.Add(p.Total)
+	l.rows = append(l.rows, p.Objects...)
+	if l.most > 0 {
+		l.rows = l.rows[:min(len(l.rows), l.most)]
+	}
+	return l.most == 0 || len(l.rows) < l.most
+}
+
+func (l *listing) write(w io.Writer) error {
+	if err := node.WriteObjects(w, l.rows); err != nil || len(l.rows) == 0 {
+		return err
+	}
+	fmt.Fprintf(w, "\n%d objects of %s, %d of them in files only", l.total.Objects, bytesText(l.total.Bytes), l.total.Spilled)
+	if len(l.rows) == l.most && l.total.Objects > l.most {
+		fmt.Fprintf(w, "; shown are %d: --limit 0 shows all", l.most)
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
 func newListObjects() *cobra.Command {
 	var s stores
+	l := listing{rows: []node.ObjectStatus{}}
 	cmd := &cobra.Command{
 		Use:   "objects",
 		Short: "List the objects in the nodes' stores, also spilled ones: state, size, job, holders",
-		Long: `Lists all objects in the stores of all nodes: their state (spilled: in a file
+		Long: `Lists the objects in the stores of all nodes: their state (spilled: in a file
 and not in memory), size, job, how long no process took them, and which processes
-of their node hold them. What nobody holds is there because something refers to it.`,
+of their node hold them. What nobody holds is there because something refers to it.
+Below stands how many there are. 'kadre memory' sums up who holds what.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			objects := []node.ObjectStatus{}
-			collect := func(ctx context.Context, socket string) error {
-				return s.each(ctx, socket, func(at id.Node) error {
-					return ask.EachObject(ctx, socket, at, func(part []node.ObjectStatus) { objects = append(objects, part...) })
-				})
+			if l.most < 0 {
+				return usagef("--limit %d: it is how many objects are shown, or 0 for all", l.most)
 			}
-			return s.fetch(cmd, collect, &objects, func(w io.Writer) error { return node.WriteObjects(w, objects) })
+			if s.json && !cmd.Flags().Changed("limit") {
+				l.most = 0
+			}
+			collect := func(ctx context.Context, socket string) error {
+				return s.each(ctx, socket, func(at id.Node) error { return ask.EachObject(ctx, socket, at, l.add) })
+			}
+			return s.fetch(cmd, collect, &l.rows, l.write)
 		},
 	}
 	s.flags(cmd)
+	cmd.Flags().IntVar(&l.most, "limit", defaultObjects, "show so many objects at most; 0: all, as --json does unless this is given")
 	return cmd
 }
 

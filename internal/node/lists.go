@@ -13,6 +13,7 @@ import (
 	"github.com/kadrehq/kadre/internal/waits"
 	"github.com/kadrehq/kadre/internal/wire"
 	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/objstore/spill"
 )
 
 // List is a listing: of one node, or of all that answered.
@@ -247,6 +248,11 @@ func (n *Node) jobRows(ctx context.Context) []JobStatus {
 			j.Objects, j.Bytes = j.Objects+1, j.Bytes+e.Size
 		}
 		return true
+	})
+	n.store.EachSpilled(func(i spill.Info) {
+		if j := at[i.Job.String()]; j != nil {
+			j.Objects, j.Bytes = j.Objects+1, j.Bytes+i.Size
+		}
 	})
 	return rows
 }

@@ -64,6 +64,15 @@ type Fsck struct {
 	Protects bool     `json:"protects"`      // a write to sealed memory through the maker's own slice faults
 	Objects  int      `json:"objects"`
 	Problems []string `json:"problems"` // invariants that did not hold in any of several looks
+
+	Stopped []StoppedHolder `json:"stopped,omitempty"`
+}
+
+// StoppedHolder is a process that holds objects and that a signal or a debugger has stopped: it cannot let go of them.
+type StoppedHolder struct {
+	PID     int    `json:"pid"`
+	Kind    string `json:"kind"`
+	Objects int    `json:"objects"`
 }
 
 // String is the memory for people: who holds what, and whose it is.
@@ -121,9 +130,8 @@ func (n *Node) memory() Memory {
 		return jobs[j]
 	}
 	n.arena.List(func(e arena.Entry) bool {
-		o := n.objectStatus(e, holders)
 		if len(m.Objects) < maxListed {
-			m.Objects = append(m.Objects, o)
+			m.Objects = append(m.Objects, n.objectStatus(e, holders))
 		} else {
 			m.Omitted++
 		}
@@ -136,7 +144,7 @@ func (n *Node) memory() Memory {
 			m.Idle.Objects, m.Idle.Bytes = m.Idle.Objects+1, m.Idle.Bytes+e.Size
 		}
 		j := of(e.Job)
-		j.Objects, j.Bytes, j.UnusedSec = j.Objects+1, j.Bytes+e.Size, max(j.UnusedSec, o.UnusedSec)
+		j.Objects, j.Bytes, j.UnusedSec = j.Objects+1, j.Bytes+e.Size, max(j.UnusedSec, unusedSec(e))
 		return true
 	})
 	n.store.EachSpilled(func(i spill.Info) {
@@ -222,6 +230,13 @@ func (n *Node) fsck() Fsck {
 		u = again
 	}
 	b := n.arena.Backing()
-	return Fsck{Node: n.id, Backing: b.Kind, Why: b.Why, Protects: n.arena.Protects(), Objects: u.Creating + u.Sealed + u.Doomed + u.Evicting,
+	f := Fsck{Node: n.id, Backing: b.Kind, Why: b.Why, Protects: n.arena.Protects(), Objects: u.Creating + u.Sealed + u.Doomed + u.Evicting,
 		Problems: append([]string{}, u.Problems...)}
+	for c, h := range n.clients() {
+		if h.Stopped && u.Holders[c] > 0 {
+			f.Stopped = append(f.Stopped, StoppedHolder{h.PID, h.Kind, u.Holders[c]})
+		}
+	}
+	slices.SortFunc(f.Stopped, func(a, b StoppedHolder) int { return a.PID - b.PID })
+	return f
 }

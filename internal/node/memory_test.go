@@ -90,6 +90,9 @@ func TestObjectsAreListedInPages(t *testing.T) {
 			if err != nil || len(p.Objects) > most {
 				t.Fatal(len(p.Objects), err)
 			}
+			if want := (ObjectTotal{Objects: 8, Bytes: 51_000, Spilled: 5}); cursor == "" && p.Total != want {
+				t.Errorf("in all %+v, not %+v", p.Total, want)
+			}
 			for _, o := range p.Objects {
 				if all[o.ID] != "" {
 					t.Errorf("%s is listed twice", o.ID)

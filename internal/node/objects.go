@@ -11,6 +11,7 @@ import (
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/objstore/arena"
+	"github.com/kadrehq/kadre/objstore/spill"
 )
 
 // maxListed bounds the objects in one answer.
@@ -22,8 +23,21 @@ const stateSpilled = "SPILLED"
 // ObjectPage is a part of the list of a node's objects. Objects that come or go while it is read may or may not
 // be in it; each of the others is, once.
 type ObjectPage struct {
+	Total   ObjectTotal    `json:"total"` // in the first part only
 	Objects []ObjectStatus `json:"objects"`
 	Next    string         `json:"next,omitempty"` // ask for the view "objects" + Next for more; "" at the end
+}
+
+// ObjectTotal counts the objects of a node.
+type ObjectTotal struct {
+	Objects int   `json:"objects"` // in the arena or in files
+	Bytes   int64 `json:"bytes"`
+	Spilled int   `json:"spilled"` // in files only
+}
+
+// Add adds another node's.
+func (t *ObjectTotal) Add(u ObjectTotal) {
+	t.Objects, t.Bytes, t.Spilled = t.Objects+u.Objects, t.Bytes+u.Bytes, t.Spilled+u.Spilled
 }
 
 // ObjectStatus is an object in the arena, or in a file.
@@ -56,7 +70,9 @@ func (n *Node) objects(cursor string, most int) (p ObjectPage, err error) {
 		return n.objectsInFiles(p, after, most), nil
 	}
 	from := uint64(0)
-	if cursor != "" {
+	if cursor == "" {
+		p.Total = n.objectTotal()
+	} else {
 		at, ok := strings.CutPrefix(cursor, cursorMemory)
 		if from, err = strconv.ParseUint(at, 10, 32); err != nil || !ok {
 			return p, fmt.Errorf("node: %q is not where a list of objects goes on", cursor)
@@ -74,16 +90,28 @@ func (n *Node) objects(cursor string, most int) (p ObjectPage, err error) {
 	return p, nil
 }
 
+func (n *Node) objectTotal() (t ObjectTotal) {
+	a := n.arena.Tally()
+	t.Objects, t.Bytes = a.Objects, a.Bytes
+	n.store.EachSpilled(func(i spill.Info) { t.Add(ObjectTotal{1, i.Size, 1}) })
+	return t
+}
+
 // objectStatus is an entry of the arena in words of the outside.
 func (n *Node) objectStatus(e arena.Entry, clients map[int]HolderStatus) ObjectStatus {
 	o := ObjectStatus{ID: e.ID.String(), State: e.State, Size: e.Size, Job: e.Job.String(), Attempt: e.Attempt, Holders: []int{}, Node: n.id}
-	if age := time.Since(e.LastUse); age > 0 && !e.LastUse.IsZero() {
-		o.UnusedSec = age.Seconds()
-	}
+	o.UnusedSec = unusedSec(e)
 	for _, c := range e.Holders {
 		o.Holders = append(o.Holders, clients[c].PID)
 	}
 	return o
+}
+
+func unusedSec(e arena.Entry) float64 {
+	if e.LastUse.IsZero() {
+		return 0
+	}
+	return max(time.Since(e.LastUse).Seconds(), 0)
 }
 
 // objectsInFiles adds up to most objects that are in files only to a part of the list.

@@ -229,12 +229,9 @@ func (n *Node) processLocked(p *process, s ProcessStatus) ProcessStatus {
 }
 
 func (n *Node) storeStatus() StoreStatus {
-	a := n.arena.Audit()
-	s := StoreStatus{Objects: a.Creating + a.Sealed + a.Doomed + a.Evicting, Blocks: a.Blocks + a.Granules, Bytes: a.Bytes, Pages: a.Committed,
+	t := n.arena.Tally()
+	s := StoreStatus{Objects: t.Objects, Holders: t.Holders, Blocks: t.Room, Bytes: t.Bytes, Pages: t.Committed,
 		Size: n.arena.Size(), Backing: n.arena.Backing().Kind}
-	for _, h := range a.Holders {
-		s.Holders += h
-	}
 	f := n.store.Spilled()
 	s.Spilled, s.SpilledBytes, s.SpillDisk, s.SpillDir = f.Objects, f.Bytes, f.Disk, n.spillDir()
 	return s

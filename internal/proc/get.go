@@ -420,11 +420,3 @@ func (p *Process) onCopied(f *wire.Frame) {
 		todo.run()
 	}
 }
-
-func (p *Process) onCollect(f *wire.Frame) {
-	to := f.Head()
-	go func() {
-		runtime.GC()
-		p.reply(to, nil)
-	}()
-}

@@ -49,6 +49,7 @@ type Process struct {
 	}
 
 	pace     pace
+	idle     idleCollections
 	stopOnce sync.Once
 	stop     chan struct{} // the node wants the process to end, or is gone
 	bye      chan struct{} // the node has answered our Bye, or is gone

@@ -115,9 +115,9 @@ func (a *Arena) auditClient(u *Audit, c int, what string, i int) {
 }
 
 // auditIndex counts the slots of each entry, and what each bucket must know of slots further on.
-func (a *Arena) auditIndex(u *Audit) map[uint32]int {
-	slots := map[uint32]int{}
-	past := map[uint64]uint64{}
+func (a *Arena) auditIndex(u *Audit) []uint32 {
+	slots := make([]uint32, a.high())
+	past := make([]uint64, len(a.index))
 	for i := range a.index {
 		for j := range a.index[i].slot {
 			v := a.index[i].slot[j].Load()
@@ -126,9 +126,12 @@ func (a *Arena) auditIndex(u *Audit) map[uint32]int {
 			}
 			u.Slots++
 			e := uint32(v>>slotShift) - 1
-			if e >= a.high() {
-				u.problem("bucket %d names entry %d of %d", i, e, a.high())
+			if high := a.high(); e >= high {
+				u.problem("bucket %d names entry %d of %d", i, e, high)
 				continue
+			}
+			if e >= uint32(len(slots)) {
+				continue // it came since
 			}
 			if w := a.entries[e].main.Load(); !live(w) || genOf(w) != uint32(v)&genMask {
 				u.Stale++
@@ -156,9 +159,10 @@ func (a *Arena) auditIndex(u *Audit) map[uint32]int {
 	return slots
 }
 
-func (a *Arena) auditEntries(u *Audit, slots map[uint32]int) {
-	ids := map[ID]uint32{}
-	for e := range a.high() {
+// auditEntries looks at the entries that there were when their slots were counted.
+func (a *Arena) auditEntries(u *Audit, slots []uint32) {
+	seen := newSeen(len(slots))
+	for e := range uint32(len(slots)) {
 		en := &a.entries[e]
 		w := en.main.Load()
 		switch stateOf(w) {
@@ -180,11 +184,10 @@ func (a *Arena) auditEntries(u *Audit, slots map[uint32]int) {
 			if slots[e] != 1 {
 				u.problem("sealed entry %d has %d index slots", e, slots[e])
 			}
-			o := en.key().id()
-			if other, ok := ids[o]; ok {
-				u.problem("entries %d and %d are both object %s", other, e, o)
+			k := en.key()
+			if other := seen.first(a, e, k); other != e {
+				u.problem("entries %d and %d are both object %s", other, e, k.id())
 			}
-			ids[o] = e
 		case doomed:
 			u.Doomed++
 			if len(a.holders(e, w)) == 0 {
@@ -204,6 +207,24 @@ func (a *Arena) auditEntries(u *Audit, slots map[uint32]int) {
 		}
 		if n := a.untagged(e, genOf(w)); n != 0 {
 			u.problem("entry %d misses %d words of its room", e, n)
+		}
+	}
+}
+
+// seen is the entries whose objects were met: a table with open addresses, of entries+1.
+type seen []uint32
+
+func newSeen(entries int) seen { return make(seen, 1<<bits.Len(uint(2*entries))) }
+
+// first gives the first entry whose object has the key of e: e, or one that was met before.
+func (s seen) first(a *Arena, e uint32, k key) uint32 {
+	for i := k.hash(); ; i++ {
+		at := &s[i&uint64(len(s)-1)]
+		if *at == 0 {
+			*at = e + 1
+		}
+		if other := *at - 1; other == e || a.entries[other].key() == k {
+			return other
 		}
 	}
 }

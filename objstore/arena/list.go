@@ -2,6 +2,7 @@ package arena
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -78,8 +79,8 @@ func (a *Arena) holders(e uint32, w uint64) (cs []int) {
 	if s := stateOf(w); s == creating || s == evicting {
 		return []int{owner(w)}
 	}
-	for c := range nearClients {
-		if lowOf(w)>>c&1 != 0 && a.holds(c, e, genOf(w)) {
+	for near := nearOf(w); near != 0; near &= near - 1 {
+		if c := bits.TrailingZeros32(near); a.holds(c, e, genOf(w)) {
 			cs = append(cs, c)
 		}
 	}

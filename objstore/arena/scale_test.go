@@ -96,6 +96,8 @@ func TestMillion(t *testing.T) {
 	}
 	if u := c.Audit(); u.Check() != nil || u.Sealed != maxEntries || u.Blocks != blocks || u.Entries != maxEntries || u.Bytes != 100*blocks {
 		t.Fatalf("%v\n%v", u.Check(), u)
+	} else if tally := c.Tally(); tally != (Tally{Objects: maxEntries, Bytes: u.Bytes, Room: blocks, Committed: u.Committed}) {
+		t.Fatalf("%+v\n%v", tally, u)
 	}
 	for n := 0; n < maxEntries; n += 7 {
 		h, ok := all[n%len(all)].Get(oid(n))

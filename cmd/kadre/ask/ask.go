@@ -112,15 +112,14 @@ func refused(ctx context.Context, socket string, err error) error {
 	return fmt.Errorf("ask: the node at %s: %w", socket, err)
 }
 
-// EachObject calls f with the objects of a node, which need not be the one that is asked, part by part.
-func EachObject(ctx context.Context, socket string, at id.Node, f func([]node.ObjectStatus)) error {
+// EachObject calls f with the objects of a node, which need not be the one that is asked, part by part until f returns false.
+func EachObject(ctx context.Context, socket string, at id.Node, f func(node.ObjectPage) bool) error {
 	for next := ""; ; {
 		var p node.ObjectPage
 		if err := Into(ctx, socket, At(at, Objects+next), &p); err != nil {
 			return err
 		}
-		f(p.Objects)
-		if next = p.Next; next == "" {
+		if next = p.Next; !f(p) || next == "" {
 			return nil
 		}
 	}
