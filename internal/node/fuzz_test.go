@@ -21,8 +21,10 @@ func FuzzFrame(f *testing.F) {
 		wire.Marshal(&wire.Done{Tasks: []id.Task{{1}}}), wire.Marshal(&wire.Free{IDs: []id.Object{{1}}, Nodes: []id.Node{"x"}}),
 		wire.Marshal(&wire.ObjectInfo{ID: id.Object{1}, Holders: []id.Node{"x"}, Size: 10}), wire.Marshal(&wire.IDs{IDs: []id.Object{{2}}}),
 		wire.Marshal(&wire.JobQuery{Job: id.Job{9}}), wire.Marshal(&wire.Dead{Addrs: []id.Addr{{Node: "x"}}}),
-		wire.Marshal(&wire.LogLine{Line: "x"}), wire.Marshal(&wire.LinkQuery{Proc: 3}), wire.Marshal(&wire.StatusQuery{What: "nodes"})} {
+		wire.Marshal(&wire.LogLine{Line: "x"}), wire.Marshal(&wire.LinkQuery{Proc: 3}), wire.Marshal(&wire.StatusQuery{What: "nodes"}),
+		wire.Marshal(&wire.Group{Op: wire.GroupMake, Group: id.Group{1}, Job: a.job, Owner: a.self, Bundles: []map[string]float64{{"gpu": 1}}}), wire.Marshal(&wire.Group{Op: wire.GroupRemove, Group: id.Group{1}})} {
 		f.Add(uint8(wire.KPlace), b)
+		f.Add(uint8(wire.KGroup), b)
 		f.Add(uint8(wire.KFree), b)
 		f.Add(uint8(wire.KDead), b)
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"reflect"
 	"runtime"
 	"testing"
@@ -109,6 +110,69 @@ func TestLimitsBeforeAllocation(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		if got := (after.TotalAlloc - before.TotalAlloc) / times; got > most {
+			t.Errorf("%s: %d bytes of memory for %d that came", name, got, len(b))
+		}
+	}
+}
+
+// FuzzGroup gives the decoder of questions about placement groups any bytes: what Check lets pass is within the limits, sums of
+// it are numbers, and it reads the same once it was written again.
+func FuzzGroup(f *testing.F) {
+	at := id.Addr{Node: "node", Proc: 7}
+	f.Add(Marshal(&Group{Op: GroupMake, Group: id.Group{1}, Job: id.Job{2}, Owner: at, Strategy: GroupSpread, Bundles: []map[string]float64{{CPUName: 1.5, "gpu": 1}, {"memory": 1 << 40}}}))
+	f.Add(Marshal(&Group{Op: GroupMake, Group: id.Group{1}, Bundles: []map[string]float64{{"gpu": math.NaN()}, {"": math.Inf(1)}, {"gpu": -1}}}))
+	f.Add(Marshal(&Group{Op: GroupRemove, Group: id.Group{1}, Job: id.Job{2}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var g Group
+		if Unmarshal(b, &g) != nil || g.Check() != nil {
+			return
+		}
+		sum := int64(0)
+		if len(g.Bundles) > MaxBundles || g.Op == GroupMake && len(g.Bundles) == 0 {
+			t.Fatalf("%d bundles", len(g.Bundles))
+		}
+		for _, x := range g.Bundles {
+			if len(x) == 0 || len(x) > MaxResources {
+				t.Fatalf("a bundle of %d resources", len(x))
+			}
+			for k, v := range x {
+				if k == "" || !(v > 0) {
+					t.Fatalf("%q: %v", k, v)
+				}
+				if sum += int64(v * 1e6); sum < 0 {
+					t.Fatalf("the millionths of %+v are too many", g.Bundles)
+				}
+			}
+		}
+		var again Group
+		if err := Unmarshal(Marshal(&g), &again); err != nil || !reflect.DeepEqual(g, again) {
+			t.Fatalf("%+v was read, %+v once it was written again: %v", g, again, err)
+		}
+	})
+}
+
+// TestGroupLimits has short questions about groups claim long lists and names: they are refused before memory is taken for them.
+func TestGroupLimits(t *testing.T) {
+	good := Marshal(&Group{Op: GroupMake, Group: id.Group{1}, Bundles: []map[string]float64{{"gpu": 1}}})
+	i := bytes.Index(good, []byte{0x81, 0xa1}) // a list of one, a map of one pair
+	if i < 0 {
+		t.Fatalf("%x", good)
+	}
+	for name, claim := range map[string][]byte{
+		"bundles":   {0x9b, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff},
+		"resources": {0x81, 0xbb, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff},
+		"a name":    {0x81, 0xa1, 0x7b, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff},
+	} {
+		b := append(good[:i:i], claim...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 100 {
+			if Unmarshal(b, new(Group)) == nil {
+				t.Fatalf("%s: taken", name)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if got := (after.TotalAlloc - before.TotalAlloc) / 100; got > 64<<10 {
 			t.Errorf("%s: %d bytes of memory for %d that came", name, got, len(b))
 		}
 	}
