@@ -70,7 +70,9 @@ func checkResources(amounts map[string]float64) error {
 // OwnProcess runs tasks in a process with nothing else in it, and an actor in one of its own.
 func OwnProcess() PlaceOption { return PlaceOption{func(p *proc.Options) { p.OwnProcess = true }} }
 
-// OnNode runs on one node. If soft, another will do where that node is gone or cannot.
+// OnNode runs on one node. If soft, another will do where that node is gone or cannot. If not, a task waits for the node as long
+// as that lives, however busy it is; once it is known to be gone the task's error is an *UnschedulableError, also of one that ran
+// there.
 func OnNode(node NodeID, soft bool) PlaceOption {
 	return PlaceOption{func(p *proc.Options) {
 		if p.OnNode, p.Soft = id.Node(node), soft; node == "" {

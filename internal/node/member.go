@@ -139,6 +139,7 @@ func (n *Node) memberChanged(e p2p.Event) {
 		n.stepNames(func(r *registrar.Machine, now int64) []registrar.Action { return r.Down(now, m.ID, m.State == "left") })
 		n.steal.peerDown(m.ID)
 		n.heardDead([]id.Addr{{Node: m.ID}}, e.Why)
+		n.placeCut()
 		n.spawn(func() { n.endJobsOf(m.ID) })
 		return
 	}

@@ -67,6 +67,8 @@ type placement struct {
 	sent   map[id.Node]int64
 	spread map[id.Node]uint64 // how many tasks that ask to be spread went to each node
 
+	cut []*errand // what only a node can take that was not reached
+
 	own      []*errand // OwnProcess tasks that wait for a process
 	ownBusy  int       // processes with such a task
 	ownLimit int       // how many there may be; grows while none ends, so that nested ones come through
@@ -135,6 +137,10 @@ func (n *Node) placeErrand(e *errand, tried []id.Node, last error) {
 	cs := n.candidatesLocked(tried)
 	to, why := choose(&e.spec, cs, rand.IntN)
 	if why != nil && len(tried) > 0 {
+		if n.awaitReachLocked(e, last) {
+			n.mu.Unlock()
+			return
+		}
 		why = n.refusal("node: placing %s: no other node fits than the %d asked: %v", e.spec.Func, len(tried), last)
 	}
 	if why == nil && e.spec.Spread {
@@ -313,6 +319,7 @@ func (n *Node) dropOrphansLocked(dead []id.Addr) {
 func (n *Node) dropWaitingLocked(drop func(*errand) bool) {
 	n.place.drop(drop)
 	n.place.own = slices.DeleteFunc(n.place.own, drop)
+	n.place.cut = slices.DeleteFunc(n.place.cut, drop)
 	for _, j := range n.jobs {
 		j.waiting = slices.DeleteFunc(j.waiting, drop)
 	}

@@ -85,13 +85,17 @@ func (n *Node) send(f *wire.Frame) error {
 			Text: fmt.Sprintf("node: node %s cannot be reached: this node is private and has no peers", f.To.Node.Short())}
 	}
 	if f.Kind == wire.KPlace && !n.host.Connected(f.To.Node) {
-		return n.refusal("node: no connection to node %s just now, and the task can go elsewhere", f.To.Node)
+		return n.notReached("node: no connection to node %s just now, and the task can go elsewhere", f.To.Node)
 	}
 	f.Epoch = n.epoch
 	b := f.Append(nil)
 	if err := n.host.Send(f.To.Node, b); err != nil {
-		return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: f.To.Node, Known: []string{refused},
+		r := &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: f.To.Node, Known: []string{refused},
 			Text: fmt.Sprintf("node: sending %v to node %s: %v", f.Kind, f.To.Node.Short(), err)}
+		if !n.host.Connected(f.To.Node) {
+			r.Known = append(r.Known, unreached)
+		}
+		return r
 	}
 	n.stats.framesOut.Add(1)
 	n.stats.bytesOut.Add(uint64(len(b)))

@@ -166,6 +166,7 @@ func (n *Node) errandRows() (rows []waits.Row) {
 		}
 	}
 	wait(n.place.own, 0, "a process of its own: %d run, which is as many as may just now", n.place.ownBusy)
+	wait(n.place.cut, 0, "a node that fits it and cannot be reached just now")
 	for _, j := range n.jobs {
 		wait(j.waiting, 0, "the job's executable to be fetched from node %s", j.desc.Home.Short())
 	}

@@ -52,6 +52,7 @@ func (n *Node) tick() {
 			n.collectIdle(now)
 			n.giveBack()
 			n.tellReasons(now)
+			n.placeCut()
 		}
 		t.Reset(n.pause(now, busy))
 	}
@@ -143,7 +144,7 @@ func (n *Node) isBusy() bool {
 			return true
 		}
 	}
-	waiting := n.place.waiting() + len(n.place.own)
+	waiting := n.place.waiting() + len(n.place.own) + len(n.place.cut)
 	for _, j := range n.jobs {
 		waiting += len(j.waiting)
 	}

@@ -135,6 +135,7 @@ type Status struct {
 	Directory    struct{ Hits, Misses int }
 	Store        struct{ Objects, Holders, Blocks, Bytes int64 }
 	CPUs         struct{ Total, Free float64 }
+	Available    map[string]float64
 	Bytes        struct {
 		ExeOut    int64 `json:"exe_out"`
 		FramesIn  int64 `json:"frames_in"`
@@ -184,6 +185,13 @@ func (n *Node) Objects() int {
 	var l []struct{}
 	n.ask(&l, "list", "objects", "--json", "--node", n.ID)
 	return len(l)
+}
+
+// Groups lists the placement groups of the node's cluster.
+func (n *Node) Groups() (rows []map[string]any) {
+	n.bed.t.Helper()
+	n.ask(&rows, "list", "groups", "--json")
+	return rows
 }
 
 // Events asks for the node's ring of events.
