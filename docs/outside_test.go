@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kadrehq/kadre/internal/invariant"
 )
 
 // buildWithin bounds one build of a program, with all that it imports.
@@ -17,6 +19,9 @@ const buildWithin = 10 * time.Minute
 
 // TestProgramsOfOthers builds the examples as modules of their own, as a user would, and runs them.
 func TestProgramsOfOthers(t *testing.T) {
+	if invariant.Race {
+		t.Skip("the programs are built without the race detector: they would do the same again")
+	}
 	for name, want := range map[string][]string{
 		"hello":       {"[0 1 4 9 16 25 36 49 64 81]"},
 		"walkthrough": {"49", "52", "11", "55", "30 11", "line 2", "[seen by all] false", "1 2", "[1 4 9]", "499.5", "1000 999", "[1 1 1 1 1 1 1 1 1 1]", "[2 3 4 5 6]"},

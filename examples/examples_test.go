@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/kadrehq/kadre/internal/invariant"
 )
 
 // programs is where build puts them.
@@ -45,6 +47,9 @@ func build(t *testing.T) string {
 	if testing.Short() {
 		t.Skip("links programs")
 	}
+	if invariant.Race {
+		t.Skip("the programs are built without the race detector: they would do the same again")
+	}
 	if err := built(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +57,9 @@ func build(t *testing.T) string {
 }
 
 var built = sync.OnceValue(func() error {
-	if out, err := exec.Command("go", "build", "-o", programs, "./...").CombinedOutput(); err != nil {
+	c := exec.Command("go", "build", "-o", programs, "./...")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 const refusedWithin = time.Minute
 
 func TestBadFlags(t *testing.T) {
+	testbed.NotAgain(t)
 	bed := testbed.New(t)
 	for _, c := range []struct{ args, says string }{
 		{"start --no-such-flag", "--no-such-flag"},
@@ -43,6 +44,7 @@ func TestBadFlags(t *testing.T) {
 
 // TestBadStarts starts nodes that cannot serve: each gives one error that says what to do, and leaves nothing.
 func TestBadStarts(t *testing.T) {
+	testbed.NotAgain(t)
 	bed := testbed.New(t)
 	token := strings.TrimSpace(readFile(t, bed.Token("token")))
 	silent := listen(t)

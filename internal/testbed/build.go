@@ -23,6 +23,7 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	exe := filepath.Join(dir, "kadre")
 	cmd := exec.Command("go", "build", "-o", exe, "./cmd/kadre")
 	cmd.Dir = Root()
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped, and as the plain run has built it already
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("testbed: go build ./cmd/kadre: %w\n%s", err, out)
 	}

@@ -187,6 +187,7 @@ func admission(t *testing.T, bed *testbed.Bed, spaces []*testbed.Namespace, memb
 }
 
 func TestLoopbackOnly(t *testing.T) {
+	testbed.NotAgain(t)
 	spaces := testbed.Bridge(t, 2)
 	bed := testbed.New(t)
 	home := testbed.Place{NS: spaces[0]}

@@ -11,6 +11,7 @@ import (
 // TestNAT has two nodes behind NATs of their own, with the same address there, and one that can be dialed. The two
 // reach each other through it: each runs tasks of the other, and pulls what they made.
 func TestNAT(t *testing.T) {
+	testbed.NotAgain(t)
 	needTime(t)
 	spaces := testbed.Bridge(t, 3)
 	homes := []*testbed.Namespace{spaces[0], testbed.NAT(t, spaces[1]), testbed.NAT(t, spaces[2])}

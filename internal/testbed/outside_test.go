@@ -14,6 +14,7 @@ import (
 // TestProgramOutsideTheModule builds a program that is a module of its own and uses every name of the
 // contract that works, and runs it with a node embedded and attached to one.
 func TestProgramOutsideTheModule(t *testing.T) {
+	testbed.NotAgain(t)
 	needTime(t)
 	bed := testbed.New(t)
 	exe := outside(t, bed)
@@ -53,7 +54,7 @@ func outside(t *testing.T, bed *testbed.Bed) (exe string) {
 	bed.File("outside/main.go", readFile(t, "testdata/outside/main.go"), 0o600)
 	cmd := exec.Command("go", "build", "-o", "program", ".")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=mod", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the program outside: %v\n%s", err, out)
 	}

@@ -95,6 +95,7 @@ func proved(t *testing.T, nodes []*testbed.Node) {
 // TestRotation changes the token of three nodes that run, while they work: no task and no call fails. Then a node with
 // the old token is refused, and no token is to be found anywhere but in its file.
 func TestRotation(t *testing.T) {
+	testbed.NotAgain(t)
 	needTime(t)
 	bed := testbed.New(t)
 	before, after := newToken(t, bed), newToken(t, bed)

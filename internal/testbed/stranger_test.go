@@ -30,6 +30,7 @@ const strangersWithin = 30 * time.Second
 // The node must end them all, not grow beyond its bound, go on working with its member meanwhile, and let a node in that
 // may enter. KADRE_STRANGERS says how many; the default is for every run.
 func TestStrangers(t *testing.T) {
+	testbed.NotAgain(t)
 	needTime(t)
 	total := 600
 	if n, err := strconv.Atoi(os.Getenv("KADRE_STRANGERS")); err == nil {

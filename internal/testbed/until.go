@@ -5,17 +5,19 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/kadrehq/kadre/internal/invariant"
 )
 
 const (
 	// startWithin bounds a node's way to its ready line.
-	startWithin = 15 * time.Second
+	startWithin = time.Minute
 	// endWithin bounds the end of a process that was told to stop.
-	endWithin = 20 * time.Second
+	endWithin = time.Minute
 	// lineWithin bounds the wait for a driver's next line.
-	lineWithin = 30 * time.Second
+	lineWithin = time.Minute
 	// goneWithin bounds the end of the processes of a node or driver that was killed.
-	goneWithin = 5 * time.Second
+	goneWithin = 30 * time.Second
 
 	lookEvery = 5 * time.Millisecond
 )
@@ -52,6 +54,15 @@ func NeedRoot(t testing.TB) {
 		t.Fatal(why)
 	}
 	t.Skip(why)
+}
+
+// NotAgain skips a test under the race detector. It is for those whose work is done by programs that are built without
+// it: they would do the same again that they do in the plain run.
+func NotAgain(t testing.TB) {
+	t.Helper()
+	if invariant.Race {
+		t.Skip("what it runs is built without the race detector")
+	}
 }
 
 // must ends the test where a step of the harness fails.

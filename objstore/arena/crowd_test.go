@@ -38,7 +38,7 @@ func member() {
 func TestCrowdOfProcesses(t *testing.T) {
 	most := maxClients - 1
 	if invariant.Enabled { // the slower run of the two
-		most = 40
+		most = 16
 	}
 	c := newArena(t, Config{Size: 16 << 20})
 	if err := put(c.Arena, 0, 1000); err != nil {
