@@ -21,6 +21,7 @@ type wish struct {
 	info  []byte
 	end   int64
 	p     *proposal // under way; nil: it waits for a lease
+	tried bool      // there was one: registrars may have accepted it
 }
 
 // withdraw ends a wish's proposal. A later one for the name has a higher ballot: it finds what this one did, or prevents it.
@@ -157,13 +158,20 @@ func (m *Machine) leaseDone(l Lease, p *proposal, o outcome) {
 
 // dropWishes ends the claims whose time is over; those of actors that have their names already stay until the lease ends.
 func (m *Machine) dropWishes(o outcome) {
+	var tried []*wish
 	m.drop(func(w *wish) bool {
 		late := w.op != 0 && w.p == nil && (m.now >= w.end || o == noRoom || m.now >= w.end-patience+hopeless && !m.reachable())
 		if late {
 			m.unavailable(w.op, o)
 		}
+		if late && w.tried {
+			tried = append(tried, w)
+		}
 		return late
 	})
+	for _, w := range tried { // under a lease that has lapsed since: the name would be that of nobody
+		m.giveBack(w.key, w.actor, nil)
+	}
 }
 
 func (m *Machine) grantWishes() {
@@ -174,6 +182,7 @@ func (m *Machine) grantWishes() {
 		l := Lease{At: m.self, Term: m.term}
 		w.p = &proposal{verb: claim, key: w.key, again: w.op == 0, end: w.end, holder: Holder{Lease: l, Actor: w.actor, Info: w.info},
 			done: func(p *proposal, o outcome) { m.claimed(w, p, o) }}
+		w.tried = true
 		m.propose(w.p)
 	}
 }

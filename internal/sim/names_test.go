@@ -378,7 +378,7 @@ func (s *namesWorld) end() {
 		i := s.w.Rand.IntN(nameNodes)
 		s.asked[s.next] = func(d registrar.Done) {
 			if had++; d.Status != registrar.Granted {
-				s.t.Errorf("in the end node %d does not get name %d: status %d, %v; %v", i, k, d.Status, d.Holder, s.machines[i].Config())
+				s.t.Errorf("in the end node %d does not get name %d: status %d, %v; %v\n%s", i, k, d.Status, d.Holder, s.machines[i].Config(), strings.Join(s.story, "\n"))
 			}
 		}
 		s.step(i, s.machines[i].Claim(s.now(), s.next, strconv.Itoa(k), id.Actor{255, byte(k)}, nil))
