@@ -64,12 +64,16 @@ func (a Actor[S]) living() (*proc.Future, error) {
 	return &a.f.head, nil
 }
 
-// EncodeSpecial adds a to the references of a value. It is for the codec.
+// EncodeSpecial adds a to the references of a value, with where it lives if that is known. It is for the codec.
 func (a *Actor[S]) EncodeSpecial(e *codec.Encoder) error {
 	if a.f == nil {
 		return encodeRef(e, nil)
 	}
-	return encodeRef(e, &a.f.head)
+	if err := encodeRef(e, &a.f.head); err != nil {
+		return err
+	}
+	proc.EncodeLocation(e, &a.f.head)
+	return nil
 }
 
 // DecodeSpecial makes a the handle that a value holds. It is for the codec.
@@ -78,8 +82,21 @@ func (a *Actor[S]) DecodeSpecial(d *codec.Decoder) error {
 	if err != nil {
 		return err
 	}
-	f, err := decodeRef(d, typ)
-	if f != nil {
+	p, ref, err := readRef(d)
+	if p == nil {
+		return err
+	}
+	at, known, err := proc.DecodeLocation(d)
+	if err != nil {
+		return err
+	}
+	f := (*proc.Future)(nil)
+	if known {
+		f, err = p.HandleAt(ref, at, typ)
+	} else {
+		f = p.Borrow(ref, typ)
+	}
+	if err == nil {
 		a.f = typed[proc.Location](f)
 	}
 	return err

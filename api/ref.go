@@ -105,19 +105,27 @@ func escape(e *codec.Encoder, f *proc.Future) codec.Ref {
 }
 
 func decodeRef(d *codec.Decoder, typ *proc.Type) (*proc.Future, error) {
+	p, ref, err := readRef(d)
+	if p == nil {
+		return nil, err
+	}
+	return p.Borrow(ref, typ), nil
+}
+
+// readRef reads what encodeRef wrote. Without an error and a process it was nothing.
+func readRef(d *codec.Decoder) (p *proc.Process, ref codec.Ref, err error) {
 	i, err := d.Uvarint()
 	if err != nil || i == 0 {
-		return nil, err
+		return nil, ref, err
 	}
 	c, ok := d.Context.(*decoding)
 	if !ok {
-		return nil, errors.New("kadre: a Ref can only be decoded by a runtime")
+		return nil, ref, errors.New("kadre: a Ref can only be decoded by a runtime")
 	}
-	ref, err := d.Ref(int(i - 1))
-	if err != nil {
-		return nil, err
+	if ref, err = d.Ref(int(i - 1)); err != nil {
+		return nil, ref, err
 	}
-	return c.p.Borrow(proc.Within(c.f, ref), typ), nil
+	return c.p, proc.Within(c.f, ref), nil
 }
 
 // failed is a reference that carries an error.

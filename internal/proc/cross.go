@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"sync"
 
+	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/wire"
 )
 
@@ -43,6 +44,39 @@ var known = struct {
 	"kadre.ErrNoRuntime": ErrNoRuntime, "kadre.ErrZero": ErrZero, "kadre.ErrNotFound": ErrNotFound, "kadre.ErrBusy": ErrBusy,
 	"kadre.ErrClosed": ErrClosed, "kadre.ErrCancelled": ErrCancelled, "kadre.ErrDeadlock": ErrDeadlock,
 }}
+
+func init() {
+	ownError[ActorDiedError]()
+	ownError[NameTakenError]()
+	ownError[WorkerDiedError]()
+	ownError[WorkerStartError]()
+	ownError[ObjectLostError]()
+	ownError[OutOfMemoryError]()
+	ownError[UnschedulableError]()
+	ownError[UnavailableError]()
+	ownError[VersionSkewError]()
+}
+
+// ownError has a type of the runtime's own errors cross where a task returns one that it got.
+func ownError[E any]() {
+	t := reflect.TypeFor[*E]()
+	known.types[typeName(t)] = &ErrorType{Type: t, Where: "package proc",
+		Encode: func(err error) ([]byte, error) {
+			e, err := codec.EncodeValue(nil, *any(err).(*E))
+			if err != nil {
+				return nil, err
+			}
+			return e.Bytes(), nil
+		},
+		Decode: func(data []byte) (error, error) {
+			e, err := codec.DecodeValue[E](nil, data)
+			if err != nil {
+				return nil, err
+			}
+			return any(&e).(error), nil
+		},
+	}
+}
 
 const (
 	maxChain = 64       // errors of a chain, or tree, that are looked at

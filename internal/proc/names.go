@@ -202,12 +202,8 @@ func (p *Process) actorHandle(actor id.Actor, owner id.Addr, at Location, t *Typ
 
 // ActorOf names the actor of a handle.
 func ActorOf(h *Future) id.Actor {
-	if h.Ready() && h.Failure() == nil {
-		if data, _, err := h.encoded(); err == nil {
-			if at, err := codec.DecodeValue[Location](nil, data); err == nil && !at.Actor.IsZero() {
-				return at.Actor // its name had that one already
-			}
-		}
+	if at, ok := h.location(); ok && !at.Actor.IsZero() {
+		return at.Actor // its name had that one already
 	}
 	return id.Actor(h.ID().Task())
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +16,10 @@ import (
 
 // Named tells the driver "names" what to do with a name, and NameAnswer is what came of it.
 type (
-	Named      struct{ Do, Name string } // Do: "make" (on the driver's node), "find" (and call), "call" (what was made), "kill"
+	// Do is "make" (in the driver's process), "own" (in a process of its own), "by task" (the same, made by a task whose process
+	// is killed then), "find" (by the name, and call), "get" ("find", and keep it), "call" (what was made or kept), "pass" (it to a task in
+	// a process of its own, which calls it), "kill".
+	Named      struct{ Do, Name string }
 	NameAnswer struct {
 		Count int    // what the actor counts
 		Class string // of the error: "" for none, "taken", "unavailable", "died", "missing", "other"
@@ -28,9 +33,21 @@ type Tally struct{ n int }
 func newTally(context.Context) (*Tally, error)      { return &Tally{}, nil }
 func (t *Tally) Count(context.Context) (int, error) { t.n++; return t.n, nil }
 
+// countIn calls an actor by a handle that was passed to it.
+func countIn(ctx context.Context, a api.Actor[Tally]) (int, error) {
+	return Count.Remote(ctx, a).Get(ctx)
+}
+
+// makeTally makes an actor in a process of its own and gives the number of this one.
+func makeTally(ctx context.Context, name string) (int, error) {
+	return os.Getpid(), NewTally.Options(api.Name(name), api.OwnProcess()).Remote(ctx).Ready(ctx)
+}
+
 var (
-	NewTally = api.Class0(newTally)
-	Count    = api.Method0((*Tally).Count)
+	NewTally  = api.Class0(newTally)
+	Count     = api.Method0((*Tally).Count)
+	CountIn   = api.Func1(countIn, api.OwnProcess())
+	MakeTally = api.Func1(makeTally, api.OwnProcess())
 )
 
 func init() {
@@ -71,9 +88,30 @@ func named1(ctx context.Context, q Named, here api.NodeID, made map[string]api.A
 		}
 		made[q.Name] = a
 		return 0, nil
-	case "find":
+	case "own":
+		a = NewTally.Options(api.Name(q.Name), api.OwnProcess()).Remote(ctx)
+		made[q.Name] = a
+		return 0, a.Ready(ctx)
+	case "by task":
+		pid, err := MakeTally.Remote(ctx, q.Name).Get(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			return 0, err
+		}
+		for syscall.Kill(pid, 0) == nil && ctx.Err() == nil {
+			time.Sleep(time.Millisecond) // until its node has seen it end
+		}
+		return 0, ctx.Err()
+	case "pass":
+		return CountIn.Remote(ctx, a).Get(ctx)
+	case "find", "get":
 		if a, err = api.GetActor[Tally](ctx, q.Name); err != nil {
 			return 0, err
+		}
+		if q.Do == "get" {
+			made[q.Name] = a
 		}
 	case "kill":
 		return 0, a.Kill(ctx)
@@ -218,4 +256,60 @@ func TestNamesAcrossNodes(t *testing.T) {
 	c.want("make", "more", "", 0)
 	b.want("find", "brief", "", 1)
 	b.awaitRegistrars(1)
+}
+
+// TestNameOfAnotherJob has drivers of two other jobs, on the actor's node and on another one, call the actors of a job by
+// their names, and see them end with that.
+func TestNameOfAnotherJob(t *testing.T) {
+	needTime(t)
+	bed := testbed.New(t)
+	nodes := []*testbed.Node{bed.StartNode(testbed.NodeConfig{Args: []string{"--cpus", "4"}}), bed.StartNode(testbed.NodeConfig{Args: []string{"--cpus", "4"}})}
+	testbed.AwaitMembers(nodes...)
+	at := func(n *testbed.Node) *namesAt { return &namesAt{n, t, n.Driver("names")} }
+	first, here, there := at(nodes[0]), at(nodes[0]), at(nodes[1])
+
+	first.want("own", "own", "", 0)
+	first.want("make", "in it", "", 0)
+	count := 0
+	for _, name := range []string{"own", "in it"} {
+		count = 0
+		for _, other := range []*namesAt{here, there} {
+			for _, do := range []string{"get", "call", "pass"} {
+				count++
+				other.want(do, name, "", count)
+			}
+			other.want("make", name, "taken", 0)
+		}
+		first.want("call", name, "", count+1)
+	}
+	here.want("make", "of another", "", 0) // which goes on
+	first.d.Kill()
+	for _, other := range []*namesAt{here, there} {
+		for _, name := range []string{"own", "in it"} {
+			if a := other.await("call", name, "died"); a.Error == "" {
+				t.Error("it does not say why")
+			}
+			other.want("pass", name, "died", 0)
+			other.want("find", name, "missing", 0)
+		}
+		other.want("find", "of another", "", map[*namesAt]int{here: 1, there: 2}[other])
+	}
+	there.want("make", "own", "", 0)
+}
+
+// TestHandleOutlivesItsMaker passes on the handle of an actor after the process that made it has ended.
+func TestHandleOutlivesItsMaker(t *testing.T) {
+	needTime(t)
+	bed := testbed.New(t)
+	n := bed.StartNode(testbed.NodeConfig{Args: []string{"--cpus", "4"}})
+	d := &namesAt{n, t, n.Driver("names")}
+	d.want("by task", "left", "", 0)
+	d.want("get", "left", "", 1)
+	d.want("pass", "left", "", 2)
+	d.want("pass", "left", "", 3)
+	other := &namesAt{n, t, n.Driver("names")}
+	other.want("get", "left", "", 4)
+	other.want("pass", "left", "", 5)
+	d.want("kill", "left", "", 0)
+	other.await("pass", "left", "died")
 }
