@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func engine(t testing.TB, slots int) *sched.Engine {
 	e := sched.New(sched.Config{Slots: slots})
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := e.Close(ctx); err != nil {
 			t.Error(err)
@@ -47,7 +47,7 @@ func push(t testing.TB, m *Mailbox, run func()) *sched.Task {
 
 func await(t testing.TB, e *sched.Engine, c *sched.Task) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := e.Await(ctx, c)
 	if !c.Ready() {

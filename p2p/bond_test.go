@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/invariant"
 )
 
 // breaker passes connections on and breaks each after a random number of bytes, anywhere in a frame, a TLS
@@ -115,7 +116,7 @@ func (p *breaker) pass(from, to net.Conn, rest *atomic.Int64, hard bool) {
 func TestFramesSurviveLanes(t *testing.T) {
 	t.Parallel()
 	frames := 100_000
-	if testing.Short() {
+	if testing.Short() || invariant.Race {
 		frames = 10_000
 	}
 	seed := uint64(time.Now().UnixNano())
@@ -178,7 +179,7 @@ func TestFramesSurviveLanes(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	until(t, 60*time.Second, "all frames", func() bool {
+	until(t, time.Minute, "all frames", func() bool {
 		return a.bad.Load() != nil || b.bad.Load() != nil || a.got.Load() >= uint64(frames) && b.got.Load() >= uint64(frames)
 	})
 	for _, s := range sides {
@@ -192,7 +193,7 @@ func TestFramesSurviveLanes(t *testing.T) {
 			t.Errorf("events %v", k)
 		}
 	}
-	until(t, 5*time.Second, "the last confirmations", func() bool {
+	until(t, time.Minute, "the last confirmations", func() bool {
 		for _, s := range sides {
 			for _, l := range s.Status().Lanes {
 				if l.Kept != 0 {

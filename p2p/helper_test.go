@@ -123,7 +123,7 @@ func until(t testing.TB, d time.Duration, what string, ok func() bool) {
 // full waits until every node sees all.
 func full(t testing.TB, ns ...*node) {
 	t.Helper()
-	until(t, 10*time.Second, "full view everywhere", func() bool {
+	until(t, time.Minute, "full view everywhere", func() bool {
 		for _, n := range ns {
 			if len(n.Members()) != len(ns) {
 				return false

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
+	"github.com/kadrehq/kadre/internal/invariant"
 )
 
 func TestChainOfFive(t *testing.T) {
@@ -37,7 +38,7 @@ func TestChainOfFive(t *testing.T) {
 			t.Errorf("descriptor %q", m.Meta)
 		}
 	}
-	until(t, 5*time.Second, "full routing tables", func() bool {
+	until(t, time.Minute, "full routing tables", func() bool {
 		for _, n := range ns {
 			if n.RoutingTableSize() != 4 {
 				return false
@@ -49,12 +50,12 @@ func TestChainOfFive(t *testing.T) {
 	if err := ns[0].UpdateMeta([]byte("changed")); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 2*time.Second, "the new descriptor", func() bool {
+	until(t, time.Minute, "the new descriptor", func() bool {
 		return ns[4].saw(func(e Event) bool {
 			return e.Kind == Changed && e.Member.ID == ns[0].ID() && string(e.Member.Meta) == "changed"
 		})
 	})
-	until(t, 3*time.Second, "a measured round trip", func() bool { return ns[4].Members()[1].RTT > 0 })
+	until(t, time.Minute, "a measured round trip", func() bool { return ns[4].Members()[1].RTT > 0 })
 	if b, err := json.Marshal(ns[0].Status()); err != nil || !bytes.Contains(b, []byte(ns[4].ID())) {
 		t.Errorf("status %s, %v", b, err)
 	}
@@ -86,7 +87,7 @@ func TestSendInOrder(t *testing.T) {
 	if err := b.Send("nobody", nil); !errors.Is(err, ErrNoLane) {
 		t.Errorf("sending to nobody: %v", err)
 	}
-	until(t, 5*time.Second, "all frames", func() bool { return len(b.got(a.ID())) == n && len(a.got(b.ID())) == 1 })
+	until(t, time.Minute, "all frames", func() bool { return len(b.got(a.ID())) == n && len(a.got(b.ID())) == 1 })
 	for i, f := range b.got(a.ID()) {
 		if f != fmt.Sprint(i) {
 			t.Fatalf("frame %d is %q", i, f)
@@ -98,7 +99,11 @@ func TestSendInOrder(t *testing.T) {
 }
 
 func TestFetch(t *testing.T) {
-	data := make([]byte, 100<<20)
+	size := 100 << 20
+	if invariant.Race { // a second per 10 MB there, and no more parties at a race
+		size /= 8
+	}
+	data := make([]byte, size)
 	rand.NewChaCha8([32]byte{1}).Read(data)
 	released := make(chan bool, 100)
 	tok := token(t, NewToken())
@@ -169,7 +174,7 @@ func TestDirectoryAcrossNodes(t *testing.T) {
 		ns = append(ns, start(t, tok, func(c *Config) { c.Join = ns[0].Addrs() }))
 	}
 	full(t, ns...)
-	until(t, 5*time.Second, "full routing tables", func() bool {
+	until(t, time.Minute, "full routing tables", func() bool {
 		for _, n := range ns {
 			if n.RoutingTableSize() != 4 {
 				return false
@@ -177,7 +182,7 @@ func TestDirectoryAcrossNodes(t *testing.T) {
 		}
 		return true
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	w := ns[1]
 	key := Key(sha256.Sum256([]byte("owner/0")))
@@ -212,7 +217,7 @@ func TestDirectoryAcrossNodes(t *testing.T) {
 		check(n)
 	}
 	full(t, ns...)
-	until(t, 5*time.Second, "a third copy again", func() bool {
+	until(t, time.Minute, "a third copy again", func() bool {
 		c := uint64(0)
 		for _, n := range ns {
 			c += n.Directory().Stats().Held
@@ -235,7 +240,7 @@ func TestDirectoryWithoutALane(t *testing.T) {
 	a := start(t, tok, nil)
 	b := start(t, tok, func(c *Config) { c.Join = a.Addrs() })
 	full(t, a, b)
-	until(t, 5*time.Second, "a full routing table", func() bool { return a.RoutingTableSize() == 1 })
+	until(t, time.Minute, "a full routing table", func() bool { return a.RoutingTableSize() == 1 })
 	a.Host.mu.Lock()
 	l := a.links[b.ID()]
 	a.dropLinkLocked(b.ID())
@@ -245,7 +250,7 @@ func TestDirectoryWithoutALane(t *testing.T) {
 		defer a.Host.mu.Unlock()
 		a.links[b.ID()] = l
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r := Record{Key: Key(sha256.Sum256([]byte("k"))), Sub: [20]byte{1}, Value: []byte("v"), Epoch: a.Epoch()}
 	if err := a.Directory().Put(ctx, []Record{r}); err != nil {

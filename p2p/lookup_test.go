@@ -66,7 +66,7 @@ func TestLookupsGoOverLanes(t *testing.T) {
 		ns = append(ns, start(t, tok, func(c *Config) { c.Join = ns[0].Addrs() }))
 	}
 	full(t, ns...)
-	until(t, 30*time.Second, "full routing tables", func() bool {
+	until(t, time.Minute, "full routing tables", func() bool {
 		return !slices.ContainsFunc(ns, func(n *node) bool { return n.RoutingTableSize() != len(ns)-1 })
 	})
 	for i := range 20 {
@@ -83,8 +83,8 @@ func TestLookupsGoOverLanes(t *testing.T) {
 		})
 		for _, n := range ns {
 			var found []id.Node
-			until(t, 30*time.Second, "a lookup", func() bool { // on a busy machine an answer may be late
-				ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			until(t, time.Minute, "a lookup", func() bool { // on a busy machine an answer may be late
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 				defer cancel()
 				var err error
 				found, err = n.kad.closest(ctx, key)

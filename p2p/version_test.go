@@ -18,7 +18,7 @@ func TestVersions(t *testing.T) {
 	if err := next.Send(old.ID(), []byte("neighbours")); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 5*time.Second, "a frame between neighbouring versions", func() bool { return len(old.got(next.ID())) == 1 })
+	until(t, time.Minute, "a frame between neighbouring versions", func() bool { return len(old.got(next.ID())) == 1 })
 
 	_, err := tryStart(t, tok, func(c *Config) { c.speaks, c.Join = [2]byte{9, 10}, old.Addrs() })
 	if !errors.Is(err, admit.ErrVersion) || !strings.Contains(err.Error(), "ours are 9 to 10, its 7 to 8") {

@@ -52,7 +52,7 @@ func start(t testing.TB, cfg Config) *Engine {
 	}
 	e := New(cfg)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := e.Close(ctx); err != nil {
 			t.Error(err, e.Stats())
@@ -64,7 +64,7 @@ func start(t testing.TB, cfg Config) *Engine {
 // until polls for ok, for 10 s at most.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(100 * time.Microsecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(100 * time.Microsecond) {
 		if time.Now().After(end) {
 			t.Fatal("not within 10 s:", what)
 		}

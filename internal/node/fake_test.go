@@ -140,7 +140,7 @@ func (f *fake) ask(to id.Addr, k wire.Kind, body []byte) ([]byte, error) {
 	select {
 	case a := <-ch:
 		return a.b, a.err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		return nil, fmt.Errorf("no answer to %v from %v", k, to)
 	}
 }
@@ -422,7 +422,7 @@ func (f *fake) next(t testing.TB, k wire.Kind) wire.Frame {
 			return fr
 		}
 	}
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		select {
 		case fr := <-f.frames:

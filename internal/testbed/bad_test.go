@@ -277,7 +277,7 @@ func TestBadDrivers(t *testing.T) {
 		})
 	}
 	var s testbed.Status
-	testbed.Until(t, 5*time.Second, func() bool { s = n.Status(); return s.Store.Objects == 0 && s.Store.Blocks == 0 }, func() string {
+	testbed.Until(t, time.Minute, func() bool { s = n.Status(); return s.Store.Objects == 0 && s.Store.Blocks == 0 }, func() string {
 		return fmt.Sprintf("the store still has %+v", s.Store)
 	})
 	n.Stop()

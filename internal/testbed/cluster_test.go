@@ -179,7 +179,7 @@ func admission(t *testing.T, bed *testbed.Bed, spaces []*testbed.Namespace, memb
 			if !testbed.Says(said, "kadre: ", "token", member.Addr()) {
 				t.Errorf("the stranger says:\n%s", said)
 			}
-			testbed.Until(t, 5*time.Second, func() bool { return testbed.Says(member.Stderr()[before:], ns.IP.String(), "token") }, func() string {
+			testbed.Until(t, time.Minute, func() bool { return testbed.Says(member.Stderr()[before:], ns.IP.String(), "token") }, func() string {
 				return "the member says:\n" + member.Stderr()[before:]
 			})
 		})
@@ -214,7 +214,7 @@ func TestLoopbackOnly(t *testing.T) {
 		if said := stranger.Refused(10 * time.Second); !testbed.Says(said, "127.0.0.1:"+port, "secret") {
 			t.Errorf("the stranger says:\n%s", said)
 		}
-		n.AwaitStderr(5*time.Second, "127.0.0.1", "secret")
+		n.AwaitStderr(time.Minute, "127.0.0.1", "secret")
 	})
 	bed.Sub(t, "with the user's secret", func(t *testing.T) {
 		friend := bed.StartNode(testbed.NodeConfig{Place: home})

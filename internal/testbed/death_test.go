@@ -80,7 +80,7 @@ func stay(ctx context.Context, s *testbed.Stage) error {
 func awaitKilled(t *testing.T, pids ...int) {
 	t.Helper()
 	var left []int
-	testbed.Until(t, 5*time.Second, func() bool {
+	testbed.Until(t, time.Minute, func() bool {
 		left = slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return !testbed.Alive(pid) })
 		return len(left) == 0
 	}, func() string { return fmt.Sprintf("processes %v are left", left) })
@@ -90,7 +90,7 @@ func awaitKilled(t *testing.T, pids ...int) {
 func awaitMappers(t *testing.T, arena testbed.Mapping, pids ...int) {
 	t.Helper()
 	var left []int
-	testbed.Until(t, 5*time.Second, func() bool { left = testbed.Mappers(arena); return same(left, pids) }, func() string {
+	testbed.Until(t, time.Minute, func() bool { left = testbed.Mappers(arena); return same(left, pids) }, func() string {
 		return fmt.Sprintf("%v have mapped the arena, not %v", left, pids)
 	})
 }
@@ -111,7 +111,7 @@ func TestDriverKilled(t *testing.T) {
 	bed.AwaitGone(n.PID)
 	awaitMappers(t, arena, n.PID)
 	var s testbed.Status
-	testbed.Until(t, 5*time.Second, func() bool {
+	testbed.Until(t, time.Minute, func() bool {
 		s = n.Status()
 		return len(s.Workers) == 0 && len(s.Jobs) == 0 && s.Store.Objects == 0 && s.Store.Holders == 0 && s.Store.Blocks == 0
 	}, func() string { return fmt.Sprintf("the node still has %+v", s) })

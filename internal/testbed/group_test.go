@@ -145,7 +145,7 @@ func checkFight(t *testing.T, nodes []*testbed.Node) {
 		if d.Hear(&n); n != fightRounds {
 			t.Errorf("%s had it %d times", d.Name, n)
 		}
-		d.Succeed(20 * time.Second)
+		d.Succeed(time.Minute)
 	}
 	awaitNoGroups(t, nodes[2])
 }
@@ -184,7 +184,7 @@ func checkReservationLost(t *testing.T, nodes []*testbed.Node) {
 	d.Tell(struct{}{})
 	var l Lost
 	d.Hear(&l)
-	d.Succeed(20 * time.Second)
+	d.Succeed(time.Minute)
 	for what, x := range map[string]struct{ got, want string }{
 		"Ready":                      {l.Ready, "unschedulable: "},
 		"a task in the group":        {l.Held, "unschedulable: "},

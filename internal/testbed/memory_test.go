@@ -142,7 +142,7 @@ func TestSharedMemory(t *testing.T) {
 		t.Errorf("%v have mapped the arena, not %v", mappers, want)
 	}
 	d.Succeed(10 * time.Second)
-	testbed.Until(t, 5*time.Second, func() bool { mappers = testbed.Mappers(arena); return same(mappers, []int{n.PID}) }, func() string {
+	testbed.Until(t, time.Minute, func() bool { mappers = testbed.Mappers(arena); return same(mappers, []int{n.PID}) }, func() string {
 		return fmt.Sprintf("%v have mapped the arena of node %d whose driver has ended", mappers, n.PID)
 	})
 	n.Stop()

@@ -22,7 +22,7 @@ func TestProgramOutsideTheModule(t *testing.T) {
 
 	bed.Sub(t, "embedded", func(t *testing.T) {
 		p := bed.Run("outside", testbed.Place{}, exe)
-		p.Succeed(20 * time.Second)
+		p.Succeed(time.Minute)
 		if p.Stdout() != printed {
 			t.Errorf("it printed\n%s", p.Stdout())
 		}
@@ -30,7 +30,7 @@ func TestProgramOutsideTheModule(t *testing.T) {
 	bed.Sub(t, "attached", func(t *testing.T) {
 		n := bed.StartNode(testbed.NodeConfig{Args: []string{"--resources", "licence=1"}})
 		p := bed.Run("outside", testbed.Place{Env: []string{"KADRE_SOCKET=" + n.Socket}}, exe)
-		p.Succeed(20 * time.Second)
+		p.Succeed(time.Minute)
 		if p.Stdout() != printed {
 			t.Errorf("it printed\n%s", p.Stdout())
 		}

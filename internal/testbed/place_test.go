@@ -144,7 +144,7 @@ func checkPlaced(t *testing.T, nodes []*testbed.Node) {
 	var out Placed
 	d.Tell(a)
 	d.Hear(&out)
-	d.Succeed(20 * time.Second)
+	d.Succeed(time.Minute)
 	if out.X[a]+out.X[b] != 30 || out.X[a] == 0 || out.X[b] == 0 {
 		t.Errorf("tasks with zone=x ran on %v; it is the label of %s and %s", out.X, a, b)
 	}

@@ -66,7 +66,7 @@ func TestRangesTravel(t *testing.T) {
 				d.Tell(tasks)
 				var told int
 				d.Hear(&told)
-				d.Succeed(20 * time.Second)
+				d.Succeed(time.Minute)
 				after := two.Status()
 				in := after.Steals.TasksIn - before.Steals.TasksIn
 				frames := after.Bytes.FramesIn - before.Bytes.FramesIn + after.Bytes.FramesOut - before.Bytes.FramesOut

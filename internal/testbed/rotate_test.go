@@ -149,7 +149,7 @@ func TestRotation(t *testing.T) {
 	}
 	noSecret(t, bed, nodes, before, after)
 	d.Tell("stop")
-	d.Succeed(30 * time.Second)
+	d.Succeed(time.Minute)
 	for _, n := range nodes {
 		ups := 0
 		for _, e := range n.Events() {

@@ -148,7 +148,7 @@ func TestLookingIntoStores(t *testing.T) {
 	}
 	d.Signal(syscall.SIGCONT)
 	d.Tell("end")
-	d.Succeed(20 * time.Second)
+	d.Succeed(time.Minute)
 	b.Stop()
 	a.Stop()
 }
@@ -186,7 +186,7 @@ func TestDoctorNamesDamage(t *testing.T) {
 		}
 	}
 	d.Tell("end")
-	d.Succeed(20 * time.Second)
+	d.Succeed(time.Minute)
 	b.Stop()
 	a.Stop()
 }

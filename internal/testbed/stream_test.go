@@ -155,5 +155,5 @@ func TestStreamsBetweenNodes(t *testing.T) {
 	b.Kill()
 	d.Tell(true)
 	expect("all")
-	d.Succeed(20 * time.Second)
+	d.Succeed(time.Minute)
 }

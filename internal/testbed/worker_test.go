@@ -103,7 +103,7 @@ func TestWorkerIsTheDriversExecutable(t *testing.T) {
 	checkSurroundings(t, &on, away)
 
 	for _, stream := range []string{"output", "error"} {
-		d.AwaitStderr(5*time.Second, said+" on standard "+stream)
+		d.AwaitStderr(time.Minute, said+" on standard "+stream)
 		line := lineWith(d.Stderr(), said+" on standard "+stream)
 		if !testbed.Says(line, strconv.Itoa(on.PID), shortOf(away.ID)) {
 			t.Errorf("the line %q does not tell process %d and node %s", line, on.PID, away.ID)
@@ -146,7 +146,7 @@ func TestExecutableComesFromWhoHasIt(t *testing.T) {
 		d.Tell(Errand{n.ID, "x"})
 		var on Surroundings
 		d.Hear(&on)
-		d.Succeed(20 * time.Second)
+		d.Succeed(time.Minute)
 		if on.Node != n.ID {
 			t.Fatalf("it ran on %s instead of %s", on.Node, n.ID)
 		}

@@ -10,7 +10,7 @@ import (
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); <-time.After(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); <-time.After(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("never came: " + what)
 		}
