@@ -263,3 +263,34 @@ func TestIdleProcessForgets(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+func manyRefs(ctx context.Context, n int) (refs []api.Ref[int], err error) {
+	for i := range n {
+		r, err := api.Put(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, r)
+	}
+	return refs, nil
+}
+
+var manyRefsFunc = api.Func1(manyRefs)
+
+// TestTooManyReferences has a worker process return more references than a message takes: the getter hears so.
+func TestTooManyReferences(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a worker process")
+	}
+	t.Setenv("KADRE_ISOLATE", "1")
+	_, c := startSmall(t, smallStore)
+	ctx, cancel := context.WithTimeout(c, time.Minute)
+	defer cancel()
+	if _, err := manyRefsFunc.Remote(c, 20_000).Get(ctx); err == nil || !strings.Contains(err.Error(), "holds 20000 references") {
+		t.Fatal("20,000 references in one result:", err)
+	}
+	refs := must(manyRefsFunc.Remote(c, 3000).Get(ctx))(t)
+	if v := must(refs[2999].Get(ctx))(t); v != 2999 {
+		t.Fatal("another value:", v)
+	}
+}

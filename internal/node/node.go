@@ -62,6 +62,7 @@ type Node struct {
 	metrics     *metrics // nil where none are served
 	tapes       tapes    // of processes that have ended
 	orphans     orphans
+	insides     insides
 	lease       time.Duration
 	procs       atomic.Pointer[map[id.Proc]*process] // changed under mu
 	stats       counters
@@ -120,7 +121,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		stirred: make(chan struct{}, 1), hired: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, groups: map[id.Group]*group{}, workers: map[uint64]*worker{},
 		members: map[id.Node]*member{}, deadlocks: deadlocks{silent: map[string]int{}},
-		orphans: orphans{died: make(chan struct{}, 1), alive: map[id.Proc]struct{}{}, down: map[id.Node]time.Time{}}, lease: leaseTime(),
+		orphans: orphans{died: make(chan struct{}, 1), alive: map[id.Proc]struct{}{}, down: map[id.Node]time.Time{}}, insides: insides{of: map[id.Node]*inside{}}, lease: leaseTime(),
 	}
 	n.place.init(cfg)
 	n.steal = newStealer(n)

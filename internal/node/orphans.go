@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +25,8 @@ const (
 	referFor  = 20 * time.Second // for an answer: a process may be stopped; then nothing is freed
 	allNoted  = time.Hour        // that a node without processes has noted what they let go
 	downFor   = 10 * time.Minute // a node that is down may be on the other side of a split
-	peekFirst = 4096             // bytes of a value that are looked into for its references
+	idleShare = 100              // of the time between two rounds that find all in use, one takes one part in so many
+	idleMost  = 5 * time.Minute
 )
 
 // defaultLease is how long an object without an owner stays at least: messages of who is gone may still be on their way.
@@ -113,42 +113,74 @@ func (n *Node) freeOrphans() {
 			return
 		case <-n.orphans.died:
 		}
+		pause := n.lease / 2
 		for again := true; again; again = len(since) > 0 {
-			select {
-			case <-n.ctx.Done():
+			if !n.orphanPause(pause) {
 				return
-			case <-time.After(n.lease / 2):
 			}
-			since = n.orphanRound(since)
+			begin, idle := time.Now(), false
+			since, idle = n.orphanRound(since)
+			if pause = n.lease / 2; idle {
+				pause = max(pause, min(idleShare*time.Since(begin), idleMost))
+			}
 		}
 	}
 }
 
+// orphanPause waits until it is time for the next round: so long, or half a lease after a death. It is false when the node closes.
+func (n *Node) orphanPause(pause time.Duration) bool {
+	if more := pause - n.lease/2; more > 0 {
+		select {
+		case <-n.ctx.Done():
+			return false
+		case <-n.orphans.died:
+		case <-time.After(more):
+		}
+	}
+	select {
+	case <-n.ctx.Done():
+		return false
+	case <-time.After(n.lease / 2):
+		return true
+	}
+}
+
 // orphanRound asks once who refers to what has no owner, and frees what nobody does. It gives those that stay, each with the time
-// since when it is known to have none.
-func (n *Node) orphanRound(was map[id.Object]time.Time) (since map[id.Object]time.Time) {
+// since when it is known to have none, and says whether all of these are in use. Where somebody does not answer it leaves the rest for the next one.
+func (n *Node) orphanRound(was map[id.Object]time.Time) (since map[id.Object]time.Time, idle bool) {
 	begin := time.Now()
-	since = map[id.Object]time.Time{}
-	for part := range slices.Chunk(n.unowned(), referMost) {
+	since, idle = map[id.Object]time.Time{}, true
+	all := n.unowned()
+	for from := 0; from < len(all); from += referMost {
+		part := all[from:min(from+referMost, len(all))]
+		m := wire.Refer{IDs: make([]id.Object, len(part)), Round: uint64(begin.UnixNano()), Last: from+referMost >= len(all)}
+		for i := range part {
+			m.IDs[i] = part[i].id
+		}
 		ctx, cancel := context.WithTimeout(n.ctx, referFor)
-		r, err := n.referred(ctx, part, true)
+		r, err := n.referred(ctx, n.id, &m, true)
 		cancel()
-		sure := err == nil && r.Noted >= time.Since(begin) && !n.orphans.split(1+len(n.peers()))
+		if err != nil {
+			for _, o := range all[from:] {
+				since[o.id] = sinceOf(was, o.id, begin)
+			}
+			return since, false
+		}
+		sure := r.Noted >= time.Since(begin) && !n.orphans.split(1+len(n.peers()))
 		used, owned := setOf(r.Used), setOf(r.Owned)
 		var free wire.Free
 		for _, o := range part {
-			at, known := was[o.id]
+			at := sinceOf(was, o.id, begin)
 			switch {
 			case owned[o.id]:
 				if o.id.Index() == 0 {
 					n.orphans.live(o.id.Task().Of())
 				}
-			case sure && !used[o.id] && !o.held && known && begin.Sub(at) >= n.lease:
+			case sure && !used[o.id] && !o.held && begin.Sub(at) >= n.lease:
 				free.IDs, free.Attempts = append(free.IDs, o.id), append(free.Attempts, o.attempt)
-			case known:
-				since[o.id] = at
 			default:
-				since[o.id] = begin
+				since[o.id] = at
+				idle = idle && (used[o.id] || o.held)
 			}
 		}
 		if len(free.IDs) > 0 {
@@ -157,7 +189,15 @@ func (n *Node) orphanRound(was map[id.Object]time.Time) (since map[id.Object]tim
 			n.log.Info("node: freed objects whose owners are gone and that nobody refers to", "objects", len(free.IDs))
 		}
 	}
-	return since
+	return since, idle
+}
+
+// sinceOf is since when an object is known to have no owner: now at the latest.
+func sinceOf(was map[id.Object]time.Time, o id.Object, now time.Time) time.Time {
+	if at, ok := was[o]; ok {
+		return at
+	}
+	return now
 }
 
 func setOf(ids []id.Object) map[id.Object]bool {
@@ -204,11 +244,7 @@ func (n *Node) referFrame(f *wire.Frame) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, referFor)
 		defer cancel()
-		part := make([]orphan, len(m.IDs))
-		for i, o := range m.IDs {
-			part[i].id = o
-		}
-		r, err := n.referred(ctx, part, false)
+		r, err := n.referred(ctx, f.From.Node, &m, false)
 		if err != nil {
 			return nil, err
 		}
@@ -216,12 +252,8 @@ func (n *Node) referFrame(f *wire.Frame) error {
 	})
 }
 
-// referred asks the processes of this node, and with all those of the others, who refers to objects. Without an error all have answered.
-func (n *Node) referred(ctx context.Context, part []orphan, all bool) (r wire.Referred, err error) {
-	m := wire.Refer{IDs: make([]id.Object, len(part))}
-	for i := range part {
-		m.IDs[i] = part[i].id
-	}
+// referred asks the processes of this node, and with all those of the others, a question of a node. Without an error all have answered.
+func (n *Node) referred(ctx context.Context, from id.Node, m *wire.Refer, all bool) (r wire.Referred, err error) {
 	var to []id.Addr
 	for _, p := range *n.procs.Load() {
 		to = append(to, p.addr)
@@ -235,7 +267,7 @@ func (n *Node) referred(ctx context.Context, part []orphan, all bool) (r wire.Re
 		wire.Referred
 		err error
 	}
-	body, answers := wire.Marshal(&m), make(chan answer, len(to))
+	body, answers := wire.Marshal(m), make(chan answer, len(to))
 	for _, a := range to {
 		go func() {
 			var one answer
@@ -254,6 +286,6 @@ func (n *Node) referred(ctx context.Context, part []orphan, all bool) (r wire.Re
 		}
 		r.Noted, r.Used, r.Owned = min(r.Noted, one.Noted), append(r.Used, one.Used...), append(r.Owned, one.Owned...)
 	}
-	r.Used = append(r.Used, n.insideOthers(setOf(m.IDs))...)
+	r.Used = append(r.Used, n.insideOthers(from, m)...)
 	return r, err
 }

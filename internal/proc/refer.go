@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"sync"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/codec"
@@ -110,18 +111,21 @@ func (p *Process) onRefer(f *wire.Frame) {
 
 func (p *Process) referredLocked(ids []id.Object) (r wire.Referred) {
 	r.Noted = p.let.askedLocked()
-	inside := map[id.Object]bool{}
-	for _, in := range p.let.inside {
-		for _, o := range in {
-			inside[o] = true
+	inside := sync.OnceValue(func() map[id.Object]bool { // mostly nobody needs it
+		all := map[id.Object]bool{}
+		for _, in := range p.let.inside {
+			for _, o := range in {
+				all[o] = true
+			}
 		}
-	}
+		return all
+	})
 	for _, i := range ids {
 		o, t := p.objects[i], i.Task()
 		switch _, gone := p.let.gone[i]; {
 		case o != nil && o.owner == p.self && o.given.IsZero(), i.Index() == 0 && t.Of() == p.id:
 			r.Owned = append(r.Owned, i)
-		case o != nil || gone || inside[i], t.Of() == p.id && (p.objects[t.Object(0)] != nil || p.streams[t] != nil):
+		case o != nil || gone || inside()[i], t.Of() == p.id && (p.objects[t.Object(0)] != nil || p.streams[t] != nil):
 			r.Used = append(r.Used, i)
 		}
 	}

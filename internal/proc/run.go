@@ -188,6 +188,10 @@ func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any, taken func()) {
 		p.request(s.Owner, wire.KResult, wire.Marshal(r), func(b []byte, err error) {
 			runtime.KeepAlive(keep)
 			p.tookFurther(s.Owner, r, b, err)
+			if errors.Is(err, wire.ErrFrameTooBig) && r.Err == nil {
+				p.sendTooLong(s, r, taken)
+				return
+			}
 			if taken != nil {
 				go taken()
 			}
@@ -199,6 +203,15 @@ func (p *Process) send1(s *wire.Spec, r *wire.Result, keep any, taken func()) {
 			done()
 		}
 	})
+}
+
+// sendTooLong fails a task whose result is there and has so many references that no message takes them. Somebody waits for it.
+func (p *Process) sendTooLong(s *wire.Spec, r *wire.Result, taken func()) {
+	if r.Stored {
+		p.arena.Delete(s.Task.Object(0))
+	}
+	err := errorf("kadre: the result of %s holds %d references, which do not fit into a message of %d bytes: put parts of it into objects of their own", s.Func, len(r.Refs), wire.RingCapacity/2)
+	p.send1(s, &wire.Result{Task: r.Task, Attempt: r.Attempt, By: r.By, Items: r.Items, Err: p.record(err, s.Func)}, nil, taken)
 }
 
 // Info is what a task may know of itself.

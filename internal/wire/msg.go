@@ -115,8 +115,10 @@ type Free struct {
 
 // Refer asks who refers to objects whose owner may be gone.
 type Refer struct {
-	_   struct{} `cbor:",toarray"`
-	IDs []id.Object
+	_     struct{} `cbor:",toarray"`
+	IDs   []id.Object
+	Round uint64 // of the node that asks: what nodes have in their stores they look up once in each
+	Last  bool   // of the round
 }
 
 // Referred answers Refer for a process, or for a node and all its processes.
