@@ -102,6 +102,12 @@
 // error or context of its own comes, and stays. Its lock guards the list. The layer above embeds it in what it keeps
 // itself for such tasks (Func.NewExt, Task.Extend).
 //
+// # A standstill
+//
+// A queue may be long and healthy. Where none of it has begun for half a minute, the layer above is told, and again each time that it has
+// lasted twice as long (standstill.go): at each look of the monitor no queue is shorter than before and what executors run is
+// the same. That is so where other processes have the CPUs, since otherwise the monitor has added slots by then.
+//
 // # Getters
 //
 // A getter may run a task inline that nobody has started: where the task takes as many slots as the getter

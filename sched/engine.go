@@ -45,10 +45,14 @@ type Config struct {
 	Priority func(t *Task) int
 	// Queued is how many tasks may be queued, or wait for what they need, before submitters wait. Default DefaultQueued.
 	Queued int
+	// Standstill is called, and must not block, when none of the queued tasks has begun for so long: half a minute, and each time
+	// that it has lasted twice as long. Default nil.
+	Standstill func(*Engine, time.Duration)
 	// Logger gets what is unusual. Default: nothing is logged.
 	Logger *slog.Logger
 
 	stall time.Duration // for tests; default stallIdle
+	still time.Duration // for tests; default stillAfter
 }
 
 func (c Config) withDefaults() Config {
@@ -64,6 +68,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.stall <= 0 {
 		c.stall = stallIdle
+	}
+	if c.still <= 0 {
+		c.still = stillAfter
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))

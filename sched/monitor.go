@@ -64,23 +64,25 @@ func (e *Engine) busy() bool {
 }
 
 type monitor struct {
-	e      *Engine
-	sign   uint64              // of everything that moves
-	since  time.Time           // sign is what it is
-	cpu    time.Duration       // used up to the last look
-	at     time.Time           // of the last look
-	added  int                 // slots added in this stall
-	last   time.Time           // when slots were last added because nothing moved
-	unused int                 // looks in a row at which extra slots were not needed
-	queued int                 // as told to onQueued
-	noted  map[string]noted    // what was told of slots
-	over   map[*Task]time.Time // running tasks whose context has ended, since when
+	e       *Engine
+	sign    uint64           // of everything that moves
+	since   time.Time        // sign is what it is
+	cpu     time.Duration    // used up to the last look
+	at      time.Time        // of the last look
+	added   int              // slots added in this stall
+	last    time.Time        // when slots were last added because nothing moved
+	unused  int              // looks in a row at which extra slots were not needed
+	queued  int              // as told to onQueued
+	noted   map[string]noted // what was told of slots
+	stands  standstill
+	stillAt time.Time           // when that was last looked at
+	over    map[*Task]time.Time // running tasks whose context has ended, since when
 }
 
 func (m *monitor) reset() {
 	m.tell(0)
 	m.since, m.at, m.added = time.Time{}, time.Time{}, 0
-	m.over = nil
+	m.over, m.stands = nil, standstill{}
 }
 
 // look does one round and says whether there is anything to look at.
@@ -93,6 +95,7 @@ func (m *monitor) look() bool {
 	n := e.Queued()
 	m.tell(n)
 	m.stall(now, n)
+	m.still(now, n)
 	m.abandon(now)
 	if e.cpu != nil && e.waiting.Load() > 0 {
 		e.grant()

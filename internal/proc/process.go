@@ -144,7 +144,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	slots := max(1, int(w.CPUs+0.999))
 	p.carry = newCarrier(p)
 	most, bytes := mostUnfinished()
-	ec := sched.Config{Slots: slots, Queued: int(most), CPU: newCPUs(p.arena), User: p, Priority: priorityOf, Logger: cfg.Logger}
+	ec := sched.Config{Slots: slots, Queued: int(most), CPU: newCPUs(p.arena), User: p, Priority: priorityOf, Standstill: p.standstill, Logger: cfg.Logger}
 	if cfg.Worker != 0 {
 		ec.Blocked = p.carry.blocked
 	} else if cfg.Isolate {
