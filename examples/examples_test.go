@@ -91,6 +91,7 @@ func TestPrograms(t *testing.T) {
 		{"paramserver", `(?s)round 10  loss +1\d\.\d+.*round 59  loss +0\.0\d+\n$`},
 		{"pipeline -batches 120", `(?s)^50 batches: .*\n100 batches: .*\n120 batches: 118\d\d\d kept, 1\d\d\d dropped, the hottest 5\d\.\d °C at sensor \d+\n$`},
 		{"crawler -pages 150", `^150 pages, \d+ bytes, 2 broken links\n$`},
+		{"training", `^loss 0\.\d+, known when \d of 8 runs had ended\ntogether: y = 3\.0x \+ 1\.0\n$`},
 		{"sort -n 200000 -parts 5", `^200000 numbers sorted in 5 ranges\n$`},
 		{"sort -n 3", `^3 numbers sorted in 8 ranges\n$`},
 		{"sort -parts 0", `-parts 1 or more`},
