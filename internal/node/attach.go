@@ -287,6 +287,7 @@ func (n *Node) clear(p *process, why string) {
 		return
 	}
 	p.gone = true
+	n.parting[p.addr.Proc] = true
 	n.setProcsLocked(func(m map[id.Proc]*process) { delete(m, p.addr.Proc) })
 	for to := range p.linked {
 		if q := (*n.procs.Load())[to]; q != nil {
@@ -304,6 +305,9 @@ func (n *Node) clear(p *process, why string) {
 	n.event("attach", "down", p.addr.String(), int64(p.pid), why)
 	n.log.Debug("node: process gone", "kind", p.kind, "pid", p.pid, "proc", p.addr.Proc, "why", why)
 	n.tellDead([]id.Addr{p.addr}, why)
+	n.mu.Lock()
+	delete(n.parting, p.addr.Proc)
+	n.mu.Unlock()
 	if p.worker == nil {
 		n.endJob(p.job, true)
 	}

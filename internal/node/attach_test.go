@@ -149,6 +149,16 @@ func TestFramesBetweenProcesses(t *testing.T) {
 	if err := wire.Unmarshal(fr.Body, &d); err != nil || len(d.Addrs) != 1 || d.Addrs[0] != b.self {
 		t.Fatalf("%+v, %v", d, err)
 	}
+	// A call that comes later, by one who has not heard of it, is answered with the news; so is one to an unknown node.
+	c := driver(t, n, wire.Hello{}, nil)
+	for _, to := range []id.Addr{b.self, {Node: "elsewhere", Proc: 1}} {
+		c.link.SendFrame(&wire.Frame{Kind: wire.KRun, From: c.self, To: to})
+		var d wire.Dead
+		if fr := c.next(t, wire.KDead); wire.Unmarshal(fr.Body, &d) != nil || len(d.Addrs) != 1 || d.Addrs[0] != to {
+			t.Fatalf("%+v", d)
+		}
+	}
+	c.leave(true)
 	// A frame in another's name is dropped.
 	a.link.SendFrame(&wire.Frame{Kind: wire.KDead, From: b.self, To: n.self(), Body: fr.Body})
 	until(t, "the frame to be dropped", func() bool { return n.Status().Bytes.Dropped > 0 })

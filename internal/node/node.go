@@ -85,6 +85,7 @@ type Node struct {
 	conns    map[*net.UnixConn]struct{}
 	jobs     map[id.Job]*job
 	ended    endedJobs
+	parting  map[id.Proc]bool // processes that are gone, and the news of it is not told yet
 	workers  map[uint64]*worker
 	members  map[id.Node]*member
 	place    placement
@@ -120,7 +121,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, started: time.Now(),
 		stirred: make(chan struct{}, 1), hired: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		conns: map[*net.UnixConn]struct{}{}, jobs: map[id.Job]*job{}, groups: map[id.Group]*group{}, workers: map[uint64]*worker{},
-		members: map[id.Node]*member{}, deadlocks: deadlocks{silent: map[string]int{}},
+		members: map[id.Node]*member{}, parting: map[id.Proc]bool{}, deadlocks: deadlocks{silent: map[string]int{}},
 		orphans: orphans{died: make(chan struct{}, 1), alive: map[id.Proc]struct{}{}, down: map[id.Node]time.Time{}}, insides: insides{of: map[id.Node]*inside{}}, lease: leaseTime(),
 	}
 	n.place.init(cfg)

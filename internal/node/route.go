@@ -3,12 +3,18 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/trace"
 	"github.com/kadrehq/kadre/internal/wire"
+	"github.com/kadrehq/kadre/p2p"
 )
+
+// noBond marks the error of a frame to a node that is no living member of the cluster, as this one knows it.
+const noBond = "node: no bond"
 
 // fromProcess takes a frame from an attached process; it runs on the poll goroutine, and b lies in a ring.
 func (n *Node) fromProcess(p *process, b []byte) {
@@ -62,7 +68,26 @@ func (n *Node) forward(f *wire.Frame) {
 			r := f.ReplyError(*asRecord(err, wire.ErrorUnavailable))
 			n.send(&r) // the sender may be gone as well
 		}
+		if f.Kind == wire.KRun && f.From.Proc != 0 {
+			n.tellMissed(f, err)
+		}
 	}
+}
+
+// tellMissed tells who sends a call to a process that is gone of its death. It may have come after the news of that, with
+// a handle that was on its way; nobody would ever answer it.
+func (n *Node) tellMissed(f *wire.Frame, err error) {
+	if f.To.Node == n.id {
+		n.mu.Lock()
+		is, parting := (*n.procs.Load())[f.To.Proc], n.parting[f.To.Proc]
+		n.mu.Unlock()
+		if is != nil || parting { // it takes no more just now; the news is about to be told
+			return
+		}
+	} else if !slices.Contains(asRecord(err, wire.ErrorUnavailable).Known, noBond) {
+		return
+	}
+	n.tell(f.From, wire.KDead, wire.Marshal(&wire.Dead{Addrs: []id.Addr{f.To}, Why: err.Error()}))
 }
 
 // send delivers a frame to a process of this node or hands it to the lane of another. It does not block and
@@ -81,7 +106,7 @@ func (n *Node) send(f *wire.Frame) error {
 		return nil
 	}
 	if n.host == nil {
-		return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: f.To.Node,
+		return &wire.ErrorRecord{Class: wire.ErrorUnavailable, Node: f.To.Node, Known: []string{noBond},
 			Text: fmt.Sprintf("node: node %s cannot be reached: this node is private and has no peers", f.To.Node.Short())}
 	}
 	if f.Kind == wire.KPlace && !n.host.Connected(f.To.Node) {
@@ -94,6 +119,9 @@ func (n *Node) send(f *wire.Frame) error {
 			Text: fmt.Sprintf("node: sending %v to node %s: %v", f.Kind, f.To.Node.Short(), err)}
 		if !n.host.Connected(f.To.Node) {
 			r.Known = append(r.Known, unreached)
+		}
+		if errors.Is(err, p2p.ErrNoLane) {
+			r.Known = append(r.Known, noBond)
 		}
 		return r
 	}
