@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,7 +79,11 @@ func (l *listing) add(p node.ObjectPage) bool {
 }
 
 func (l *listing) write(w io.Writer) error {
-	if err := node.WriteObjects(w, l.rows); err != nil || len(l.rows) == 0 {
+	if len(l.rows) == 0 {
+		_, err := fmt.Fprintln(w, "no objects")
+		return err
+	}
+	if err := objectTable.write(w, l.rows); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "\n%d objects of %s, %d of them in files only", l.total.Objects, bytesText(l.total.Bytes), l.total.Spilled)
@@ -87,6 +92,16 @@ func (l *listing) write(w io.Writer) error {
 	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+var objectTable = table[node.ObjectStatus]{
+	text("object", func(o *node.ObjectStatus) string { return o.ID }),
+	text("state", func(o *node.ObjectStatus) string { return strings.ToLower(o.State) }),
+	number("bytes", func(o *node.ObjectStatus) string { return strconv.FormatInt(o.Size, 10) }),
+	number("unused for", func(o *node.ObjectStatus) string { return ageText(o.UnusedSec) }),
+	text("node", func(o *node.ObjectStatus) string { return o.Node.Short() }),
+	text("job", func(o *node.ObjectStatus) string { return o.Job }),
+	text("held by", func(o *node.ObjectStatus) string { return strings.Trim(fmt.Sprint(o.Holders), "[]") }),
 }
 
 func newListObjects() *cobra.Command {

@@ -286,7 +286,7 @@ type GroupStatus struct {
 	Owner    string         `json:"owner"`
 	Node     id.Node        `json:"node"`
 	State    string         `json:"state"` // "waiting" or "reserved"
-	Why      string         `json:"why,omitempty"`
+	Why      string         `json:"why"`
 	Strategy string         `json:"strategy"`
 	AgeSec   float64        `json:"age_sec"`
 	Bundles  []BundleStatus `json:"bundles"`

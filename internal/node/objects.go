@@ -3,10 +3,8 @@ package node
 import (
 	"encoding/hex"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/kadrehq/kadre/internal/id"
@@ -124,26 +122,4 @@ func (n *Node) objectsInFiles(p ObjectPage, after id.Object, most int) ObjectPag
 		p.Next = cursorFiles + last.String()
 	}
 	return p
-}
-
-// WriteObjects prints objects for people.
-func WriteObjects(to io.Writer, objects []ObjectStatus) error {
-	if len(objects) == 0 {
-		_, err := fmt.Fprintln(to, "no objects")
-		return err
-	}
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "object\tstate\tbytes\tjob\tunused for\theld by\ton")
-	for _, o := range objects {
-		held := strings.Trim(fmt.Sprint(o.Holders), "[]")
-		if held == "" {
-			held = "-"
-		}
-		unused := time.Duration(o.UnusedSec * float64(time.Second)).Round(time.Second).String()
-		if o.State == stateSpilled {
-			unused = "-"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", o.ID, strings.ToLower(o.State), o.Size, o.Job, unused, held, o.Node.Short())
-	}
-	return w.Flush()
 }
