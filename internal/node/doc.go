@@ -24,6 +24,10 @@
 //	starting -> attached -> dead     the ordinary way
 //	starting -> dead                 it did not come up within workerStart
 //
+// A placement group is one errand that holds the sum of its bundles, each of which is a pool for what runs in it. Its node alone knows
+// all of that, also where no reference is left, so it ends it when the group goes; who made the group fails what it waits for.
+// What fits no node but one that is not reached just now waits until that is, or is known to be gone (unreached.go).
+//
 // It does not retry tasks, own objects or know what a task does: owners do.
 //
 // Lock order: stealer.mu, Node.mu, then those of links, lanes, arena and calls. No lock is held while a link
@@ -34,6 +38,8 @@
 // on the same node would never end: while CPU words in the arena are free for 10 ms,
 // what tasks hold and have given back of them is promised once more); promising what any task holds (one that runs has it);
 // taking what is cancelled out of its queue at once (so many cancelled of so many took the square of that: it is passed over);
+// ending a group's actors by their owner (the news of where one runs may come after its outcome: then it lived on); refusing
+// what fits an unreached node alone (its owner's retries were used up within a millisecond);
 // one queue for what waits (each end of a task looked at all of it: now at the first of each shape); a
 // control group for the memory of workers (the pages of the arena are charged to the group of the process that touches them
 // first, and stay with it: where one of two groups wrote 64 MiB of shared memory and the other one read them, the first had 64

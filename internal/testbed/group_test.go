@@ -30,6 +30,7 @@ type Lost struct {
 func init() {
 	drivers["reserve"] = attached(reserve)
 	drivers["fight"] = attached(fight)
+	drivers["flicker"] = attached(flicker)
 }
 
 // kindOf names an error's type before its text.
@@ -131,6 +132,52 @@ func fight(ctx context.Context, s *testbed.Stage) error {
 		}
 	}
 	return s.Say(fightRounds)
+}
+
+// flicker removes groups while what is to run in them is on its way there, being made, or running.
+func flicker(ctx context.Context, s *testbed.Stage) error {
+	var never *api.UnschedulableError
+	var dead *api.ActorDiedError
+	for i := range 20 {
+		pg, err := api.NewPlacementGroup(ctx, []api.Bundle{{"gpu": 1, "CPU": 1}, {"gpu": 1}}, api.StrategyPack)
+		if err != nil {
+			return err
+		}
+		var waits error
+		if i%2 == 0 {
+			waits = pg.Ready(ctx)
+		}
+		task := WhereAfter.Options(api.InBundle(pg, 0)).Remote(ctx, 0)
+		held := Hold.Options(api.InBundle(pg, 0)).Remote(ctx)
+		spot := NewSpot.Options(api.InBundle(pg, 1), api.NumCPUs(0)).Remote(ctx)
+		calls := WhereIs.Remote(ctx, spot)
+		if i%4 == 0 {
+			_, waits = task.Get(ctx)
+		}
+		if err := errors.Join(waits, pg.Remove(ctx)); err != nil {
+			return err
+		}
+		if _, err := task.Get(ctx); err != nil && !errors.As(err, &never) {
+			return fmt.Errorf("a task, round %d: %w", i, err)
+		}
+		if _, err := held.Get(ctx); !errors.As(err, &never) {
+			return fmt.Errorf("one that runs on, round %d: %w", i, err)
+		}
+		if _, err := calls.Get(ctx); err != nil && !errors.As(err, &dead) {
+			return fmt.Errorf("a call, round %d: %w", i, err)
+		}
+	}
+	return errors.Join(s.Say(20), s.Hear(&struct{}{}))
+}
+
+// checkFlicker: groups that are removed at any moment leave nothing reserved.
+func checkFlicker(t *testing.T, nodes []*testbed.Node) {
+	d := nodes[0].Driver("flicker")
+	var n int
+	d.Hear(&n)
+	awaitNoGroups(t, nodes[2]) // while its driver lives
+	d.Tell(struct{}{})
+	d.Succeed(20 * time.Second)
 }
 
 // checkFight: two drivers that want all of a resource get it in turn.

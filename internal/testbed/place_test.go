@@ -133,6 +133,7 @@ func TestPlacing(t *testing.T) {
 	testbed.AwaitMembers(nodes...)
 	bed.Sub(t, "Options", func(t *testing.T) { checkPlaced(t, nodes) })
 	bed.Sub(t, "LastGPU", func(t *testing.T) { checkFight(t, nodes) })
+	bed.Sub(t, "Removed", func(t *testing.T) { checkFlicker(t, nodes) })
 	bed.Sub(t, "DriverKilled", func(t *testing.T) { checkReservationOfTheDead(t, nodes) })
 	bed.Sub(t, "NodeKilled", func(t *testing.T) { checkReservationLost(t, nodes) })
 }
