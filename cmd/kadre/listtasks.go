@@ -103,7 +103,12 @@ var taskTable = table[waits.Row]{
 	text("job", func(r *waits.Row) string { return r.Job }),
 	number("try", try),
 	number("for", func(r *waits.Row) string { return ageText(r.AgeSec) }),
-	text("task", func(r *waits.Row) string { return r.Task }),
+	text("task", func(r *waits.Row) string {
+		if strings.Trim(r.Task, "0") == "" { // a placement group
+			return ""
+		}
+		return r.Task
+	}),
 	text("waits for", waitsFor),
 }
 
@@ -271,7 +276,7 @@ yet; the last column says what is not free.`, ask.Groups, func(w io.Writer, rows
 }
 
 var bundleTable = table[bundleRow]{
-	text("group", func(b *bundleRow) string { return b.Group[:min(8, len(b.Group))] }),
+	text("group", func(b *bundleRow) string { return b.Short() }),
 	count("bundle", func(b *bundleRow) int { return b.i }),
 	text("used", func(b *bundleRow) string { return b.Bundles[b.i].String() }),
 	text("state", func(b *bundleRow) string { return b.State }),

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 )
 
@@ -104,6 +105,11 @@ func (t Task) Object(i uint32) (o Object) {
 type Group [16]byte
 
 func (g Group) String() string { return hex.EncodeToString(g[:]) }
+
+// Short names it for people: the begin of the process that made it, and its number there.
+func (g Group) Short() string {
+	return hex.EncodeToString(g[:4]) + "/" + strconv.FormatUint(binary.BigEndian.Uint64(g[8:]), 16)
+}
 
 // IsZero says that it names none.
 func (g Group) IsZero() bool { return g == Group{} }

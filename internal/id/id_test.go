@@ -66,3 +66,10 @@ func TestText(t *testing.T) {
 		t.Error("jobs", a, b)
 	}
 }
+
+func TestGroupsOfOneProcessHaveTheirOwnShortNames(t *testing.T) {
+	a, b := Group(TaskOf(0x1234567890abcdef, 1)), Group(TaskOf(0x1234567890abcdef, 0x1f))
+	if a.Short() != "12345678/1" || b.Short() != "12345678/1f" {
+		t.Errorf("%s and %s", a.Short(), b.Short())
+	}
+}

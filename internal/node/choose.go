@@ -128,7 +128,7 @@ func unschedulable(s *wire.Spec, cs []candidate) *wire.ErrorRecord {
 	if s.OnNode != "" && !s.Soft {
 		i := slices.IndexFunc(cs, func(c candidate) bool { return c.id == s.OnNode })
 		if i < 0 && !s.Group.IsZero() {
-			e.Text = fmt.Sprintf("node: %s is to run in placement group %s on node %s, which is not in the cluster any more: its reservation is gone with it", s.Func, s.Group.String()[:8], s.OnNode)
+			e.Text = fmt.Sprintf("node: %s is to run in placement group %s on node %s, which is not in the cluster any more: its reservation is gone with it", s.Func, s.Group.Short(), s.OnNode)
 			return e
 		}
 		if i < 0 {

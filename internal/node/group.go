@@ -29,7 +29,7 @@ type group struct {
 	asked    []*wire.Frame // who waits until it is reserved
 }
 
-func (g *group) name() string { return "placement group " + g.id.String()[:8] }
+func (g *group) name() string { return "placement group " + g.id.Short() }
 
 // groupFrame takes a question about a placement group: from a process, or from the node of one.
 func (n *Node) groupFrame(p *process, f *wire.Frame) error {
@@ -83,7 +83,7 @@ func (n *Node) groupFrame(p *process, f *wire.Frame) error {
 // noGroup is the answer about a placement group that is not here.
 func (n *Node) noGroup(g id.Group) *wire.ErrorRecord {
 	return &wire.ErrorRecord{Class: wire.ErrorUnschedulable, Node: n.id,
-		Text: fmt.Sprintf("node: placement group %s has no resources on node %s: it was removed, or its driver has ended", g.String()[:8], n.id.Short())}
+		Text: fmt.Sprintf("node: placement group %s has no resources on node %s: it was removed, or its driver has ended", g.Short(), n.id.Short())}
 }
 
 // placeGroup chooses the node of a process's placement group, and has the bundles reserved there.
@@ -290,6 +290,14 @@ type GroupStatus struct {
 	Strategy string         `json:"strategy"`
 	AgeSec   float64        `json:"age_sec"`
 	Bundles  []BundleStatus `json:"bundles"`
+}
+
+// Short names the group for people, as errors do.
+func (g *GroupStatus) Short() string {
+	if len(g.Group) < 16 {
+		return g.Group
+	}
+	return g.Group[:8] + "/" + strings.TrimLeft(g.Group[16:], "0")
 }
 
 // BundleStatus is one bundle: what it has, and what of that its tasks hold.

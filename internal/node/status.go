@@ -292,7 +292,7 @@ func (s Status) String() string {
 	fmt.Fprintf(w, "waiting\t%d tasks for resources, %d for a process of their own, %d for a worker\n", s.Queued.Resources, s.Queued.OwnProcess, s.Queued.Worker)
 	for _, g := range s.Groups {
 		for i, b := range g.Bundles {
-			fmt.Fprintf(w, "%s\tbundle %d of placement group %s: %v\n", g.State, i, g.Group[:8], b)
+			fmt.Fprintf(w, "%s\tbundle %d of placement group %s: %v\n", g.State, i, g.Short(), b)
 		}
 	}
 	w.Flush()

@@ -72,7 +72,7 @@ func (g *Group) Bundles() int { return g.bundles }
 // Process is the process that made it.
 func (g *Group) Process() *Process { return g.p }
 
-func (g *Group) name() string { return "placement group " + g.id.String()[:8] }
+func (g *Group) name() string { return "placement group " + g.id.Short() }
 
 // err is why it is no more.
 func (g *Group) err() error {
