@@ -46,6 +46,7 @@ var rules = []rule{
 	{"Get's context bounds only the waiting", ruleGet},
 	{"Cancel ends the task and not what it started", ruleCancel},
 	{"Cancel with Recursive ends what it started, too", ruleRecursive},
+	{"also what was started elsewhere by tasks that have returned", ruleRecursiveLater},
 	{"what a task started ends with the context that bounds it", ruleBounded},
 	{"also when the task has returned", ruleBoundedLater},
 	{"blocked tasks give their CPU back", ruleNesting},
@@ -195,6 +196,19 @@ func leaver(ctx context.Context, dir, name string, depth int, at api.NodeID) (in
 	return 0, nil
 }
 
+// founder has a leaver start tasks from another process than its own, and stays when that one has returned.
+func founder(ctx context.Context, dir, name string, at api.NodeID) (int, error) {
+	where := api.TaskOption(api.OwnProcess())
+	if at != "" {
+		where = api.OnNode(at, false)
+	}
+	if _, err := rulesLeaver.Options(api.NumCPUs(0), where).Remote(ctx, dir, name+"l", 1, at).Get(ctx); err != nil {
+		return 0, err
+	}
+	rulesLeaver.Options(api.NumCPUs(0), where).Remote(context.WithoutCancel(ctx), dir, name+"x", 0, at)
+	return held(ctx, dir, name)
+}
+
 // leaves are the names of the tasks of a tree.
 var leaves = []string{"t", "ta", "tb", "taa", "tab", "tba", "tbb"}
 
@@ -272,6 +286,7 @@ var (
 	rulesNestWide *api.RemoteFunc2[int, api.NodeID, int]
 	rulesTree     *api.RemoteFunc4[string, string, int, api.NodeID, int]
 	rulesLeaver   *api.RemoteFunc4[string, string, int, api.NodeID, int]
+	rulesFounder  = api.Func3(founder)
 )
 
 func init() {
@@ -422,6 +437,32 @@ func ruleRecursive(t *testing.T, c context.Context, at place, dir string) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "t apart ended")); err == nil {
 		t.Error("what was started under WithoutCancel has ended")
+	}
+}
+
+func ruleRecursiveLater(t *testing.T, c context.Context, at place, dir string) {
+	first := must(whoFunc.Remote(c).Get(c))(t).Node
+	to := []api.NodeID{at.node}
+	if at.node != "" {
+		to = append(to, first) // what the other node has started on this one
+	}
+	for i, to := range to {
+		dir := filepath.Join(dir, fmt.Sprint(i))
+		must(0, os.Mkdir(dir, 0o700))(t)
+		bound, end := context.WithCancel(c)
+		defer end()
+		ref := rulesFounder.Options(append([]api.TaskOption{api.NumCPUs(0)}, at.task...)...).Remote(bound, dir, "f", to)
+		names := []string{"fl here", "fl there", "fla here", "fla there"}
+		for _, name := range append(names, "fx here", "f") {
+			must(0, noted(c, dir, name+" began"))(t)
+		}
+		must(0, api.Cancel(c, ref, api.Recursive()))(t)
+		for _, name := range append(names, "f") {
+			must(0, noted(c, dir, name+" ended"))(t)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "fx here ended")); err == nil {
+			t.Error("what was started under WithoutCancel has ended")
+		}
 	}
 }
 

@@ -188,3 +188,13 @@ func (e *Engine) CancelStarted(t *Task) {
 		x.end()
 	}
 }
+
+// Ancestors gives the tasks that still run under whose contexts t was started, one after the other, the innermost first. Those of
+// functions that usually take less than broodLeast are not among them.
+func (t *Task) Ancestors(yield func(*Task) bool) {
+	for r := t.rootOf(); r != nil && r.brood != nil; r = r.brood.up.Load() {
+		if o := r.brood.owner.Load(); o != nil && !yield(o) {
+			return
+		}
+	}
+}

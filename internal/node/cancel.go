@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/kadrehq/kadre/internal/id"
 	"github.com/kadrehq/kadre/internal/wire"
@@ -31,6 +32,10 @@ func (n *Node) cancelFrame(f *wire.Frame) error {
 	if err := wire.Unmarshal(f.Body, &m); err != nil {
 		return err
 	}
+	if len(m.Lines) > 0 {
+		n.endLines(f, &m)
+		return nil
+	}
 	if len(m.Attempts) != len(m.Tasks) {
 		return fmt.Errorf("node: %v cancels %d tasks and %d attempts", f.From, len(m.Tasks), len(m.Attempts))
 	}
@@ -54,6 +59,31 @@ func (n *Node) cancelFrame(f *wire.Frame) error {
 		n.advanceLocked()
 	}
 	return nil
+}
+
+// endLines ends all that has one of some tasks in its line: what waits here, what our processes have and, where one of these
+// asks for it, what is on other nodes.
+func (n *Node) endLines(f *wire.Frame, m *wire.Cancel) {
+	body := wire.Marshal(&wire.Cancel{Lines: m.Lines})
+	if f.From.Node == n.id {
+		n.tellNodes(wire.KCancel, body)
+	}
+	n.tellProcesses(wire.KCancel, body)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	first := false
+	for _, e := range n.place.wait {
+		switch {
+		case !slices.ContainsFunc(e.spec.Line, func(t id.Task) bool { return slices.Contains(m.Lines, t) }):
+		case e.away != "":
+			e.cancelled = true // that node hears of it, too
+		default:
+			first = n.cancelLocked(e) || first
+		}
+	}
+	if first {
+		n.advanceLocked()
+	}
 }
 
 // cancelLocked ends a task that waits here, and says whether younger ones may start for that.

@@ -146,7 +146,7 @@ func (p *Process) stepCallee(a *instance, c *callee.Callee, ev callee.CalleeEven
 			seq := act.Seq
 			f := in.f
 			f.cold().at.Store(a)
-			f.InitExternal(f.Func(), p.bound(f.spec().Bound, f.spec().Left))
+			f.InitExternal(f.Func(), p.bound(f.spec().Bound, f.spec().Line, f.spec().Left))
 			f.OnDone(func() {
 				go func() {
 					a.mu.Lock()

@@ -44,7 +44,7 @@ func (s *session) attemptLocked(c *outCall, attempt uint32) {
 		return
 	}
 	g.cold().at.Store(s.local)
-	g.InitExternal(g.Func(), p.bound(spec.Bound, spec.Left))
+	g.InitExternal(g.Func(), p.bound(spec.Bound, spec.Line, spec.Left))
 	g.OnDone(func() { p.report(g) })
 	c.f.OnDone(func() { g.Fail(ErrCancelled) }) // or it is done already
 	p.push(s.local, g, deps, c.h)

@@ -87,8 +87,11 @@ func (b *bounds) boundOf(t *sched.Task) *bound {
 	if r == nil || r.Done() == nil || context.Context(r) == b.p.root {
 		return nil
 	}
-	if x, ok := r.Note().(*bound); ok {
+	switch x := r.Note().(type) {
+	case *bound:
 		return x
+	case *line:
+		return x.in
 	}
 	ctx := r.Outer()
 	same := reflect.ValueOf(ctx).Comparable()

@@ -148,6 +148,10 @@ func (p *Process) onCancel(f *wire.Frame) {
 	for _, name := range m.Bounds {
 		p.bounds.ended(name)
 	}
+	if len(m.Lines) > 0 {
+		p.lines.ended(m.Lines)
+		return
+	}
 	how := Cancelling{Force: m.Force, Recursive: m.Recursive}
 	switch {
 	case !ok:
@@ -206,8 +210,12 @@ func (p *Process) Cancel(f *Future, how Cancelling) {
 			f.cold().recursive.Store(true)
 			p.engine.CancelStarted(&f.Task)
 		}
+		known := f.object() != nil || p.feed != nil // what it started in other processes has its name, then
 		f.Fail(ErrCancelled)
 		p.feed.drop(f)
+		if how.Recursive && known {
+			p.endLine(f.ID().Task())
+		}
 	}
 }
 

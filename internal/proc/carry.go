@@ -51,10 +51,10 @@ func (c *carrier) bound(in *intake, call *wire.Call) context.Context {
 	case call.Bound == 0 && call.Left == 0:
 		return c.p.root
 	case call.Bound == 0:
-		return c.p.bound(wire.Bound{}, call.Left)
+		return c.p.bound(wire.Bound{}, nil, call.Left)
 	}
 	if c.by.in != in || c.by.num != call.Bound || c.by.root.Err() != nil {
-		c.by = lastBound{in, call.Bound, c.p.bound(in.bound(call), call.Left)}
+		c.by = lastBound{in, call.Bound, c.p.bound(in.bound(call), nil, call.Left)}
 	}
 	return c.by.root
 }

@@ -38,7 +38,7 @@ func FuzzRun(f *testing.F) {
 	ref := codec.Ref{ID: id.Object{1}, Owner: there, Hints: []id.Node{"there"}}
 	name := fuzzedRun.Run.Name
 	for _, s := range []wire.Spec{{Kind: wire.KindTask, Func: name}, {Kind: wire.KindTask, Func: "no such function"}, {Kind: wire.KindTask, Func: name, Args: []wire.Arg{{Ref: &ref}, {Value: []byte("x")}}},
-		{Kind: wire.KindTask, Func: name, CPU: 1 << 30, Left: time.Nanosecond}, {Kind: wire.KindTask, Func: name, Bound: wire.Bound{At: there, Num: 3}, Left: time.Hour},
+		{Kind: wire.KindTask, Func: name, CPU: 1 << 30, Left: time.Nanosecond}, {Kind: wire.KindTask, Func: name, Bound: wire.Bound{At: there, Num: 3}, Line: []id.Task{{7}}, Left: time.Hour},
 		{Kind: wire.KindCall, Func: name, Actor: id.Actor{1}, Seq: 1}, {Kind: wire.KindCreate, Func: name, Actor: id.Actor{1}}} {
 		s.Owner, s.Task = there, id.TaskOf(there.Proc, 1)
 		f.Add(s.Append(nil))

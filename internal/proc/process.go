@@ -76,6 +76,7 @@ type Process struct {
 	let      let
 	recalled recalled
 	bounds   bounds
+	lines    lines
 	waits    unfinished
 	outbox   outbox
 	node     *wire.Link
@@ -154,7 +155,7 @@ func Attach(ctx context.Context, cfg Config) (*Process, error) {
 	p.engine = sched.New(ec)
 	p.root = p.engine.NewRoot(p.ctx)
 	p.waits.init(p, most, bytes)
-	p.bounds.p, p.outbox.p = p, p
+	p.bounds.p, p.lines.p, p.outbox.p = p, p, p
 	if cfg.Worker != 0 {
 		worker.Store(p)
 	}

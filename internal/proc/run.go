@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"runtime"
-	"time"
 
 	"github.com/kadrehq/kadre/internal/codec"
 	"github.com/kadrehq/kadre/internal/id"
@@ -54,7 +53,7 @@ func (p *Process) runOne(s wire.Spec) {
 	if m := uint32(p.engine.Slots()) * 1000; so.Milli > m && so.Milli != sched.NoSlot {
 		so.Milli = m
 	}
-	p.engine.Submit(p.bound(s.Bound, s.Left), &f.Task, f.Func(), so)
+	p.engine.Submit(p.bound(s.Bound, s.Line, s.Left), &f.Task, f.Func(), so)
 }
 
 // importSpec makes a task of a specification.
@@ -73,20 +72,6 @@ func (p *Process) importSpec(s wire.Spec) (*Future, []*Future, error) {
 	f.cold().in = in
 	p.markName(f, s.Task)
 	return f, deps, nil
-}
-
-// bound is the context of a task that came from elsewhere. It outlives the task, since what the task submits has the same
-// bound and does not end with it.
-func (p *Process) bound(name wire.Bound, left time.Duration) context.Context {
-	switch {
-	case name.Num != 0:
-		return p.bounds.root(name, left)
-	case left <= 0:
-		return p.root
-	}
-	ctx, cancel := context.WithTimeout(p.ctx, left)
-	context.AfterFunc(ctx, cancel)
-	return p.engine.NewRoot(ctx)
 }
 
 // report sends the outcome of a task to its owner. It runs where the task ended and does not block.

@@ -216,7 +216,8 @@ func (p *Process) specify(f *Future, k wire.SpecKind, left time.Duration) (*reco
 	o := p.identify(f)
 	p.markName(f, o.id.Task())
 	s := wire.Spec{Kind: k, Job: p.job, Task: o.id.Task(), Epoch: p.epoch, Owner: p.self, Func: f.Name(),
-		Args: args, Left: left, CPU: 1000, Hops: 1, Bound: p.bounds.nameOf(&f.Task)}
+		Args: args, Left: left, CPU: 1000, Hops: 1,
+		Bound: p.bounds.nameOf(&f.Task), Line: p.lineOf(&f.Task)}
 	rec := &record{bound: s.Bound, o: o, f: f, out: true, left: DefaultRetries, actor: k == wire.KindCreate}
 	if x := f.options(); x != nil {
 		s.Resources, s.OwnProcess, s.OnNode, s.Soft = x.resources(), x.OwnProcess, x.OnNode, x.Soft

@@ -17,7 +17,7 @@ func detached(t testing.TB) *Process {
 	p := &Process{id: me, self: id.Addr{Node: "here", Proc: me}, ids: id.NewSource(me), table: owner.NewTable(),
 		objects: map[id.Object]*object{}, dead: map[id.Addr]time.Time{}, asks: map[*borrowing]struct{}{},
 		sessions: map[*session]struct{}{}, links: map[id.Proc]*sibling{}}
-	p.outbox.p = p
+	p.outbox.p, p.lines.p = p, p
 	p.engine = sched.New(sched.Config{Slots: 1, User: p})
 	t.Cleanup(func() { p.engine.Close(t.Context()) })
 	p.root = p.engine.NewRoot(t.Context())

@@ -18,7 +18,7 @@ func specs() []Spec {
 	at := id.Addr{Node: "node", Proc: 7}
 	ref := codec.Ref{ID: id.Object{1}, Owner: at, Size: 1 << 40, Hash: 3, Attempt: 2, Hints: []id.Node{"a", "b", "c"}}
 	full := Spec{Kind: KindCall, Job: id.Job{1}, Task: id.Task{2}, Attempt: 3, Hops: 4, Epoch: 5, Owner: at, Func: "f", Args: []Arg{{Value: []byte("v")}, {Ref: &ref}, {List: []codec.Ref{ref, ref}, IsList: true}},
-		Lo: 1, Hi: 2, CPU: 500, Resources: map[string]float64{"gpu": 0.5}, Left: time.Second, Bound: Bound{At: at, Num: 9}, Retries: 1, Priority: -3, OwnProcess: true, OnNode: "n", Soft: true,
+		Lo: 1, Hi: 2, CPU: 500, Resources: map[string]float64{"gpu": 0.5}, Left: time.Second, Bound: Bound{At: at, Num: 9}, Line: []id.Task{{1}, {2}}, Retries: 1, Priority: -3, OwnProcess: true, OnNode: "n", Soft: true,
 		Labels: map[string]string{"zone": "a"}, Timeout: time.Minute, Stream: 16, Spread: true, Trace: [16]byte{1},
 		Actor: id.Actor{1}, Session: 2, Incarnation: 3, Seq: 4, Acked: 5}
 	return []Spec{{Kind: KindTask}, {Kind: KindCreate, Func: "make", Actor: id.Actor{1}}, full}

@@ -139,10 +139,11 @@ type Placed struct {
 type Cancel struct {
 	_         struct{} `cbor:",toarray"`
 	Tasks     []id.Task
-	Attempts  []uint32 // none: whoever refers to the tasks asks their owner to cancel them
-	Force     bool     // end the process that is theirs alone, unless they return soon
-	Recursive bool     // end what they have started, too
-	Bounds    []Bound  // contexts that have ended, and all that they bound
+	Attempts  []uint32  // none: whoever refers to the tasks asks their owner to cancel them
+	Force     bool      // end the process that is theirs alone, unless they return soon
+	Recursive bool      // end what they have started, too
+	Bounds    []Bound   // contexts that have ended, and all that they bound
+	Lines     []id.Task // end all that has one of these in its line, and nothing else is set
 }
 
 // Item is one item of a stream, or an error in its place.

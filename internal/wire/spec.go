@@ -9,7 +9,7 @@ import (
 )
 
 // SpecVersion is the version of the task specification.
-const SpecVersion = 5
+const SpecVersion = 6
 
 // Memory is the named resource that HeapMemory asks for, in bytes.
 const Memory = "memory"
@@ -41,6 +41,7 @@ type Spec struct {
 	Resources  map[string]float64
 	Left       time.Duration // until the task's deadline; 0: none
 	Bound      Bound         // the context that bounds it
+	Line       []id.Task     // tasks that it comes from, the outermost first: at most MaxLine
 	Retries    uint32
 	Priority   int32
 	OwnProcess bool
@@ -88,6 +89,9 @@ const (
 // MaxArgs bounds the arguments of a task.
 const MaxArgs = 8
 
+// MaxLine bounds the tasks of a line.
+const MaxLine = 16
+
 // MaxResources bounds the named resources of a task, and its labels.
 const MaxResources = 64
 
@@ -120,6 +124,10 @@ func (s *Spec) Append(b []byte) []byte {
 	a.uv(s.Bound.Num)
 	if s.Bound.Num != 0 {
 		a.addr(s.Bound.At)
+	}
+	a.uv(uint64(len(s.Line)))
+	for _, t := range s.Line {
+		a.raw(t[:])
 	}
 	a.uv(uint64(s.Retries))
 	a.u32(uint32(s.Priority))
@@ -200,6 +208,9 @@ func ParseSpec(b []byte) (s Spec, err error) {
 	s.Left = time.Duration(r.uv())
 	if s.Bound.Num = r.uv(); s.Bound.Num != 0 {
 		s.Bound.At = r.addr()
+	}
+	for range r.count(MaxLine, len(id.Task{})) {
+		s.Line = append(s.Line, r.task())
 	}
 	s.Retries = uint32(r.uv())
 	s.Priority = int32(r.u32())

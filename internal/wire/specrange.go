@@ -3,6 +3,8 @@ package wire
 import (
 	"fmt"
 	"slices"
+
+	"github.com/kadrehq/kadre/internal/id"
 )
 
 // A specification may be of a range: tasks that follow each other by their IDs and differ in their arguments alone. Task is
@@ -45,7 +47,7 @@ func weight(args []Arg) (n int) {
 }
 
 // Weight is about how long the encoding of s is.
-func (s *Spec) Weight() int { return weight(s.Args) + HeadWeight }
+func (s *Spec) Weight() int { return weight(s.Args) + HeadWeight + len(s.Line)*len(id.Task{}) }
 
 // HeadWeight is that without arguments.
 const HeadWeight = 256
@@ -58,7 +60,7 @@ func (s *Spec) Join(t *Spec) bool {
 		return false
 	}
 	if s.Kind != KindTask || s.Attempt != t.Attempt || s.Hops != t.Hops || s.Epoch != t.Epoch || s.Owner != t.Owner || s.Job != t.Job || s.Func != t.Func ||
-		s.Kind != t.Kind || s.CPU != t.CPU || s.Bound != t.Bound || s.Retries != t.Retries || s.Priority != t.Priority || s.Timeout != t.Timeout ||
+		s.Kind != t.Kind || s.CPU != t.CPU || s.Bound != t.Bound || !slices.Equal(s.Line, t.Line) || s.Retries != t.Retries || s.Priority != t.Priority || s.Timeout != t.Timeout ||
 		s.Trace != t.Trace || (s.Left == 0) != (t.Left == 0) || len(s.Args) != n*len(t.Args) {
 		return false
 	}
