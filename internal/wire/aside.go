@@ -13,8 +13,8 @@ const (
 )
 
 // aside sees that the process whose frames one looks for runs on the same CPU though another one is idle, and when to go to
-// that. The kernel wakes a process on the CPU of who wakes it where all others sleep that deep that it takes them for busy (the
-// CPUs of a virtual machine do), and leaves it there: it is hardly ever idle. A call between the two takes 11 to 18 us then, two
+// that. The kernel may wake a process on the CPU of who wakes it though another one is idle (seen on virtual machines; that it
+// takes a halted CPU for busy there is a guess), and leaves it there: it is hardly ever idle. A call between the two takes 11 to 18 us then, two
 // switches and a yield, instead of 1.
 type aside struct {
 	shared int       // frames in a row for which the CPU was given away

@@ -8,7 +8,8 @@
 //
 // Frames from one sender to one receiver keep their order on a link and on a lane. Link.Send and Calls
 // may be used by any goroutine; a link is drained by who has its baton (baton.go): the process's poll goroutine, or
-// one that waits for a frame. Bodies that
+// one that waits for a frame. A poll goroutine that shares the CPU of the process whose frames it waits for, while another
+// CPU is idle, moves its thread there (aside.go). Bodies that
 // every task pays for (Spec, Result) have an encoding of their own; all others are CBOR arrays with
 // limits. Nothing here knows what a message means.
 //
