@@ -26,34 +26,13 @@ type bounds struct {
 	num  uint64
 	own  map[context.Context]*bound // those of this process whose contexts may be compared
 	all  map[wire.Bound]*bound
-	over endedBounds // of other processes
+	over recent[wire.Bound] // of other processes
 	done bool
-}
-
-// maxEnded is how many ended bounds of others are remembered: what comes late for them does not start.
-const maxEnded = 1024
-
-// endedBounds are the last that have ended.
-type endedBounds struct {
-	at   map[wire.Bound]struct{}
-	ring [maxEnded]wire.Bound
-	next int
-}
-
-func (e *endedBounds) add(name wire.Bound) {
-	if e.at == nil {
-		e.at = map[wire.Bound]struct{}{}
-	}
-	delete(e.at, e.ring[e.next])
-	e.ring[e.next] = name
-	e.at[name] = struct{}{}
-	e.next = (e.next + 1) % maxEnded
 }
 
 // overLocked says whether a bound that is not among all has ended.
 func (b *bounds) overLocked(name wire.Bound) bool {
-	_, over := b.over.at[name]
-	return over || name.At == b.p.self
+	return b.over.has(name) || name.At == b.p.self
 }
 
 // addLocked makes an entry.

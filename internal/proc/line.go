@@ -24,7 +24,7 @@ type lines struct {
 
 	mu   sync.Mutex
 	all  map[lineKey]*line
-	over endedLines
+	over recent[id.Task] // those that were cancelled with what they started
 }
 
 // lineKey tells lines apart.
@@ -39,34 +39,6 @@ type line struct {
 	in   *bound // nil: they have none that could end
 	root weak.Pointer[sched.Root]
 	end  context.CancelFunc
-}
-
-// maxEndedLines is how many tasks that were cancelled with what they started are remembered: what comes late of their
-// lines does not start.
-const maxEndedLines = 1024
-
-// endedLines are the last of those tasks.
-type endedLines struct {
-	at   map[id.Task]struct{}
-	ring [maxEndedLines]id.Task
-	next int
-}
-
-func (e *endedLines) add(t id.Task) {
-	if _, ok := e.at[t]; ok {
-		return
-	}
-	if e.at == nil {
-		e.at = map[id.Task]struct{}{}
-	}
-	delete(e.at, e.ring[e.next])
-	e.ring[e.next] = t
-	e.at[t] = struct{}{}
-	e.next = (e.next + 1) % maxEndedLines
-}
-
-func (e *endedLines) has(ids []id.Task) bool {
-	return len(e.at) > 0 && slices.ContainsFunc(ids, func(t id.Task) bool { _, ok := e.at[t]; return ok })
 }
 
 // lineOf is the line of t, which leaves: the outermost task first. Of a long one the middle is left out.
@@ -117,7 +89,7 @@ func (l *lines) root(outer context.Context, name wire.Bound, ids []id.Task) cont
 	key := lineKey{name, string(b)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over.has(ids) {
+	if slices.ContainsFunc(ids, l.over.has) {
 		return l.p.engine.NewRoot(ended)
 	}
 	if x := l.all[key]; x != nil {

@@ -43,10 +43,10 @@ func TestLinesEnd(t *testing.T) {
 			t.Fatal(n, "lines of nobody are kept")
 		}
 	}
-	for i := range 2 * maxEndedLines {
+	for i := range 2 * maxRecent {
 		p.lines.ended([]id.Task{{9, byte(i), byte(i >> 8)}})
 	}
-	if n := len(p.lines.over.at); n != maxEndedLines || p.lines.over.has([]id.Task{b}) || !p.lines.over.has([]id.Task{c, {9, 255, 7}}) {
+	if n := len(p.lines.over.at); n != maxRecent || p.lines.over.has(b) || !slices.ContainsFunc([]id.Task{c, {9, 255, 7}}, p.lines.over.has) {
 		t.Error(n, "ended lines are remembered")
 	}
 }
